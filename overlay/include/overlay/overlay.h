@@ -1,0 +1,351 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later
+ *
+ * The copy-on-write tree engine. Front ends (NFS plugin, FUSE, TFTP) map their protocol onto this
+ * handle- and node-based interface and hold no file-system logic of their own.
+ *
+ *	instance   one client's root: a directory holding `instance`, `lock` and the tree's layers
+ *	node       one object (file, directory, link, device) of an instance, counted
+ *	open       one use of a regular file's data, counted against unlink
+ *	handle     bytes that name a node across restarts; authenticated, bound to instance and epoch
+ *
+ * A *plain* instance has no lower layer: its data is the directory `tree/` (on btrfs a writable
+ * snapshot of the image). Instances with a lower layer (manifest below, kernel-format upper above)
+ * are opened through the same calls with a `struct cow_ovl_image`.
+ *
+ * Rules for all calls
+ *  - 0 (or a count) or a negative errno; `ret_` arguments are written on success only.
+ *  - Names are counted bytes, one component: 1..255 bytes, no '/', no NUL, not "." or "..", else
+ *    -EINVAL (-ENAMETOOLONG when longer).
+ *  - The engine acts as root. The caller's credentials give ownership at birth; permission checks
+ *    belong to the front end. The process's umask must be 0.
+ *  - Threads: any, also on one object. No lock is held while a callback runs.
+ *  - A node whose object is gone, and every node of a closed instance, answers -ESTALE.
+ *  - Durability follows the instance's mode (enum cow_ovl_durability). In `strict` a call that
+ *    changed names or attributes returns after the change is on disk (I2).
+ */
+#ifndef COW_OVERLAY_OVERLAY_H
+#define COW_OVERLAY_OVERLAY_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+#include <time.h>
+
+#include "common/cleanup.h"
+#include "common/err.h"
+
+struct cow_ovl_image; /* golden image: manifest and data root */
+struct cow_ovl_inst;
+struct cow_ovl_node;
+struct cow_ovl_open;
+
+/* ---------------------------------------------------------------- instance */
+
+enum cow_ovl_durability {
+	COW_OVL_STRICT,	  /* changes of names and attributes answered after a group commit */
+	COW_OVL_RELAXED,  /* they ride the file system's journal; commit of data is honoured */
+	COW_OVL_VOLATILE, /* nothing is synced; after a crash the root is refused */
+};
+
+/* "strict", "relaxed", "volatile". -EINVAL. */
+int cow_ovl_durability_parse(const char *s, enum cow_ovl_durability *ret);
+const char *cow_ovl_durability_name(enum cow_ovl_durability d);
+
+struct cow_ovl_create_opts {
+	enum cow_ovl_durability durability;
+};
+
+/*
+ * cow_ovl_inst_create - make the instance record of a new root.
+ * @dirfd: the root's directory (STORE/clients/MAC/roots/N); for a plain instance `tree/` is in it.
+ * @img:   NULL: plain
+ * Crash:  without a complete `instance` file the directory is no instance and is swept (I3).
+ * Return: 0; -EEXIST has one; -ENOENT no tree/; -ENOSPC; -EIO.
+ */
+int cow_ovl_inst_create(int dirfd, const struct cow_ovl_image *img,
+			const struct cow_ovl_create_opts *opts, struct cow_err *err);
+
+enum {
+	/* Look only: no lock, nothing cached between calls, every change is -EROFS. Works while a
+	 * front end serves the same root. */
+	COW_OVL_OBSERVER = 1 << 0,
+};
+
+/*
+ * cow_ovl_inst_open - attach an instance.
+ * Takes `lock` (unless observer), reads the newer valid slot of `instance`, checks that the tree is
+ * the one it was made with (a copied or restored tree gets a new epoch), sweeps leftovers.
+ * Return: 0; -EBUSY attached elsewhere; -ENOENT no instance here; -EBADMSG record damaged;
+ *         -ESTALE a volatile root after a crash, or another image; -EINVAL unknown flag.
+ * Privilege: CAP_DAC_READ_SEARCH (handles), CAP_SYS_ADMIN not needed.
+ */
+int cow_ovl_inst_open(int dirfd, struct cow_ovl_image *img, unsigned flags,
+		      struct cow_ovl_inst **ret, struct cow_err *err);
+
+/*
+ * cow_ovl_inst_close - detach: sync unless volatile, mark clean, give the lock and every fd back.
+ * Nodes and opens that are still held stay valid as memory and answer -ESTALE; the last put frees.
+ * NULL is fine. Return: 0 or the error of the last sync (the instance is closed all the same).
+ */
+int cow_ovl_inst_close(struct cow_ovl_inst *i);
+
+/* Epoch: changes with every swap of the root and with nothing else; part of each handle. */
+uint64_t cow_ovl_inst_epoch(const struct cow_ovl_inst *i);
+enum cow_ovl_durability cow_ovl_inst_durability(const struct cow_ovl_inst *i);
+
+/*
+ * cow_ovl_inst_renew - give a detached instance a new random epoch and key, so that every handle
+ * given out so far is dead (rollback to a kept root).
+ * Return: 0; -EBUSY attached.
+ */
+int cow_ovl_inst_renew(int dirfd, uint64_t *ret_epoch, struct cow_err *err);
+
+/* Read the epoch of a detached or attached instance from its record. */
+int cow_ovl_inst_read_epoch(int dirfd, uint64_t *ret_epoch, struct cow_err *err);
+
+/* Everything changed so far is on disk when it returns. Observer: -EROFS. */
+int cow_ovl_inst_sync(struct cow_ovl_inst *i);
+
+struct cow_ovl_statfs {
+	uint64_t bytes_total, bytes_free, bytes_avail;
+	uint64_t files_total, files_free;
+	uint32_t name_max;
+};
+int cow_ovl_statfs(struct cow_ovl_inst *i, struct cow_ovl_statfs *ret);
+
+struct cow_ovl_stats {
+	uint64_t nodes, opens, fds, fd_opens, commits, commit_waits;
+};
+void cow_ovl_stats(struct cow_ovl_inst *i, struct cow_ovl_stats *ret);
+
+/* Ceiling of file descriptors all instances of the process keep open for reuse; the default is half
+ * of RLIMIT_NOFILE at first use. Opens in use are not counted. */
+void cow_ovl_set_fd_limit(size_t max_fds);
+
+/* ---------------------------------------------------------------- nodes */
+
+/* The root directory; never -ESTALE while attached. Caller puts it. */
+int cow_ovl_root(struct cow_ovl_inst *i, struct cow_ovl_node **ret);
+struct cow_ovl_node *cow_ovl_get(struct cow_ovl_node *n);
+void cow_ovl_put(struct cow_ovl_node *n); /* NULL is fine */
+COW_DEFINE_AUTO(struct cow_ovl_node, cow_ovl_put)
+#define cow_autonode COW_CLEANUP(cow_auto_cow_ovl_put) struct cow_ovl_node *
+
+/*
+ * Handles. Layout (docs/handles.md), all integers little endian:
+ *	0 version u8 = 1 | 1 kind u8 'U' | 2 fh_type u8 | 3 fh_len u8 | 4 instance u32 | 8 epoch u64
+ *	16 payload[fh_len] | 16+fh_len mac u64 = SipHash-2-4(instance key, all bytes before)
+ * Kind U: payload is the file handle of the upper file system (name_to_handle_at(2)). The *key* of
+ * a node is its handle without the mac: what a front end may use to index its own cache.
+ */
+#define COW_OVL_HANDLE_MAX 44
+#define COW_OVL_HANDLE_MAC_LEN 8
+
+/* @buf has COW_OVL_HANDLE_MAX bytes. Never fails. Return: length. */
+size_t cow_ovl_handle(const struct cow_ovl_node *n, uint8_t *buf);
+
+/*
+ * cow_ovl_handle_check - is this a handle this instance has given out? No system call, no lookup.
+ * Return: 0; -EBADMSG malformed or forged; -ESTALE another instance or epoch.
+ */
+int cow_ovl_handle_check(const struct cow_ovl_inst *i, const uint8_t *buf, size_t len);
+
+/* Node of a handle. Return: 0; as cow_ovl_handle_check(); -ESTALE object gone. Caller puts. */
+int cow_ovl_from_handle(struct cow_ovl_inst *i, const uint8_t *buf, size_t len,
+			struct cow_ovl_node **ret);
+
+/* File id (inode number) and type (S_IF*), final for the life of the node. */
+uint64_t cow_ovl_id(const struct cow_ovl_node *n);
+mode_t cow_ovl_type(const struct cow_ovl_node *n);
+
+/* ---------------------------------------------------------------- attributes */
+
+struct cow_ovl_attr {
+	uint64_t id;
+	uint64_t change; /* differs after every change of data or attributes (ctime in ns) */
+	uint64_t size, bytes_used;
+	mode_t mode; /* with type */
+	uint32_t nlink;
+	uid_t uid;
+	gid_t gid;
+	dev_t rdev;
+	struct timespec atime, mtime, ctime, btime; /* btime 0 where unknown */
+};
+
+enum {
+	COW_SET_MODE = 1 << 0,
+	COW_SET_UID = 1 << 1,
+	COW_SET_GID = 1 << 2,
+	COW_SET_SIZE = 1 << 3,
+	COW_SET_ATIME = 1 << 4,
+	COW_SET_MTIME = 1 << 5,
+	COW_SET_ATIME_NOW = 1 << 6, /* the server's clock; wins over COW_SET_ATIME */
+	COW_SET_MTIME_NOW = 1 << 7,
+};
+
+struct cow_ovl_set {
+	unsigned mask; /* COW_SET_*; unknown bits: -EINVAL */
+	mode_t mode;   /* permission bits, 07777 */
+	uid_t uid;
+	gid_t gid;
+	uint64_t size;
+	struct timespec atime, mtime;
+};
+
+/* Caller's identity, already squashed by the front end. */
+struct cow_ovl_cred {
+	uid_t uid;
+	gid_t gid;
+	const gid_t *groups;
+	size_t ngroups;
+};
+extern const struct cow_ovl_cred cow_ovl_root_cred;
+
+int cow_ovl_getattr(struct cow_ovl_node *n, struct cow_ovl_attr *ret);
+
+/*
+ * cow_ovl_setattr - change attributes; order: size, owner, mode, times, so that what a chown strips
+ * is set again by an explicit mode. A caller that is not root and sets the group of a file whose
+ * group he is not in loses setgid, as with chmod(2).
+ * Crash: each attribute is old or new; the order above is kept. @ret may be NULL.
+ * Return: 0; -EISDIR size of a directory; -EINVAL size of another type; -EPERM, -ENOSPC, -EDQUOT…
+ */
+int cow_ovl_setattr(struct cow_ovl_node *n, const struct cow_ovl_cred *cred,
+		    const struct cow_ovl_set *set, struct cow_ovl_attr *ret);
+
+/* @buf gets at most @len bytes, no terminator. Return: length of the target; -ERANGE @len too small;
+ * -EINVAL no symlink. */
+ssize_t cow_ovl_readlink(struct cow_ovl_node *n, char *buf, size_t len);
+
+/*
+ * Extended attributes by full name ("user.x"). The engine's own ("trusted.overlay.*",
+ * "trusted.cowherd.*") are hidden: get -ENODATA, set -EPERM. @len 0 asks for the size.
+ * @flags: 0, XATTR_CREATE, XATTR_REPLACE. Source: xattr(7).
+ */
+ssize_t cow_ovl_getxattr(struct cow_ovl_node *n, const char *name, void *buf, size_t len);
+int cow_ovl_setxattr(struct cow_ovl_node *n, const struct cow_ovl_cred *cred, const char *name,
+		     const void *value, size_t len, int flags);
+int cow_ovl_removexattr(struct cow_ovl_node *n, const struct cow_ovl_cred *cred, const char *name);
+/* Names, each with its NUL, as listxattr(2). */
+ssize_t cow_ovl_listxattr(struct cow_ovl_node *n, char *buf, size_t len);
+
+/* ---------------------------------------------------------------- names */
+
+/*
+ * cow_ovl_lookup - @ret_attr may be NULL. Caller puts the node.
+ * Return: 0; -ENOENT; -ENOTDIR; -EXDEV the name is a mount point or another subvolume.
+ */
+int cow_ovl_lookup(struct cow_ovl_node *dir, const char *name, size_t len,
+		   struct cow_ovl_node **ret, struct cow_ovl_attr *ret_attr);
+
+/* Parent of a directory; of the root: the root. */
+int cow_ovl_parent(struct cow_ovl_node *dir, struct cow_ovl_node **ret);
+
+struct cow_ovl_dirent {
+	const char *name; /* name_len bytes and a NUL */
+	size_t name_len;
+	uint64_t cookie;  /* continue after this entry; >= 3, below 2^63; valid across restarts */
+	uint64_t id;
+	mode_t type;			 /* S_IF* */
+	struct cow_ovl_node *node;	 /* with COW_READDIR_NODES; borrowed, cow_ovl_get() to keep */
+	const struct cow_ovl_attr *attr; /* with COW_READDIR_NODES */
+};
+
+/* Return: 0 go on; > 0 stop, the entry was taken; < 0 stop, the entry was not taken, passed on. */
+typedef int (*cow_ovl_readdir_fn)(void *ctx, const struct cow_ovl_dirent *ent);
+
+enum {
+	COW_READDIR_NODES = 1 << 0,
+};
+
+/*
+ * cow_ovl_readdir - entries after @cookie (0: from the start), without "." and "..".
+ * An entry present during the whole scan is reported exactly once, whatever is created or removed
+ * meanwhile. An entry that vanishes between listing and look-up is left out.
+ * @ret_eof: 1 when the end was reached. Return: 0; the callback's negative value; -errno.
+ */
+int cow_ovl_readdir(struct cow_ovl_node *dir, uint64_t cookie, unsigned flags,
+		    cow_ovl_readdir_fn fn, void *ctx, int *ret_eof);
+
+struct cow_ovl_create {
+	mode_t type;	    /* S_IFREG, S_IFDIR, S_IFLNK, S_IFCHR, S_IFBLK, S_IFIFO, S_IFSOCK */
+	mode_t mode;	    /* permission bits */
+	dev_t rdev;	    /* devices */
+	const char *target; /* symlinks: 1..COW_SYMLINK_MAX bytes, terminated */
+	struct cow_ovl_set set; /* further attributes; mode and owner above them */
+};
+
+/*
+ * cow_ovl_create - make a new object owned by the caller; setgid directories and default ACLs act
+ * as on a local file system. Never opens an existing one.
+ * Return: 0; -EEXIST; -EPERM (character device 0/0: reserved); -ENOSPC, -EDQUOT, …
+ * Crash: the object is there with its type, owner and mode, or it is not.
+ */
+int cow_ovl_create(struct cow_ovl_node *dir, const char *name, size_t len,
+		   const struct cow_ovl_cred *cred, const struct cow_ovl_create *how,
+		   struct cow_ovl_node **ret, struct cow_ovl_attr *ret_attr);
+
+int cow_ovl_link(struct cow_ovl_node *n, struct cow_ovl_node *dir, const char *name, size_t len,
+		 const struct cow_ovl_cred *cred);
+
+enum {
+	COW_REMOVE_FILE = 1 << 0, /* only what is not a directory, else -EISDIR */
+	COW_REMOVE_DIR = 1 << 1,  /* only an empty directory, else -ENOTDIR, -ENOTEMPTY */
+};
+int cow_ovl_remove(struct cow_ovl_node *dir, const char *name, size_t len,
+		   const struct cow_ovl_cred *cred, unsigned flags);
+
+/* @flags: 0, RENAME_NOREPLACE or RENAME_EXCHANGE of renameat2(2). */
+int cow_ovl_rename(struct cow_ovl_node *dir1, const char *name1, size_t len1,
+		   struct cow_ovl_node *dir2, const char *name2, size_t len2, unsigned flags,
+		   const struct cow_ovl_cred *cred);
+
+/* ---------------------------------------------------------------- data */
+
+enum {
+	COW_OPEN_READ = 1 << 0,
+	COW_OPEN_WRITE = 1 << 1,
+	COW_OPEN_TRUNC = 1 << 2, /* with COW_OPEN_WRITE */
+};
+
+/*
+ * cow_ovl_open - regular files only (-EISDIR, -EINVAL for others). The data stays readable and
+ * writable after the last name is gone, until close.
+ */
+int cow_ovl_open(struct cow_ovl_node *n, const struct cow_ovl_cred *cred, unsigned flags,
+		 struct cow_ovl_open **ret);
+void cow_ovl_close(struct cow_ovl_open *o); /* NULL is fine */
+COW_DEFINE_AUTO(struct cow_ovl_open, cow_ovl_close)
+#define cow_autoopen COW_CLEANUP(cow_auto_cow_ovl_close) struct cow_ovl_open *
+
+/* Node of an open: borrowed. */
+struct cow_ovl_node *cow_ovl_open_node(const struct cow_ovl_open *o);
+
+/* Return: bytes; less than asked only at end of file. -EBADF not opened for it. */
+ssize_t cow_ovl_read(struct cow_ovl_open *o, const struct iovec *iov, int iovcnt, uint64_t off);
+
+enum {
+	COW_WRITE_STABLE = 1 << 0, /* data and what is needed to find it are on disk on return */
+};
+/* Return: bytes, possibly fewer than asked (ENOSPC in the middle). Clears setuid and setgid for a
+ * caller that is not root, as write(2) does. */
+ssize_t cow_ovl_write(struct cow_ovl_open *o, const struct iovec *iov, int iovcnt, uint64_t off,
+		      unsigned flags);
+
+/* @mode: 0, FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE|FALLOC_FL_KEEP_SIZE, FALLOC_FL_ZERO_RANGE. */
+int cow_ovl_fallocate(struct cow_ovl_open *o, int mode, uint64_t off, uint64_t len);
+
+/* @whence: SEEK_DATA or SEEK_HOLE. Return: 0; -ENXIO beyond the end or no more data. */
+int cow_ovl_seek(struct cow_ovl_open *o, uint64_t off, int whence, uint64_t *ret_off);
+
+/* Data written to the node through any open is on disk on return; an earlier write-back error is
+ * reported once. Not for observers. No-op in volatile mode. */
+int cow_ovl_commit(struct cow_ovl_node *n);
+
+/* Copy between two opens of one file system, by reflink where it can (FICLONERANGE rules). */
+int cow_ovl_clone(struct cow_ovl_open *src, uint64_t src_off, struct cow_ovl_open *dst,
+		  uint64_t dst_off, uint64_t len);
+
+#endif

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later
+ *
+ * Clients: one directory per machine under STORE/clients/MAC/, its roots, and the swap between them.
+ *
+ * Every swap (reset, rollback) makes the new root complete and durable, changes the link `current`
+ * in one rename, then writes the new root's epoch into `epoch`, the 8 bytes that servers map.
+ * A crash between the two is repaired by cow_store_sweep() and by the next swap.
+ */
+#ifndef COW_SNAPSHOT_CLIENT_H
+#define COW_SNAPSHOT_CLIENT_H
+
+#include <stdint.h>
+
+#include "common/bounds.h"
+#include "overlay/overlay.h"
+#include "snapshot/image.h"
+#include "snapshot/mac.h"
+#include "snapshot/store.h"
+
+struct cow_client {
+	struct cow_mac mac;
+	char id[COW_MAC_TEXT_LEN + 1]; /* dashes, lower case */
+	char *name;		       /* host name; never empty: made from the MAC if not given */
+	char image[COW_LABEL_MAX + 1]; /* what the current root came from */
+	unsigned version;
+	char *follows; /* "raspios", "raspios:stable" or "raspios@3": what reset takes */
+	enum cow_backend backend;
+	enum cow_ovl_durability durability;
+	unsigned export_id; /* 1..65535; chosen once, never reused while the store remembers it */
+	char *address;	    /* configured address; "" : learnt at boot */
+	char *serial;	    /* 8 hex digits of a Raspberry Pi; "" */
+	char *nfs;	    /* "3", "4.0", "4.1", "4.2"; "": the server's default */
+	char *cmdline;	    /* words added to the kernel command line; "" */
+	int ephemeral;	    /* reset at every boot */
+	char *boot_dir;	    /* of the current root's image */
+	char *initramfs;    /* likewise, see cow_image */
+	unsigned root;	    /* N of current -> roots/N */
+	unsigned previous;  /* kept for rollback; 0: none */
+	int64_t created_s, swapped_s;
+};
+void cow_client_free(struct cow_client *c); /* NULL is fine */
+COW_DEFINE_AUTO(struct cow_client, cow_client_free)
+#define cow_autoclient COW_CLEANUP(cow_auto_cow_client_free) struct cow_client *
+
+struct cow_client_add_opts {
+	const char *image; /* reference, see cow_image_find(); followed from now on */
+	const char *name;  /* may be NULL */
+	enum cow_backend backend; /* COW_BACKEND_NONE: the store's default */
+	enum cow_ovl_durability durability;
+	int ephemeral;
+};
+
+/*
+ * cow_client_add - fresh root from the image; milliseconds, whatever the image's size.
+ * Return: 0; -EEXIST has one (exit 5); -ENOENT no such image (exit 3); -ENOSPC.
+ * Crash: before the final rename nothing is visible (I2, I3).
+ */
+int cow_client_add(struct cow_store *s, const struct cow_mac *mac,
+		   const struct cow_client_add_opts *opts, struct cow_err *err);
+
+int cow_client_load(struct cow_store *s, const struct cow_mac *mac, struct cow_client **ret,
+		    struct cow_err *err);
+
+/* Find by MAC in any spelling, or by name. Return: 0; -ENOENT (exit 3); -EINVAL not a MAC. */
+int cow_client_find(struct cow_store *s, const char *mac_or_name, struct cow_client **ret,
+		    struct cow_err *err);
+
+/* All clients by MAC. The callback's non-zero value stops and is returned. A damaged record does not
+ * stop the walk: the callback gets @c NULL, the directory's name and the error. */
+int cow_client_each(struct cow_store *s,
+		    int (*fn)(void *ctx, const struct cow_client *c, const char *id,
+			      const struct cow_err *why),
+		    void *ctx, struct cow_err *err);
+
+/* Change one key of client.conf an administrator may change: name, follows, address, serial, nfs,
+ * cmdline, durability, ephemeral. Value NULL or "": back to the default. -EINVAL says what is
+ * allowed. A new durability holds from the next swap of the root. */
+int cow_client_set(struct cow_store *s, const struct cow_mac *mac, const char *key,
+		   const char *value, struct cow_err *err);
+
+enum {
+	COW_SWAP_NOW = 1 << 0, /* also while the client runs: it sees ESTALE and must reboot */
+};
+
+/*
+ * cow_client_reset - new fresh root from what the client follows; the old one is kept as previous,
+ * the one kept before it is deleted in the background.
+ * Return: 0; -EBUSY the client is running (hint: --now).
+ */
+int cow_client_reset(struct cow_store *s, const struct cow_mac *mac, unsigned flags,
+		     struct cow_err *err);
+
+/* Swap current and previous, with a new epoch. -ENOENT nothing to go back to. */
+int cow_client_rollback(struct cow_store *s, const struct cow_mac *mac, unsigned flags,
+			struct cow_err *err);
+
+/* Unpublish at once, delete in the background. -EBUSY running, without COW_SWAP_NOW. */
+int cow_client_rm(struct cow_store *s, const struct cow_mac *mac, unsigned flags,
+		  struct cow_err *err);
+
+/* -------------------------------------------------- for servers */
+
+/*
+ * cow_client_attach - open the engine on the current root.
+ * @flags: COW_OVL_OBSERVER or 0. Return: as cow_ovl_inst_open(); -ENOENT no such client.
+ */
+int cow_client_attach(struct cow_store *s, const struct cow_mac *mac, unsigned flags,
+		      struct cow_ovl_inst **ret, struct cow_err *err);
+
+/*
+ * cow_client_epoch_map - map the client's epoch. The mapping sees every swap at once, costs no system
+ * call to read, and stays valid (with the last value) after the client is removed.
+ * Release with cow_client_epoch_unmap().
+ */
+int cow_client_epoch_map(struct cow_store *s, const struct cow_mac *mac,
+			 const volatile uint64_t **ret, struct cow_err *err);
+void cow_client_epoch_unmap(const volatile uint64_t *epoch); /* NULL is fine */
+
+/*
+ * State of a client, STORE/clients/MAC/state/: small records, one writer each.
+ *	boot	written by `cowherd serve` for the TFTP server: time, address, file
+ *	nfs	written by the NFS plugin while the root is used: time, address
+ */
+struct cow_client_state {
+	int64_t boot_s;	    /* last boot; 0: never */
+	char boot_addr[46]; /* "" unknown */
+	int64_t nfs_s;	    /* last NFS request; 0: never */
+	char nfs_addr[46];
+};
+int cow_client_state_read(struct cow_store *s, const struct cow_mac *mac,
+			  struct cow_client_state *ret, struct cow_err *err);
+int cow_client_state_boot(struct cow_store *s, const struct cow_mac *mac, int64_t when_s,
+			  const char *addr, struct cow_err *err);
+int cow_client_state_nfs(struct cow_store *s, const struct cow_mac *mac, int64_t when_s,
+			 const char *addr, struct cow_err *err);
+
+/* A client counts as running when its root was used by NFS in the last 90 seconds. */
+#define COW_CLIENT_RUNNING_S 90
+
+#endif

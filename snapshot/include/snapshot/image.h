@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later
+ *
+ * Golden images: immutable numbered versions under STORE/images/NAME/VERSION/.
+ */
+#ifndef COW_SNAPSHOT_IMAGE_H
+#define COW_SNAPSHOT_IMAGE_H
+
+#include <stdint.h>
+
+#include "common/bounds.h"
+#include "snapshot/store.h"
+
+struct cow_image {
+	char name[COW_LABEL_MAX + 1];
+	unsigned version;
+	char *source, *arch, *os, *comment; /* may be "" */
+	char *boot_dir;			    /* "boot/firmware" or "boot", no leading slash */
+	char *initramfs; /* what mounts an NFS root: "cowherd" (our hook), "klibc" (NFSv3 only), "none" */
+	enum cow_backend backend;
+	uint64_t inodes, bytes; /* of the tree at import */
+	int64_t created_s;	/* seconds since the epoch */
+	unsigned clients;	/* clients whose current root came from it; cow_image_each() fills it */
+};
+void cow_image_free(struct cow_image *i); /* NULL is fine */
+COW_DEFINE_AUTO(struct cow_image, cow_image_free)
+#define cow_autoimage COW_CLEANUP(cow_auto_cow_image_free) struct cow_image *
+
+struct cow_import_progress {
+	uint64_t inodes, bytes;		  /* done so far */
+	uint64_t source_bytes, source_total; /* of the archive; total 0: unknown */
+};
+
+struct cow_import_opts {
+	const char *comment; /* may be NULL */
+	const char *const *skip_fixups; /* names, NULL-terminated; may be NULL; "all": none is made */
+	/* About ten times a second from the importing thread; NULL: none. < 0 aborts the import with
+	 * that errno; nothing stays behind. */
+	int (*progress)(void *ctx, const struct cow_import_progress *p);
+	/* Each fix-up with "done", "not needed" or "skipped" and what it changed; may be NULL. */
+	void (*fixup)(void *ctx, const char *name, const char *result, const char *what);
+	void *ctx;
+};
+
+/*
+ * cow_image_import - make a new version of image @name from a directory or a tar file (plain or
+ * compressed with gzip, xz, zstd).
+ * Owners, modes, times, hard links, devices, holes, xattrs and ACLs are kept, ids are numeric.
+ * Archive members that are absolute, contain "..", or pass through a symbolic link are refused and
+ * end the import. Crash or failure: nothing is visible, leftovers are swept (I2, I3).
+ * Return: 0; -ENOENT no source (exit 3); -EINVAL bad name; -EBADMSG damaged or hostile archive;
+ * -ENOSPC; -EINTR aborted.
+ */
+int cow_image_import(struct cow_store *s, const char *name, const char *source,
+		     const struct cow_import_opts *opts, unsigned *ret_version, struct cow_err *err);
+
+/* Find "NAME" (newest version), "NAME@V" or "NAME:TAG". Return: 0; -ENOENT says what exists. */
+int cow_image_find(struct cow_store *s, const char *ref, struct cow_image **ret,
+		   struct cow_err *err);
+
+/* All versions, by name then number. The callback's non-zero value stops and is returned. */
+int cow_image_each(struct cow_store *s, int (*fn)(void *ctx, const struct cow_image *i), void *ctx,
+		   struct cow_err *err);
+
+/* The whole record (image.conf) as read, for `image show`. */
+struct cow_kv;
+int cow_image_conf(struct cow_store *s, const struct cow_image *i, struct cow_kv **ret,
+		   struct cow_err *err);
+
+/* Remove one version; -EBUSY while a client's root came from it (names one). */
+int cow_image_rm(struct cow_store *s, const struct cow_image *i, struct cow_err *err);
+
+#endif
