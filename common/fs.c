@@ -219,8 +219,10 @@ int cow_readdir(DIR *d, const struct dirent **ret)
 		errno = 0;
 		/* readdir(3): safe for threads that use different streams. */
 		const struct dirent *de = readdir(d); /* NOLINT(concurrency-mt-unsafe) */
-		if (!de)
-			return errno > 0 ? -errno : 0;
+		if (!de) {
+			int e = errno;
+			return e > 0 ? -e : 0;
+		}
 		if (strcmp(de->d_name, ".") == 0 || strcmp(de->d_name, "..") == 0)
 			continue;
 		*ret = de;
