@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later
+ *
+ * btrfs, as far as the store needs it. btrfs.c is the only includer of btrfsutil.h.
+ * All return 0 or a negative errno; names are single components.
+ */
+#ifndef COW_SNAPSHOT_BTRFS_H
+#define COW_SNAPSHOT_BTRFS_H
+
+#include <stdint.h>
+
+/* Is the file on btrfs? 1, 0 or -errno. */
+int cow_btrfs_check(int fd);
+
+/* Is @fd the root of a subvolume? 1, 0 or -errno. */
+int cow_btrfs_is_subvol(int fd);
+
+int cow_btrfs_subvol_create(int dirfd, const char *name);
+
+/* Writable snapshot of the subvolume @srcfd. The kernel commits the file system before it returns
+ * (so everything written before is durable, the snapshot included). */
+int cow_btrfs_snapshot(int srcfd, int dirfd, const char *name);
+
+int cow_btrfs_set_read_only(int fd);
+
+/* Delete a subvolume with all that is in it; the space is freed in the background by the kernel. */
+int cow_btrfs_subvol_delete(int dirfd, const char *name);
+
+#endif
