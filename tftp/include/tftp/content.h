@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later
+ *
+ * What a transfer sends: bytes of a known size, wherever they come from. The size is fixed when the
+ * content is made, since a client was told it (tsize) or will conclude from a short block.
+ */
+#ifndef COW_TFTP_CONTENT_H
+#define COW_TFTP_CONTENT_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct cow_tftp_content {
+	uint64_t size;
+	/* Exactly @len bytes, all below size. Return: 0; -EIO also when the source shrank. */
+	int (*read)(struct cow_tftp_content *c, void *buf, size_t len, uint64_t off);
+	void (*free)(struct cow_tftp_content *c);
+};
+
+/* Ownership: @buf (malloc) and @fd belong to the content on success. Return: 0, -ENOMEM. */
+int cow_tftp_content_memory(char *buf, size_t len, struct cow_tftp_content **ret);
+int cow_tftp_content_fd(int fd, uint64_t size, struct cow_tftp_content **ret);
+
+void cow_tftp_content_free(struct cow_tftp_content *c); /* NULL is fine */
+
+#endif
