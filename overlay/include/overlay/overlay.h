@@ -85,7 +85,8 @@ int cow_ovl_inst_open(int dirfd, struct cow_ovl_image *img, unsigned flags,
 		      struct cow_ovl_inst **ret, struct cow_err *err);
 
 /*
- * cow_ovl_inst_close - detach: sync unless volatile, mark clean, give the lock and every fd back.
+ * cow_ovl_inst_close - detach: sync (volatile too: a clean mark speaks of data on disk), mark clean,
+ * give the lock and every fd back.
  * Nodes and opens that are still held stay valid as memory and answer -ESTALE; the last put frees.
  * NULL is fine. Return: 0 or the error of the last sync (the instance is closed all the same).
  */

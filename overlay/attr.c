@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later
+ *
+ * Attributes: reading, setting, and what setting strips. The engine is root, so the kernel keeps
+ * setuid and setgid where it would clear them for the caller; we clear them in its place.
+ * Sources: chmod(2), write(2), inode(7).
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+#define SET_KNOWN                                                                                  \
+	(COW_SET_MODE | COW_SET_UID | COW_SET_GID | COW_SET_SIZE | COW_SET_ATIME |                 \
+	 COW_SET_MTIME | COW_SET_ATIME_NOW | COW_SET_MTIME_NOW)
+#define NS_PER_S 1000000000
+
+/* The inode of an empty directory that stands where another subvolume was when a snapshot was made:
+ * one number for all of them, so it names nothing. */
+#define BTRFS_EMPTY_SUBVOL_INO 2
+
+static struct timespec ts_of(const struct statx_timestamp *t)
+{
+	return (struct timespec){.tv_sec = t->tv_sec, .tv_nsec = t->tv_nsec};
+}
+
+int cow_attr_of_fd(struct cow_ovl_inst *i, int fd, struct cow_ovl_attr *ret)
+{
+	struct statx sx;
+	if (statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS | STATX_BTIME, &sx) < 0)
+		return -errno;
+	if (makedev(sx.stx_dev_major, sx.stx_dev_minor) != i->dev ||
+	    (i->btrfs && sx.stx_ino == BTRFS_EMPTY_SUBVOL_INO))
+		return -EXDEV;
+	*ret = (struct cow_ovl_attr){
+		.id = i->rec.id_base + sx.stx_ino,
+		.change = (uint64_t)sx.stx_ctime.tv_sec * NS_PER_S + sx.stx_ctime.tv_nsec,
+		.size = sx.stx_size,
+		.bytes_used = sx.stx_blocks * 512,
+		.mode = sx.stx_mode,
+		.nlink = sx.stx_nlink,
+		.uid = sx.stx_uid,
+		.gid = sx.stx_gid,
+		.rdev = makedev(sx.stx_rdev_major, sx.stx_rdev_minor),
+		.atime = ts_of(&sx.stx_atime),
+		.mtime = ts_of(&sx.stx_mtime),
+		.ctime = ts_of(&sx.stx_ctime),
+	};
+	if (sx.stx_mask & STATX_BTIME)
+		ret->btime = ts_of(&sx.stx_btime);
+	return 0;
+}
+
+/* Before Linux 6.13 ctime moves in steps of a timer tick, and two changes within one would look the
+ * same; so those made through us are counted on top. The count is lost with the node: the value can
+ * then step back by a few ns, which is still a difference. */
+void cow_node_bump(struct cow_ovl_node *n)
+{
+	atomic_fetch_add(&n->bump, 1);
+}
+
+int cow_attr_of(struct cow_ovl_node *n, int fd, struct cow_ovl_attr *ret)
+{
+	struct cow_ovl_attr attr;
+	uint64_t bump = atomic_load(&n->bump); /* before the ctime it is added to */
+	int r = cow_attr_of_fd(n->inst, fd, &attr);
+	if (r < 0)
+		return r == -EXDEV ? -ESTALE : r;
+	if (attr.nlink == 0 && atomic_load(&n->opens) == 0)
+		return -ESTALE;
+	attr.change += bump;
+	*ret = attr;
+	return 0;
+}
+
+static int getattr_entered(struct cow_ovl_node *n, struct cow_ovl_attr *ret)
+{
+	cow_autofd f = NULL;
+	int r = cow_fd_get(n, COW_FD_PATH, &f);
+	return r < 0 ? r : cow_attr_of(n, f->fd, ret);
+}
+
+int cow_ovl_getattr(struct cow_ovl_node *n, struct cow_ovl_attr *ret)
+{
+	int r = cow_inst_enter(n->inst);
+	if (r < 0)
+		return r;
+	r = getattr_entered(n, ret);
+	cow_inst_leave(n->inst);
+	return r;
+}
+
+static bool time_ok(const struct cow_ovl_set *set, unsigned bit, const struct timespec *ts)
+{
+	/* Also keeps UTIME_NOW and UTIME_OMIT, which are large nanoseconds, out of clients' reach. */
+	return !(set->mask & bit) || (ts->tv_nsec >= 0 && ts->tv_nsec < NS_PER_S);
+}
+
+int cow_set_check(const struct cow_ovl_set *set, mode_t type)
+{
+	if (set->mask & ~(unsigned)SET_KNOWN)
+		return -EINVAL;
+	if (set->mask & COW_SET_SIZE && S_ISDIR(type))
+		return -EISDIR;
+	if (set->mask & COW_SET_SIZE && !S_ISREG(type))
+		return -EINVAL;
+	if (set->mask & COW_SET_SIZE && set->size > INT64_MAX)
+		return -EFBIG;
+	if ((set->mask & COW_SET_MODE && set->mode & ~(mode_t)07777) ||
+	    (set->mask & COW_SET_UID && set->uid == (uid_t)-1) ||
+	    (set->mask & COW_SET_GID && set->gid == (gid_t)-1) ||
+	    !time_ok(set, COW_SET_ATIME, &set->atime) || !time_ok(set, COW_SET_MTIME, &set->mtime))
+		return -EINVAL;
+	return 0;
+}
+
+unsigned cow_set_level(const struct cow_ovl_set *set)
+{
+	return set->mask & COW_SET_SIZE ? COW_FD_WRITE : COW_FD_PATH;
+}
+
+void cow_proc_path(int fd, char ret[COW_PROC_PATH_LEN])
+{
+	(void)snprintf(ret, COW_PROC_PATH_LEN, "/proc/self/fd/%d", fd); /* always fits */
+}
+
+int cow_fd_chmod(const struct cow_fd *f, mode_t mode)
+{
+	char path[COW_PROC_PATH_LEN];
+	if (f->level != COW_FD_PATH)
+		return fchmod(f->fd, mode) < 0 ? -errno : 0;
+	cow_proc_path(f->fd, path);
+	return chmod(path, mode) < 0 ? -errno : 0;
+}
+
+int cow_strip_suid(const struct cow_fd *f)
+{
+	struct stat st;
+	if (fstat(f->fd, &st) < 0)
+		return -errno;
+	mode_t mode = st.st_mode & 07777 & ~(mode_t)S_ISUID;
+	if (mode & S_IXGRP) /* without it the bit means mandatory locking: write(2) keeps it */
+		mode &= ~(mode_t)S_ISGID;
+	return mode == (st.st_mode & 07777) ? 0 : cow_fd_chmod(f, mode);
+}
+
+static int set_size(const struct cow_fd *f, const struct cow_ovl_cred *cred, uint64_t size)
+{
+	int r = cow_cred_is_root(cred) ? 0 : cow_strip_suid(f);
+	if (r < 0)
+		return r;
+	do {
+		r = ftruncate(f->fd, (off_t)size) < 0 ? -errno : 0;
+	} while (r == -EINTR);
+	return r;
+}
+
+static int set_mode(struct cow_ovl_node *n, const struct cow_fd *f, const struct cow_ovl_cred *cred,
+		    mode_t mode)
+{
+	struct stat st;
+	if (S_ISLNK(n->type))
+		return 0; /* Linux gives symlinks no mode of their own; NFS clients send one */
+	if (fstat(f->fd, &st) < 0)
+		return -errno;
+	if (!cow_cred_has_group(cred, st.st_gid))
+		mode &= ~(mode_t)S_ISGID;
+	return cow_fd_chmod(f, mode);
+}
+
+static int set_times(const struct cow_fd *f, const struct cow_ovl_set *set)
+{
+	struct timespec ts[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_nsec = UTIME_OMIT}};
+	if (set->mask & COW_SET_ATIME_NOW)
+		ts[0].tv_nsec = UTIME_NOW;
+	else if (set->mask & COW_SET_ATIME)
+		ts[0] = set->atime;
+	if (set->mask & COW_SET_MTIME_NOW)
+		ts[1].tv_nsec = UTIME_NOW;
+	else if (set->mask & COW_SET_MTIME)
+		ts[1] = set->mtime;
+	return utimensat(f->fd, "", ts, AT_EMPTY_PATH) < 0 ? -errno : 0;
+}
+
+int cow_set_apply(struct cow_ovl_node *n, const struct cow_fd *f, const struct cow_ovl_cred *cred,
+		  const struct cow_ovl_set *set)
+{
+	int r = 0;
+	if (set->mask & COW_SET_SIZE)
+		r = set_size(f, cred, set->size);
+	if (r == 0 && set->mask & (COW_SET_UID | COW_SET_GID))
+		r = fchownat(f->fd, "", set->mask & COW_SET_UID ? set->uid : (uid_t)-1,
+			     set->mask & COW_SET_GID ? set->gid : (gid_t)-1, AT_EMPTY_PATH) < 0
+			    ? -errno
+			    : 0;
+	if (r == 0 && set->mask & COW_SET_MODE)
+		r = set_mode(n, f, cred, set->mode);
+	if (r == 0 && set->mask & (COW_SET_ATIME | COW_SET_MTIME | COW_SET_ATIME_NOW |
+				   COW_SET_MTIME_NOW))
+		r = set_times(f, set);
+	if (set->mask)
+		cow_node_bump(n); /* also when it stopped half-way */
+	return r;
+}
+
+static int setattr_entered(struct cow_ovl_node *n, const struct cow_ovl_cred *cred,
+			   const struct cow_ovl_set *set, struct cow_ovl_attr *ret)
+{
+	cow_autofd f = NULL;
+	struct cow_ovl_attr attr;
+	int r = cow_set_check(set, n->type);
+	if (r == 0)
+		r = cow_fd_get(n, cow_set_level(set), &f);
+	if (r == 0)
+		r = cow_attr_of(n, f->fd, &attr); /* is it alive? */
+	if (r < 0)
+		return r;
+	r = cow_set_apply(n, f, cred, set);
+	if (r == 0 && set->mask)
+		r = cow_inst_commit(n->inst);
+	if (r == 0 && ret)
+		r = cow_attr_of(n, f->fd, ret);
+	return r;
+}
+
+int cow_ovl_setattr(struct cow_ovl_node *n, const struct cow_ovl_cred *cred,
+		    const struct cow_ovl_set *set, struct cow_ovl_attr *ret)
+{
+	int r = cow_inst_enter_change(n->inst);
+	if (r < 0)
+		return r;
+	r = setattr_entered(n, cred, set, ret);
+	cow_inst_leave(n->inst);
+	return r;
+}
+
+static ssize_t readlink_entered(struct cow_ovl_node *n, char *buf, size_t len)
+{
+	char target[COW_SYMLINK_MAX + 1];
+	cow_autofd f = NULL;
+	if (!S_ISLNK(n->type))
+		return -EINVAL;
+	int r = cow_fd_get(n, COW_FD_PATH, &f);
+	if (r < 0)
+		return r;
+	ssize_t got = readlinkat(f->fd, "", target, sizeof(target));
+	if (got < 0)
+		return -errno;
+	if ((size_t)got > len)
+		return -ERANGE;
+	__builtin_memcpy(buf, target, (size_t)got);
+	return got;
+}
+
+ssize_t cow_ovl_readlink(struct cow_ovl_node *n, char *buf, size_t len)
+{
+	int r = cow_inst_enter(n->inst);
+	if (r < 0)
+		return r;
+	ssize_t got = readlink_entered(n, buf, len);
+	cow_inst_leave(n->inst);
+	return got;
+}
+
+int cow_ovl_statfs(struct cow_ovl_inst *i, struct cow_ovl_statfs *ret)
+{
+	struct statvfs sv;
+	int r = cow_inst_enter(i);
+	if (r < 0)
+		return r;
+	r = fstatvfs(i->treefd, &sv) < 0 ? -errno : 0;
+	cow_inst_leave(i);
+	if (r < 0)
+		return r;
+	*ret = (struct cow_ovl_statfs){
+		.bytes_total = (uint64_t)sv.f_blocks * sv.f_frsize,
+		.bytes_free = (uint64_t)sv.f_bfree * sv.f_frsize,
+		.bytes_avail = (uint64_t)sv.f_bavail * sv.f_frsize,
+		.files_total = sv.f_files,
+		.files_free = sv.f_ffree,
+		.name_max = (uint32_t)sv.f_namemax,
+	};
+	return 0;
+}

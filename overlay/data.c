@@ -1,0 +1,404 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later
+ *
+ * Data of regular files. An open pins an fd, so the data outlives the last name; all opens of a node
+ * share one fd where their access allows it.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <linux/falloc.h>
+#include <linux/fs.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/checked.h"
+#include "internal.h"
+
+#define OPEN_KNOWN (COW_OPEN_READ | COW_OPEN_WRITE | COW_OPEN_TRUNC)
+
+static int open_check(const struct cow_ovl_node *n, unsigned flags)
+{
+	if (flags & ~(unsigned)OPEN_KNOWN || !(flags & (COW_OPEN_READ | COW_OPEN_WRITE)) ||
+	    (flags & COW_OPEN_TRUNC && !(flags & COW_OPEN_WRITE)))
+		return -EINVAL;
+	if (S_ISDIR(n->type))
+		return -EISDIR;
+	return S_ISREG(n->type) ? 0 : -EINVAL;
+}
+
+static int truncate_at_open(struct cow_ovl_node *n, const struct cow_fd *f,
+			    const struct cow_ovl_cred *cred)
+{
+	const struct cow_ovl_set set = {.mask = COW_SET_SIZE, .size = 0};
+	int r = cow_set_apply(n, f, cred, &set);
+	return r < 0 ? r : cow_inst_commit(n->inst);
+}
+
+static int open_entered(struct cow_ovl_node *n, const struct cow_ovl_cred *cred, unsigned flags,
+			struct cow_ovl_open **ret)
+{
+	cow_autofd f = NULL;
+	struct cow_ovl_attr attr;
+	int r = cow_fd_get(n, flags & COW_OPEN_WRITE ? COW_FD_WRITE : COW_FD_READ, &f);
+	if (r == 0)
+		r = cow_attr_of(n, f->fd, &attr);
+	if (r == 0 && flags & COW_OPEN_TRUNC)
+		r = truncate_at_open(n, f, cred);
+	if (r < 0)
+		return r;
+	struct cow_ovl_open *o = malloc(sizeof(*o));
+	if (!o)
+		return -ENOMEM;
+	*o = (struct cow_ovl_open){
+		.node = cow_ovl_get(n),
+		.fd = cow_steal_ptr(&f),
+		.flags = flags,
+		.strip = !cow_cred_is_root(cred),
+	};
+	atomic_fetch_add(&n->opens, 1);
+	atomic_fetch_add(&n->inst->opens, 1);
+	*ret = o;
+	return 0;
+}
+
+int cow_ovl_open(struct cow_ovl_node *n, const struct cow_ovl_cred *cred, unsigned flags,
+		 struct cow_ovl_open **ret)
+{
+	int r = open_check(n, flags);
+	if (r == 0)
+		r = flags & COW_OPEN_WRITE ? cow_inst_enter_change(n->inst)
+					   : cow_inst_enter(n->inst);
+	if (r < 0)
+		return r;
+	r = open_entered(n, cred, flags, ret);
+	cow_inst_leave(n->inst);
+	return r;
+}
+
+void cow_ovl_close(struct cow_ovl_open *o)
+{
+	if (!o)
+		return;
+	atomic_fetch_sub(&o->node->opens, 1);
+	atomic_fetch_sub(&o->node->inst->opens, 1);
+	cow_fd_put(o->fd);
+	cow_ovl_put(o->node);
+	free(o);
+}
+
+struct cow_ovl_node *cow_ovl_open_node(const struct cow_ovl_open *o)
+{
+	return o->node;
+}
+
+static int enter_open(struct cow_ovl_open *o, unsigned need)
+{
+	if (!(o->flags & need))
+		return -EBADF;
+	return need == COW_OPEN_WRITE ? cow_inst_enter_change(o->node->inst)
+				      : cow_inst_enter(o->node->inst);
+}
+
+/* Length and end of a transfer. */
+static int iov_check(const struct iovec *iov, int iovcnt, uint64_t off, size_t *ret_total)
+{
+	size_t total = 0;
+	uint64_t end;
+	if (iovcnt < 0 || iovcnt > IOV_MAX)
+		return -EINVAL;
+	for (int k = 0; k < iovcnt; k++)
+		if (!cow_add_ok(total, iov[k].iov_len, &total))
+			return -EINVAL;
+	if (total > SSIZE_MAX)
+		return -EINVAL;
+	if (!cow_add_ok(off, (uint64_t)total, &end) || end > INT64_MAX)
+		return -EFBIG;
+	*ret_total = total;
+	return 0;
+}
+
+typedef ssize_t (*io_fn)(int fd, const struct iovec *iov, int iovcnt, off_t off);
+
+static ssize_t io_read(int fd, const struct iovec *iov, int iovcnt, off_t off)
+{
+	return preadv(fd, iov, iovcnt, off);
+}
+
+static ssize_t io_write(int fd, const struct iovec *iov, int iovcnt, off_t off)
+{
+	return pwritev(fd, iov, iovcnt, off);
+}
+
+/* The rest of a transfer the kernel cut short, piece by piece. An error counts only when nothing at
+ * all was moved before it. */
+static ssize_t io_rest(io_fn io, int fd, const struct iovec *iov, int iovcnt, uint64_t off,
+		       size_t done)
+{
+	size_t base = 0; /* bytes of the pieces before this one */
+	for (int k = 0; k < iovcnt; base += iov[k++].iov_len)
+		while (done < base + iov[k].iov_len) {
+			struct iovec one = {
+				.iov_base = (uint8_t *)iov[k].iov_base + (done - base),
+				.iov_len = iov[k].iov_len - (done - base),
+			};
+			ssize_t n = io(fd, &one, 1, (off_t)(off + done));
+			if (n < 0 && errno == EINTR)
+				continue;
+			if (n < 0 && done == 0)
+				return -errno;
+			if (n <= 0)
+				return (ssize_t)done;
+			done += (size_t)n;
+		}
+	return (ssize_t)done;
+}
+
+static ssize_t io_all(io_fn io, int fd, const struct iovec *iov, int iovcnt, uint64_t off,
+		      size_t total)
+{
+	ssize_t n = io(fd, iov, iovcnt, (off_t)off);
+	if (n < 0 && errno != EINTR)
+		return -errno;
+	if (n < 0)
+		n = 0;
+	return (size_t)n == total ? n : io_rest(io, fd, iov, iovcnt, off, (size_t)n);
+}
+
+ssize_t cow_ovl_read(struct cow_ovl_open *o, const struct iovec *iov, int iovcnt, uint64_t off)
+{
+	size_t total;
+	int r = iov_check(iov, iovcnt, off, &total);
+	if (r == -EFBIG) /* nothing can be there */
+		r = off > INT64_MAX ? -EINVAL : r;
+	if (r == 0)
+		r = enter_open(o, COW_OPEN_READ);
+	if (r < 0)
+		return r;
+	ssize_t n = io_all(io_read, o->fd->fd, iov, iovcnt, off, total);
+	cow_inst_leave(o->node->inst);
+	return n;
+}
+
+static int sync_data(struct cow_ovl_node *n, int fd)
+{
+	if (n->inst->durability == COW_OVL_VOLATILE)
+		return 0;
+	return fdatasync(fd) < 0 ? -errno : 0;
+}
+
+static ssize_t write_entered(struct cow_ovl_open *o, const struct iovec *iov, int iovcnt,
+			     uint64_t off, size_t total, unsigned flags)
+{
+	int r = o->strip ? cow_strip_suid(o->fd) : 0;
+	if (r < 0)
+		return r;
+	atomic_store(&o->node->dirty, true);
+	ssize_t n = io_all(io_write, o->fd->fd, iov, iovcnt, off, total);
+	cow_node_bump(o->node);
+	if (n > 0 && flags & COW_WRITE_STABLE)
+		r = sync_data(o->node, o->fd->fd);
+	return r < 0 ? r : n;
+}
+
+ssize_t cow_ovl_write(struct cow_ovl_open *o, const struct iovec *iov, int iovcnt, uint64_t off,
+		      unsigned flags)
+{
+	size_t total;
+	int r = flags & ~(unsigned)COW_WRITE_STABLE ? -EINVAL
+						    : iov_check(iov, iovcnt, off, &total);
+	if (r == 0)
+		r = enter_open(o, COW_OPEN_WRITE);
+	if (r < 0)
+		return r;
+	ssize_t n = write_entered(o, iov, iovcnt, off, total, flags);
+	cow_inst_leave(o->node->inst);
+	return n;
+}
+
+static bool fallocate_known(int mode)
+{
+	return mode == 0 || mode == FALLOC_FL_KEEP_SIZE ||
+	       mode == (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE) ||
+	       mode == FALLOC_FL_ZERO_RANGE;
+}
+
+static int range_check(uint64_t off, uint64_t len)
+{
+	uint64_t end;
+	return cow_add_ok(off, len, &end) && end <= INT64_MAX ? 0 : -EFBIG;
+}
+
+static int fallocate_entered(struct cow_ovl_open *o, int mode, uint64_t off, uint64_t len)
+{
+	int r = o->strip ? cow_strip_suid(o->fd) : 0;
+	if (r < 0)
+		return r;
+	atomic_store(&o->node->dirty, true);
+	do {
+		r = fallocate(o->fd->fd, mode, (off_t)off, (off_t)len) < 0 ? -errno : 0;
+	} while (r == -EINTR);
+	cow_node_bump(o->node);
+	return r == 0 && o->node->inst->durability == COW_OVL_STRICT
+		       ? sync_data(o->node, o->fd->fd)
+		       : r;
+}
+
+int cow_ovl_fallocate(struct cow_ovl_open *o, int mode, uint64_t off, uint64_t len)
+{
+	int r = fallocate_known(mode) ? range_check(off, len) : -EOPNOTSUPP;
+	if (r == 0)
+		r = enter_open(o, COW_OPEN_WRITE);
+	if (r < 0)
+		return r;
+	r = fallocate_entered(o, mode, off, len);
+	cow_inst_leave(o->node->inst);
+	return r;
+}
+
+int cow_ovl_seek(struct cow_ovl_open *o, uint64_t off, int whence, uint64_t *ret_off)
+{
+	if (whence != SEEK_DATA && whence != SEEK_HOLE)
+		return -EINVAL;
+	if (off > INT64_MAX)
+		return -ENXIO;
+	int r = cow_inst_enter(o->node->inst);
+	if (r < 0)
+		return r;
+	/* Moves the position of the shared fd too, which nothing of ours looks at. */
+	off_t at = lseek(o->fd->fd, (off_t)off, whence);
+	r = at < 0 ? -errno : 0;
+	cow_inst_leave(o->node->inst);
+	if (r == 0)
+		*ret_off = (uint64_t)at;
+	return r;
+}
+
+static int commit_entered(struct cow_ovl_node *n)
+{
+	cow_autofd f = NULL;
+	if (n->inst->durability == COW_OVL_VOLATILE)
+		return 0;
+	if (!S_ISREG(n->type))
+		return cow_domain_commit(n->inst->domain, n->inst);
+	int r = cow_fd_get(n, COW_FD_READ, &f); /* the one written through, if it is still open */
+	if (r < 0)
+		return r;
+	atomic_store(&n->dirty, false);
+	r = fdatasync(f->fd) < 0 ? -errno : 0;
+	int before = atomic_exchange(&n->wb_err, 0);
+	return before < 0 ? before : r;
+}
+
+int cow_ovl_commit(struct cow_ovl_node *n)
+{
+	int r = cow_inst_enter_change(n->inst);
+	if (r < 0)
+		return r;
+	r = commit_entered(n);
+	cow_inst_leave(n->inst);
+	return r;
+}
+
+/* Both ends checked as FICLONERANGE does, so that the copy behaves like the clone it replaces. */
+static int clone_check(struct cow_ovl_open *src, uint64_t src_off, struct cow_ovl_open *dst,
+		       uint64_t dst_off, uint64_t *len)
+{
+	struct stat st;
+	if (fstat(src->fd->fd, &st) < 0)
+		return -errno;
+	uint64_t size = (uint64_t)st.st_size;
+	if (src_off > size || *len > size - src_off)
+		return -EINVAL;
+	if (*len == 0)
+		*len = size - src_off;
+	if (src->node == dst->node && src_off < dst_off + *len && dst_off < src_off + *len)
+		return -EINVAL;
+	return 0;
+}
+
+static int copy_range(int in, uint64_t in_off, int out, uint64_t out_off, uint64_t len)
+{
+	off_t from = (off_t)in_off, to = (off_t)out_off;
+	while (len > 0) {
+		ssize_t n = copy_file_range(in, &from, out, &to, len, 0);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		if (n == 0) /* the source was cut meanwhile */
+			return -EIO;
+		len -= (uint64_t)n;
+	}
+	return 0;
+}
+
+static int clone_entered(struct cow_ovl_open *src, uint64_t src_off, struct cow_ovl_open *dst,
+			 uint64_t dst_off, uint64_t len)
+{
+	struct file_clone_range range = {
+		.src_fd = src->fd->fd,
+		.src_offset = src_off,
+		.src_length = len,
+		.dest_offset = dst_off,
+	};
+	int r = clone_check(src, src_off, dst, dst_off, &len);
+	if (r == 0 && dst->strip)
+		r = cow_strip_suid(dst->fd);
+	if (r < 0 || len == 0)
+		return r;
+	atomic_store(&dst->node->dirty, true);
+	r = ioctl(dst->fd->fd, FICLONERANGE, &range) < 0 ? -errno : 0;
+	if (r == -EOPNOTSUPP || r == -ENOTTY || r == -EINVAL) /* no reflinks, or odd block borders */
+		r = copy_range(src->fd->fd, src_off, dst->fd->fd, dst_off, len);
+	cow_node_bump(dst->node);
+	return r == 0 && dst->node->inst->durability == COW_OVL_STRICT
+		       ? sync_data(dst->node, dst->fd->fd)
+		       : r;
+}
+
+static int clone_enter(struct cow_ovl_inst *src, struct cow_ovl_inst *dst)
+{
+	int r;
+	if (src == dst)
+		return cow_inst_enter_change(dst);
+	/* Lower address first: each may have a closer waiting that stops new readers. */
+	if ((uintptr_t)src < (uintptr_t)dst) {
+		r = cow_inst_enter(src);
+		if (r < 0)
+			return r;
+		r = cow_inst_enter_change(dst);
+		if (r < 0)
+			cow_inst_leave(src);
+		return r;
+	}
+	r = cow_inst_enter_change(dst);
+	if (r < 0)
+		return r;
+	r = cow_inst_enter(src);
+	if (r < 0)
+		cow_inst_leave(dst);
+	return r;
+}
+
+int cow_ovl_clone(struct cow_ovl_open *src, uint64_t src_off, struct cow_ovl_open *dst,
+		  uint64_t dst_off, uint64_t len)
+{
+	struct cow_ovl_inst *from = src->node->inst, *to = dst->node->inst;
+	if (!(src->flags & COW_OPEN_READ) || !(dst->flags & COW_OPEN_WRITE))
+		return -EBADF;
+	int r = range_check(src_off, len);
+	if (r == 0)
+		r = range_check(dst_off, len);
+	if (r == 0)
+		r = clone_enter(from, to);
+	if (r < 0)
+		return r;
+	r = from->dev != to->dev && !(from->btrfs && to->btrfs)
+		    ? -EXDEV
+		    : clone_entered(src, src_off, dst, dst_off, len);
+	cow_inst_leave(to);
+	if (from != to)
+		cow_inst_leave(from);
+	return r;
+}

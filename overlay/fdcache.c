@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later
+ *
+ * File descriptors of nodes, kept for reuse. A node has at most one cached fd, of the highest level
+ * anybody asked for; a better one replaces it, and the old one lives until its users are done. Fds
+ * without users form one list for the process, longest unused first, cut to the limit. Every fd of
+ * an instance, in use or not, also hangs on the instance, so that close can take them all.
+ *
+ * One mutex guards all lists, user counts and node->fd; nothing is opened, closed or waited for
+ * under it.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+TAILQ_HEAD(idle_list, cow_fd);
+
+static struct {
+	pthread_mutex_t m;
+	/* guarded by m: */
+	struct idle_list idle; /* head: longest unused */
+	size_t nidle, limit;
+	bool limit_known;
+} cache = {
+	.m = PTHREAD_MUTEX_INITIALIZER,
+	.idle = TAILQ_HEAD_INITIALIZER(cache.idle),
+};
+
+#define LIMIT_FALLBACK 512 /* half of the usual soft limit, where it cannot be asked */
+#define RELIEF 32	   /* fds closed at once when the process has run out */
+
+static size_t limit_locked(void)
+{
+	if (!cache.limit_known) {
+		struct rlimit rl;
+		cache.limit = LIMIT_FALLBACK;
+		if (getrlimit(RLIMIT_NOFILE, &rl) == 0)
+			cache.limit = (size_t)(rl.rlim_cur / 2);
+		cache.limit_known = true;
+	}
+	return cache.limit;
+}
+
+/* Take an fd out of every list: the caller closes it, or its users' last one does. */
+static void unlink_locked(struct cow_fd *f)
+{
+	if (f->users == 0) {
+		TAILQ_REMOVE(&cache.idle, f, idle);
+		cache.nidle--;
+	}
+	if (f->node && f->node->fd == f)
+		f->node->fd = NULL;
+	f->node = NULL;
+	LIST_REMOVE(f, all);
+	f->inst->nfds--;
+}
+
+/* Closing an fd that was written through loses the only place where the kernel would report a
+ * failed write-back, so that is asked for first. */
+static void evict(struct cow_fd *f, struct cow_ovl_node *written)
+{
+	if (written) {
+		atomic_store(&written->dirty, false);
+		if (fdatasync(f->fd) < 0)
+			atomic_store(&written->wb_err, -errno);
+	}
+	(void)close(f->fd); /* nothing is buffered behind an fd of ours but what was just synced */
+	free(f);
+	cow_ovl_put(written);
+}
+
+/* Evict the longest unused fd when there are more than @keep. */
+static bool evict_one(size_t keep)
+{
+	struct cow_ovl_node *written = NULL;
+	pthread_mutex_lock(&cache.m);
+	struct cow_fd *f = cache.nidle > keep ? TAILQ_FIRST(&cache.idle) : NULL;
+	if (f) {
+		struct cow_ovl_node *n = f->node;
+		if (f->level == COW_FD_WRITE && n && atomic_load(&n->dirty) &&
+		    f->inst->durability != COW_OVL_VOLATILE && cow_node_try_get(n))
+			written = n;
+		unlink_locked(f);
+	}
+	pthread_mutex_unlock(&cache.m);
+	if (!f)
+		return false;
+	evict(f, written);
+	return true;
+}
+
+bool cow_fd_again(int errnum)
+{
+	unsigned n = 0;
+	if (errnum == EINTR)
+		return true;
+	if (errnum == EMFILE || errnum == ENFILE)
+		while (n < RELIEF && evict_one(0))
+			n++;
+	errno = errnum;
+	return n > 0;
+}
+
+void cow_ovl_set_fd_limit(size_t max_fds)
+{
+	pthread_mutex_lock(&cache.m);
+	cache.limit = max_fds;
+	cache.limit_known = true;
+	pthread_mutex_unlock(&cache.m);
+	while (evict_one(max_fds))
+		;
+}
+
+static struct cow_fd *use_locked(struct cow_fd *f)
+{
+	if (f->users++ == 0) {
+		TAILQ_REMOVE(&cache.idle, f, idle);
+		cache.nidle--;
+	}
+	return f;
+}
+
+/* Open by handle. The object must be on our file system, of the type the node was made with, and
+ * have a name or an open that keeps it. */
+static int open_node(struct cow_ovl_node *n, unsigned level)
+{
+	static const int flags[] = {
+		[COW_FD_PATH] = O_PATH | O_CLOEXEC,
+		[COW_FD_READ] = O_RDONLY | O_CLOEXEC | O_NOCTTY,
+		[COW_FD_WRITE] = O_RDWR | O_CLOEXEC | O_NOCTTY,
+	};
+	_Alignas(struct file_handle) uint8_t buf[sizeof(struct file_handle) + COW_FH_MAX] = {0};
+	struct file_handle *h = (struct file_handle *)buf;
+	struct stat st;
+
+	if (level != COW_FD_PATH && !S_ISREG(n->type))
+		return -EINVAL;
+	h->handle_bytes = n->fh.len;
+	h->handle_type = n->fh.type;
+	__builtin_memcpy(h->f_handle, n->fh.bytes, n->fh.len);
+	cow_autoclose int fd = COW_FD_TRY(open_by_handle_at(n->inst->treefd, h, flags[level]));
+	if (fd < 0)
+		return -errno;
+	atomic_fetch_add(&n->inst->fd_opens, 1);
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (st.st_dev != n->inst->dev || (st.st_mode & S_IFMT) != n->type ||
+	    (st.st_nlink == 0 && atomic_load(&n->opens) == 0))
+		return -ESTALE;
+	return cow_steal_fd(&fd);
+}
+
+int cow_fd_get(struct cow_ovl_node *n, unsigned level, struct cow_fd **ret)
+{
+	pthread_mutex_lock(&cache.m);
+	struct cow_fd *f = n->fd && n->fd->level >= level ? use_locked(n->fd) : NULL;
+	pthread_mutex_unlock(&cache.m);
+	if (f) {
+		*ret = f;
+		return 0;
+	}
+	int fd = open_node(n, level);
+	return fd < 0 ? fd : cow_fd_adopt(n->inst, n, fd, level, ret);
+}
+
+int cow_fd_adopt(struct cow_ovl_inst *i, struct cow_ovl_node *n, int fd, unsigned level,
+		 struct cow_fd **ret)
+{
+	struct cow_fd *old = NULL, *f = malloc(sizeof(*f));
+	if (!f) {
+		(void)close(fd); /* nothing was written through it */
+		return -ENOMEM;
+	}
+	*f = (struct cow_fd){.fd = fd, .level = level, .users = 1, .inst = i, .node = n};
+
+	pthread_mutex_lock(&cache.m);
+	if (n && n->fd && n->fd->level >= level) { /* another thread was faster */
+		*ret = use_locked(n->fd);
+		pthread_mutex_unlock(&cache.m);
+		(void)close(fd);
+		free(f);
+		return 0;
+	}
+	if (n) {
+		old = n->fd;
+		n->fd = f;
+	}
+	if (old && old->users == 0) {
+		unlink_locked(old);
+	} else if (old) {
+		old->node = NULL; /* its last user closes it */
+		old = NULL;
+	}
+	LIST_INSERT_HEAD(&i->fds, f, all);
+	i->nfds++;
+	pthread_mutex_unlock(&cache.m);
+	if (old)
+		evict(old, NULL); /* the new fd sees what the old one would have reported */
+	*ret = f;
+	return 0;
+}
+
+void cow_fd_put(struct cow_fd *f)
+{
+	if (!f)
+		return;
+	pthread_mutex_lock(&cache.m);
+	size_t limit = limit_locked();
+	if (--f->users > 0) {
+		pthread_mutex_unlock(&cache.m);
+		return;
+	}
+	bool purged = f->fd < 0;
+	bool keep = !purged && f->node && !f->drop && !(f->inst->flags & COW_OVL_OBSERVER);
+	if (!purged) {
+		TAILQ_INSERT_TAIL(&cache.idle, f, idle);
+		cache.nidle++;
+		if (!keep)
+			unlink_locked(f);
+	}
+	pthread_mutex_unlock(&cache.m);
+	if (purged)
+		free(f);
+	else if (!keep)
+		evict(f, NULL);
+	while (keep && evict_one(limit))
+		;
+}
+
+void cow_fd_forget(struct cow_ovl_node *n)
+{
+	pthread_mutex_lock(&cache.m);
+	struct cow_fd *f = n->fd;
+	if (f && f->users > 0) {
+		f->drop = true;
+		f = NULL;
+	}
+	if (f)
+		unlink_locked(f);
+	pthread_mutex_unlock(&cache.m);
+	if (f)
+		evict(f, NULL);
+}
+
+void cow_fd_node_gone(struct cow_ovl_node *n)
+{
+	/* Users hold the node, so the fd is idle. A write-back error after this has nobody left to
+	 * be told to, but the next fd of the inode that is opened while it stays in memory. */
+	cow_fd_forget(n);
+}
+
+void cow_fd_purge(struct cow_ovl_inst *i)
+{
+	for (;;) {
+		pthread_mutex_lock(&cache.m);
+		struct cow_fd *f = LIST_FIRST(&i->fds);
+		if (!f) {
+			pthread_mutex_unlock(&cache.m);
+			return;
+		}
+		int fd = f->fd;
+		bool idle = f->users == 0;
+		unlink_locked(f);
+		f->fd = -1;
+		pthread_mutex_unlock(&cache.m);
+		if (idle)
+			free(f); /* else its last user does, at once from now on */
+		(void)close(fd); /* what was written is synced by the caller */
+	}
+}
+
+size_t cow_fd_count(struct cow_ovl_inst *i)
+{
+	pthread_mutex_lock(&cache.m);
+	size_t n = i->nfds;
+	pthread_mutex_unlock(&cache.m);
+	return n;
+}

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later
+ *
+ * Reading and writing the `instance` file. Format and crash rules: record.h.
+ */
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/checked.h"
+#include "common/fs.h"
+#include "overlay/overlay.h"
+#include "record.h"
+
+static const uint8_t MAGIC[8] = "COWINST1";
+
+/* A writer at work can tear both slots for one reader, one after the other. */
+#define READ_TRIES 3
+
+static uint32_t crc32_ieee(const uint8_t *p, size_t len)
+{
+	uint32_t c = 0xffffffffu;
+	for (size_t k = 0; k < len; k++) {
+		c ^= p[k];
+		for (int bit = 0; bit < 8; bit++)
+			c = c >> 1 ^ (c & 1 ? 0xedb88320u : 0);
+	}
+	return ~c;
+}
+
+static void encode(const struct cow_record *rec, struct cow_rec_slot *s)
+{
+	memset(s, 0, sizeof(*s));
+	memcpy(s->magic, MAGIC, sizeof(s->magic));
+	cow_put_le32(s->version, COW_REC_VERSION);
+	cow_put_le32(s->kind, COW_REC_KIND_PLAIN);
+	cow_put_le32(s->flags, rec->flags);
+	cow_put_le32(s->durability, rec->durability);
+	cow_put_le64(s->generation, rec->generation);
+	memcpy(s->uuid, rec->uuid, sizeof(s->uuid));
+	cow_put_le64(s->epoch, rec->epoch);
+	memcpy(s->mac_key, rec->mac_key, sizeof(s->mac_key));
+	cow_put_le64(s->id_base, rec->id_base);
+	memcpy(s->fs_uuid, rec->fs_uuid, sizeof(s->fs_uuid));
+	cow_put_le32(s->root_type, rec->root.type);
+	cow_put_le32(s->root_len, rec->root.len);
+	memcpy(s->root_fh, rec->root.bytes, rec->root.len);
+	cow_put_le32(s->crc, crc32_ieee((const uint8_t *)s, offsetof(struct cow_rec_slot, crc)));
+}
+
+/* Return: 0; -EBADMSG not whole; -EOPNOTSUPP whole, but not for us. */
+static int decode(const struct cow_rec_slot *s, struct cow_record *rec)
+{
+	uint32_t crc = crc32_ieee((const uint8_t *)s, offsetof(struct cow_rec_slot, crc));
+	if (memcmp(s->magic, MAGIC, sizeof(s->magic)) != 0 || cow_get_le32(s->crc) != crc)
+		return -EBADMSG;
+	*rec = (struct cow_record){
+		.flags = cow_get_le32(s->flags),
+		.durability = cow_get_le32(s->durability),
+		.generation = cow_get_le64(s->generation),
+		.epoch = cow_get_le64(s->epoch),
+		.id_base = cow_get_le64(s->id_base),
+	};
+	if (cow_get_le32(s->version) != COW_REC_VERSION ||
+	    cow_get_le32(s->kind) != COW_REC_KIND_PLAIN ||
+	    rec->flags & COW_REC_MUST_KNOW & ~(uint32_t)COW_REC_KNOWN_FLAGS)
+		return -EOPNOTSUPP;
+	uint32_t type = cow_get_le32(s->root_type), len = cow_get_le32(s->root_len);
+	if (rec->epoch == 0 || rec->durability > COW_OVL_VOLATILE || type > UINT8_MAX ||
+	    len > COW_FH_MAX)
+		return -EBADMSG;
+	memcpy(rec->uuid, s->uuid, sizeof(s->uuid));
+	memcpy(rec->mac_key, s->mac_key, sizeof(s->mac_key));
+	memcpy(rec->fs_uuid, s->fs_uuid, sizeof(s->fs_uuid));
+	rec->root.type = (uint8_t)type;
+	rec->root.len = (uint8_t)len;
+	memcpy(rec->root.bytes, s->root_fh, len);
+	return 0;
+}
+
+int cow_record_renew(struct cow_record *rec)
+{
+	do {
+		int r = cow_random(&rec->epoch, sizeof(rec->epoch));
+		if (r < 0)
+			return r;
+	} while (rec->epoch == 0); /* 0 is "no epoch" in the file that servers map */
+	return cow_random(rec->mac_key, sizeof(rec->mac_key));
+}
+
+int cow_record_create(int dirfd, struct cow_record *rec, struct cow_err *err)
+{
+	struct cow_rec_slot slots[COW_REC_SLOTS];
+	for (unsigned k = 0; k < COW_REC_SLOTS; k++) {
+		rec->generation++;
+		encode(rec, &slots[k]);
+	}
+	int r = cow_write_file_at(dirfd, COW_REC_NAME, slots, sizeof(slots), 0600);
+	return r < 0 ? cow_err_set(err, r, "write the instance record") : 0;
+}
+
+/* @ret_slot: where it was found. Short files are zeros at the end, hence no valid slot there. */
+static int read_slots(int fd, struct cow_record *ret, unsigned *ret_slot)
+{
+	struct cow_rec_slot slot;
+	int found = -EBADMSG;
+	for (unsigned k = 0; k < COW_REC_SLOTS; k++) {
+		struct cow_record rec;
+		memset(&slot, 0, sizeof(slot));
+		ssize_t got = cow_pread_full(fd, &slot, sizeof(slot), (off_t)k * COW_REC_SLOT_LEN);
+		if (got < 0 && got != -EIO) /* a sector that cannot be read is a damaged slot */
+			return (int)got;
+		int r = decode(&slot, &rec);
+		if (r == -EOPNOTSUPP)
+			return r;
+		if (r < 0 || (found == 0 && rec.generation <= ret->generation))
+			continue;
+		*ret = rec;
+		*ret_slot = k;
+		found = 0;
+	}
+	return found;
+}
+
+static int read_retry(int fd, struct cow_record *ret, unsigned *ret_slot, struct cow_err *err)
+{
+	int r = -EBADMSG;
+	for (unsigned n = 0; n < READ_TRIES && r == -EBADMSG; n++)
+		r = read_slots(fd, ret, ret_slot);
+	if (r == -EBADMSG)
+		return cow_err_say(err, COW_ERR_FAILED, r,
+				   "the instance record is damaged: neither of its two copies is whole");
+	if (r == -EOPNOTSUPP)
+		return cow_err_say(err, COW_ERR_REFUSED, r,
+				   "the instance record is of a kind this version does not know");
+	return r < 0 ? cow_err_set(err, r, "read the instance record") : 0;
+}
+
+int cow_record_read(int fd, struct cow_record *ret, struct cow_err *err)
+{
+	unsigned slot;
+	struct cow_record rec;
+	int r = read_retry(fd, &rec, &slot, err);
+	if (r < 0)
+		return r;
+	*ret = rec;
+	return 0;
+}
+
+int cow_record_write(int fd, struct cow_record *rec, struct cow_err *err)
+{
+	unsigned newest;
+	struct cow_record old;
+	int r = read_retry(fd, &old, &newest, err);
+	if (r < 0)
+		return r;
+	for (unsigned k = 1; k <= COW_REC_SLOTS; k++) {
+		struct cow_rec_slot slot;
+		unsigned where = (newest + k) % COW_REC_SLOTS;
+		rec->generation = old.generation + k;
+		encode(rec, &slot);
+		r = cow_pwrite_full(fd, &slot, sizeof(slot), (off_t)where * COW_REC_SLOT_LEN);
+		if (r == 0 && fdatasync(fd) < 0)
+			r = -errno;
+		if (r < 0)
+			return cow_err_set(err, r, "write the instance record");
+	}
+	return 0;
+}

@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later
+ *
+ * Extended attributes, without the engine's own and the kernel overlay's. Objects of every type are
+ * reached through /proc/self/fd, since an O_PATH fd takes no fgetxattr(2).
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/xattr.h>
+
+#include "internal.h"
+
+static const char *const hidden_prefixes[] = {"trusted.overlay.", "trusted.cowherd."};
+
+static bool hidden(const char *name)
+{
+	for (size_t k = 0; k < sizeof(hidden_prefixes) / sizeof(*hidden_prefixes); k++)
+		if (strncmp(name, hidden_prefixes[k], strlen(hidden_prefixes[k])) == 0)
+			return true;
+	return false;
+}
+
+static int name_check(const char *name)
+{
+	size_t len = strnlen(name, COW_XATTR_NAME_MAX + 1);
+	if (len == 0)
+		return -EINVAL;
+	return len > COW_XATTR_NAME_MAX ? -ERANGE : 0;
+}
+
+/* The object, alive, and a path that leads to it while the fd is held. */
+static int reach(struct cow_ovl_node *n, struct cow_fd **ret, char ret_path[COW_PROC_PATH_LEN])
+{
+	cow_autofd f = NULL;
+	struct cow_ovl_attr attr;
+	int r = cow_fd_get(n, COW_FD_PATH, &f);
+	if (r == 0)
+		r = cow_attr_of(n, f->fd, &attr);
+	if (r < 0)
+		return r;
+	cow_proc_path(f->fd, ret_path);
+	*ret = cow_steal_ptr(&f);
+	return 0;
+}
+
+static ssize_t get_entered(struct cow_ovl_node *n, const char *name, void *buf, size_t len)
+{
+	char path[COW_PROC_PATH_LEN];
+	cow_autofd f = NULL;
+	int r = name_check(name);
+	if (r == 0 && hidden(name))
+		r = -ENODATA;
+	if (r == 0)
+		r = reach(n, &f, path);
+	if (r < 0)
+		return r;
+	ssize_t got = getxattr(path, name, buf, len);
+	return got < 0 ? -errno : got;
+}
+
+ssize_t cow_ovl_getxattr(struct cow_ovl_node *n, const char *name, void *buf, size_t len)
+{
+	int r = cow_inst_enter(n->inst);
+	if (r < 0)
+		return r;
+	ssize_t got = get_entered(n, name, buf, len);
+	cow_inst_leave(n->inst);
+	return got;
+}
+
+/* An access ACL is a chmod too: setgid goes when the caller is not in the file's group. */
+static int strip_after_acl(const struct cow_fd *f, const struct cow_ovl_cred *cred, const char *name)
+{
+	struct stat st;
+	if (strcmp(name, "system.posix_acl_access") != 0 || cow_cred_is_root(cred))
+		return 0;
+	if (fstat(f->fd, &st) < 0)
+		return -errno;
+	if (!(st.st_mode & S_ISGID) || cow_cred_has_group(cred, st.st_gid))
+		return 0;
+	return cow_fd_chmod(f, st.st_mode & 07777 & ~(mode_t)S_ISGID);
+}
+
+static int set_entered(struct cow_ovl_node *n, const struct cow_ovl_cred *cred, const char *name,
+		       const void *value, size_t len, int flags)
+{
+	char path[COW_PROC_PATH_LEN];
+	cow_autofd f = NULL;
+	int r = name_check(name);
+	if (r == 0 && len > COW_XATTR_SIZE_MAX)
+		r = -E2BIG;
+	if (r == 0 && flags & ~(XATTR_CREATE | XATTR_REPLACE))
+		r = -EINVAL;
+	if (r == 0 && hidden(name))
+		r = -EPERM;
+	if (r == 0)
+		r = reach(n, &f, path);
+	if (r < 0)
+		return r;
+	if (setxattr(path, name, value, len, flags) < 0)
+		return -errno;
+	cow_node_bump(n);
+	r = strip_after_acl(f, cred, name);
+	return r < 0 ? r : cow_inst_commit(n->inst);
+}
+
+int cow_ovl_setxattr(struct cow_ovl_node *n, const struct cow_ovl_cred *cred, const char *name,
+		     const void *value, size_t len, int flags)
+{
+	int r = cow_inst_enter_change(n->inst);
+	if (r < 0)
+		return r;
+	r = set_entered(n, cred, name, value, len, flags);
+	cow_inst_leave(n->inst);
+	return r;
+}
+
+static int remove_entered(struct cow_ovl_node *n, const char *name)
+{
+	char path[COW_PROC_PATH_LEN];
+	cow_autofd f = NULL;
+	int r = name_check(name);
+	if (r == 0 && hidden(name))
+		r = -EPERM;
+	if (r == 0)
+		r = reach(n, &f, path);
+	if (r < 0)
+		return r;
+	if (removexattr(path, name) < 0)
+		return -errno;
+	cow_node_bump(n);
+	return cow_inst_commit(n->inst);
+}
+
+int cow_ovl_removexattr(struct cow_ovl_node *n, const struct cow_ovl_cred *cred, const char *name)
+{
+	int r = cow_inst_enter_change(n->inst);
+	if (r < 0)
+		return r;
+	r = remove_entered(n, name);
+	cow_inst_leave(n->inst);
+	return r;
+}
+
+/* Drop hidden names in place. The kernel ends the list with the NUL of its last name. */
+static size_t filter(char *list, size_t len)
+{
+	size_t out = 0;
+	for (size_t in = 0; in < len;) {
+		size_t one = strlen(list + in) + 1;
+		if (!hidden(list + in)) {
+			memmove(list + out, list + in, one);
+			out += one;
+		}
+		in += one;
+	}
+	return out;
+}
+
+static ssize_t list_entered(struct cow_ovl_node *n, char *buf, size_t len)
+{
+	char path[COW_PROC_PATH_LEN];
+	cow_autofd f = NULL;
+	int r = reach(n, &f, path);
+	if (r < 0)
+		return r;
+	cow_autofree char *all = malloc(COW_XATTR_LIST_MAX);
+	if (!all)
+		return -ENOMEM;
+	ssize_t got = listxattr(path, all, COW_XATTR_LIST_MAX);
+	if (got < 0)
+		return -errno;
+	size_t visible = filter(all, (size_t)got);
+	if (len != 0 && visible > len)
+		return -ERANGE;
+	if (len != 0)
+		memcpy(buf, all, visible);
+	return (ssize_t)visible;
+}
+
+ssize_t cow_ovl_listxattr(struct cow_ovl_node *n, char *buf, size_t len)
+{
+	int r = cow_inst_enter(n->inst);
+	if (r < 0)
+		return r;
+	ssize_t got = list_entered(n, buf, len);
+	cow_inst_leave(n->inst);
+	return got;
+}
