@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later
+ *
+ * One client's root as the NFS server sees it: which engine instance answers for it right now.
+ * Knows the engine and the store, and no type of the NFS server.
+ *
+ *	root	lives as long as the export and its cached objects do
+ *	bind	one attached instance; replaced when the client's epoch changes, dropped when idle
+ *
+ * An operation takes the current bind, works on it and puts it back. A bind that was replaced lives
+ * until its last operation is over; then the keeper thread detaches its instance.
+ * Lock order: attach_lock, then lock. Neither is held while the engine works on an object, nor
+ *while swapped() runs.
+ */
+#ifndef COW_FSAL_NFS_ROOT_H
+#define COW_FSAL_NFS_ROOT_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "common/cleanup.h"
+#include "common/err.h"
+#include "overlay/overlay.h"
+#include "snapshot/client.h"
+
+struct cow_nfs_bind {
+	atomic_uint refs;
+	uint64_t
+	    serial; /* unique in the process: objects remember under which bind a node was got */
+	uint64_t epoch; /* of the instance */
+	uint64_t seen;	/* what the epoch file held while attaching, see cow_nfs_bind_current() */
+	const volatile uint64_t *now; /* the mapped epoch; outlives every bind */
+	struct cow_ovl_inst *inst;
+	struct cow_ovl_node *root;
+	uint8_t root_handle[COW_OVL_HANDLE_MAX];
+	size_t root_handle_len;
+	struct cow_nfs_bind *next; /* in the queue of binds to detach */
+};
+
+struct cow_nfs_root {
+	atomic_uint refs;
+	struct cow_store *store; /* borrowed; outlives all roots */
+	struct cow_mac mac;
+	const volatile uint64_t *epoch;
+	atomic_uint opens;	   /* open states: keep the instance */
+	_Atomic uint64_t used_ms;  /* last operation, cow_now_ms() */
+	struct cow_nfs_root *next; /* list of the keeper */
+
+	pthread_mutex_t attach_lock; /* one attach at a time; guards the next four */
+	uint64_t last_epoch;	     /* of the last bind; 0: none yet */
+	int failed;		     /* last attach's error, 0: none */
+	uint64_t failed_ms;
+	int closing; /* no attach any more */
+
+	pthread_rwlock_t lock; /* guards bind */
+	struct cow_nfs_bind *bind;
+
+	pthread_mutex_t swapped_lock; /* held while swapped() runs; guards it */
+	void (*swapped)(void *arg);   /* the root has another content from now on */
+	void *swapped_arg;
+
+	_Atomic uint64_t seen_ms;  /* when addr was last taken down; 0: never */
+	pthread_mutex_t seen_lock; /* guards the last caller */
+	uint64_t written_ms;	   /* when it was last written into the store */
+	char addr[46];
+};
+
+/*
+ * cow_nfs_root_new - root of client @mac; attaches nothing. The keeper looks after it from now on.
+ * @swapped: called when the content changed (epoch), from any thread, also within an operation.
+ * Return: 0; -ENOENT no such client.
+ */
+int cow_nfs_root_new(struct cow_store *store, const struct cow_mac *mac, void (*swapped)(void *),
+		     void *arg, struct cow_nfs_root **ret, struct cow_err *err);
+struct cow_nfs_root *cow_nfs_root_get(struct cow_nfs_root *r);
+void cow_nfs_root_put(struct cow_nfs_root *r); /* NULL is fine */
+
+/* No call of swapped() after this returns. */
+void cow_nfs_root_quiet(struct cow_nfs_root *r);
+
+/* No further attach, no further call of swapped(); the instance is detached when it returns. */
+void cow_nfs_root_shut(struct cow_nfs_root *r);
+
+/*
+ * cow_nfs_root_bind - the bind to work on; attaches when there is none or the epoch has changed.
+ * Return: 0, caller puts; -EBUSY the root is in use elsewhere (ask again later); -ENOENT the client
+ * is gone; -ESHUTDOWN; other errors of cow_client_attach(). A failure is remembered for half a
+ * second.
+ */
+int cow_nfs_root_bind(struct cow_nfs_root *r, struct cow_nfs_bind **ret);
+void cow_nfs_bind_put(struct cow_nfs_bind *b); /* NULL is fine */
+COW_DEFINE_AUTO(struct cow_nfs_bind, cow_nfs_bind_put)
+#define cow_autobind COW_CLEANUP(cow_auto_cow_nfs_bind_put) struct cow_nfs_bind *
+
+/* True while the client's root is still the one of this bind. */
+int cow_nfs_bind_current(const struct cow_nfs_bind *b);
+
+/* Is @h (engine handle) the root directory of this bind? */
+int cow_nfs_bind_is_root(const struct cow_nfs_bind *b, const uint8_t *h, size_t len);
+
+/* A request came from @addr (text). Worth calling once a second, when seen_due() says so. */
+int cow_nfs_root_seen_due(const struct cow_nfs_root *r);
+void cow_nfs_root_seen(struct cow_nfs_root *r, const char *addr);
+
+/* -------------------------------------------------- for the keeper (keeper.c) */
+
+#define COW_NFS_IDLE_MS (10 * 60 * 1000) /* an unused instance is dropped after */
+#define COW_NFS_STATE_MS (30 * 1000)	 /* state/nfs is written at most every */
+
+/* One round: drop a replaced or idle bind, write state/nfs. */
+void cow_nfs_root_tick(struct cow_nfs_root *r, uint64_t now_ms);
+
+/* Detach the instance and free. Called by the keeper's queue only. */
+void cow_nfs_bind_free(struct cow_nfs_bind *b);
+
+int cow_nfs_keeper_add(struct cow_nfs_root *r);	    /* starts the thread with the first root */
+void cow_nfs_keeper_remove(struct cow_nfs_root *r); /* ends it with the last */
+void cow_nfs_keeper_retire(struct cow_nfs_bind *b); /* detach soon */
+void cow_nfs_keeper_drain(void);		    /* detach all that are queued, now */
+
+#endif
