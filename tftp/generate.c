@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later
+ *
+ * Files that no tree holds as they are served: cmdline.txt and boot.ipxe, made afresh per request from
+ * the client's record and its tree.
+ */
+#include "files.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/log.h"
+#include "tftp/limits.h"
+
+static const char *or_empty(const char *s)
+{
+	return s ? s : "";
+}
+
+static void describe(const struct cow_tftp_files *f, const struct cow_tftp_client *c,
+		     const char *server, struct cow_tftp_boot *ret)
+{
+	const struct cow_client *conf = c->conf;
+
+	*ret = (struct cow_tftp_boot){
+		.mac = conf->id,
+		.name = or_empty(conf->name),
+		.image = conf->image,
+		.version = conf->version,
+		.server = server,
+		.nfs = conf->nfs && *conf->nfs ? conf->nfs : f->site.nfs,
+		.nfs_port = f->site.nfs_port,
+		.mount_port = f->site.mount_port,
+		.initramfs = conf->initramfs && *conf->initramfs ? conf->initramfs : "none",
+		.words = or_empty(conf->cmdline),
+	};
+}
+
+/* The tree's own file, or nothing when there is none. */
+static int read_cmdline(struct cow_tftp_view *v, const char *path, char *buf, size_t *ret_len)
+{
+	struct cow_tftp_content *src;
+	int r = cow_tftp_tree_open(v, path, &src);
+
+	*ret_len = 0;
+	if (r == -ENOENT && !strchr(path, '/'))
+		return 0;
+	if (r < 0)
+		return r;
+	size_t len = src->size < COW_TFTP_CMDLINE_FILE_MAX ? (size_t)src->size
+							    : COW_TFTP_CMDLINE_FILE_MAX;
+
+	r = src->read(src, buf, len, 0);
+	cow_tftp_content_free(src);
+	if (r == 0)
+		*ret_len = len;
+	return r;
+}
+
+static int make_cmdline(const struct cow_tftp_boot *b, struct cow_tftp_view *v, const char *path,
+			char **ret, size_t *ret_len)
+{
+	char in[COW_TFTP_CMDLINE_FILE_MAX];
+	unsigned dropped = 0;
+	size_t len;
+	int r = read_cmdline(v, path, in, &len);
+
+	if (r == 0)
+		r = cow_tftp_cmdline_pi(b, in, len, ret, ret_len, &dropped);
+	if (r == -E2BIG)
+		cow_log(COW_LOG_ERROR, "client=%s the words in client.conf make the kernel command line "
+				       "longer than %d bytes", b->mac, COW_TFTP_CMDLINE_MAX);
+	if (r == 0 && dropped)
+		cow_log(COW_LOG_WARNING, "client=%s the last %u words of %s do not fit the kernel "
+					 "command line", b->mac, dropped, COW_Q(path));
+	return r;
+}
+
+static int make_ipxe(const struct cow_tftp_boot *b, struct cow_tftp_view *v, char **ret,
+		     size_t *ret_len)
+{
+	cow_autofree char *kernel = NULL;
+	cow_autofree char *initrd = NULL;
+	int wants_initrd = strcmp(b->initramfs, "none") != 0;
+	int r = cow_tftp_tree_kernel(v, &kernel, wants_initrd ? &initrd : NULL);
+
+	if (r == -ENOENT)
+		cow_log(COW_LOG_ERROR, "client=%s the boot directory of %s@%u holds no kernel vmlinuz-*%s",
+			b->mac, b->image, b->version,
+			wants_initrd ? " with an initrd.img-* of the same version" : "");
+	return r < 0 ? r : cow_tftp_ipxe_script(b, kernel, initrd, ret, ret_len);
+}
+
+int cow_tftp_generate(struct cow_tftp_files *f, const struct cow_tftp_who *who,
+		      struct cow_tftp_client *c, const char *path, struct cow_tftp_content **ret)
+{
+	bool is_cmdline = strcmp(cow_tftp_basename(path), "cmdline.txt") == 0;
+	char server[INET_ADDRSTRLEN];
+	struct cow_tftp_boot b;
+	char *text;
+	size_t len;
+	int r;
+
+	if (!is_cmdline && strcmp(path, "boot.ipxe") != 0)
+		return -ENOENT;
+	if (!c->view)
+		return c->view_error;
+	if (!inet_ntop(AF_INET, &who->local, server, sizeof(server)))
+		return -errno;
+	describe(f, c, server, &b);
+	r = is_cmdline ? make_cmdline(&b, c->view, path, &text, &len)
+		       : make_ipxe(&b, c->view, &text, &len);
+	if (r < 0)
+		return r;
+	r = cow_tftp_content_memory(text, len, ret);
+	if (r < 0)
+		free(text);
+	return r;
+}

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later
+ *
+ * The network side of the TFTP server: sockets, transfers, limits, one epoll loop in one thread.
+ * What a name means is asked of a resolver; the server knows no file, client or store.
+ */
+#ifndef COW_TFTP_SERVER_H
+#define COW_TFTP_SERVER_H
+
+#include <netinet/in.h>
+#include <stdint.h>
+
+#include "common/err.h"
+#include "tftp/content.h"
+
+/* Who asks, as far as the network tells. */
+struct cow_tftp_who {
+	struct in_addr addr;  /* source of the request */
+	struct in_addr local; /* our address it was sent to */
+	int ifindex;	      /* interface it came in by */
+	uint64_t now_ms;
+};
+
+struct cow_tftp_resolver {
+	/*
+	 * open - content of a requested name (raw bytes as sent, no NUL inside).
+	 * Must not wait for anything but the local disk. Ownership: the server frees *ret.
+	 * Return: 0; -errno, which becomes an ERROR by cow_tftp_code_of().
+	 */
+	int (*open)(void *ctx, const struct cow_tftp_who *who, const char *name, size_t len,
+		    struct cow_tftp_content **ret);
+	/* About once a second, for house-keeping; may be NULL. */
+	void (*tick)(void *ctx, uint64_t now_ms);
+	void *ctx;
+};
+
+struct cow_tftp_stats {
+	uint64_t requests, malformed, refused, limited; /* refused: answered by ERROR; limited: dropped */
+	uint64_t delivered, aborted, timed_out, failed;
+	uint64_t bytes, resends, stray;
+};
+
+struct cow_tftp_server;
+
+/*
+ * cow_tftp_server_new - bind.
+ * @listen: port 0 takes a free one, see cow_tftp_server_port().
+ * Return: 0; -EADDRINUSE (exit 4); -EADDRNOTAVAIL; -EACCES; -ENOMEM.
+ */
+int cow_tftp_server_new(const struct sockaddr_in *listen, const struct cow_tftp_resolver *resolver,
+			struct cow_tftp_server **ret, struct cow_err *err);
+void cow_tftp_server_free(struct cow_tftp_server *s); /* NULL is fine */
+
+uint16_t cow_tftp_server_port(const struct cow_tftp_server *s);
+
+/* Serve until @stop_fd is readable. Transfers still running are told by an ERROR. Return: 0, -errno. */
+int cow_tftp_server_run(struct cow_tftp_server *s, int stop_fd);
+
+/* Same thread as run, or after it. */
+void cow_tftp_server_stats(const struct cow_tftp_server *s, struct cow_tftp_stats *ret);
+
+#endif

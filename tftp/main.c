@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later
+ *
+ * cowherd-tftpd: set-up in the order that matters (store, port, privileges), one loop, clean stop.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+#include "common/log.h"
+#include "files.h"
+#include "neigh.h"
+#include "options.h"
+#include "privileges.h"
+#include "tftp/server.h"
+
+/* Every file on its way is a descriptor or two. */
+static void raise_fd_limit(void)
+{
+	struct rlimit lim;
+
+	if (getrlimit(RLIMIT_NOFILE, &lim) < 0)
+		return;
+	lim.rlim_cur = lim.rlim_max;
+	(void)setrlimit(RLIMIT_NOFILE, &lim); /* the lower limit serves fewer at once, no worse */
+}
+
+static int open_stop(struct cow_err *err)
+{
+	sigset_t set;
+
+	(void)sigemptyset(&set);
+	(void)sigaddset(&set, SIGTERM);
+	(void)sigaddset(&set, SIGINT);
+	(void)signal(SIGPIPE, SIG_IGN); /* the supervisor may go first */
+	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
+		return cow_err_set(err, -errno, "block signals");
+	int fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+
+	return fd < 0 ? cow_err_set(err, -errno, "watch signals") : fd;
+}
+
+static int open_site(const struct cow_tftp_options *o, struct cow_tftp_site *ret, struct cow_err *err)
+{
+	*ret = (struct cow_tftp_site){.nfs = o->nfs,
+				      .nfs_port = o->nfs_port,
+				      .mount_port = o->mount_port,
+				      .ipxe_fd = -1,
+				      .event_fd = o->event_fd};
+	if (o->event_fd >= 0) {
+		int flags = fcntl(o->event_fd, F_GETFL);
+
+		/* A supervisor that does not read must not stop the boots. */
+		if (flags < 0 || fcntl(o->event_fd, F_SETFL, flags | O_NONBLOCK) < 0 ||
+		    fcntl(o->event_fd, F_SETFD, FD_CLOEXEC) < 0)
+			return cow_err_set(err, -errno, "use file descriptor %d", o->event_fd);
+	}
+	if (o->ipxe_dir) {
+		ret->ipxe_fd = open(o->ipxe_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		if (ret->ipxe_fd < 0)
+			return cow_err_set(err, -errno, "open '%s'", o->ipxe_dir);
+	}
+	return 0;
+}
+
+static void log_stats(const struct cow_tftp_server *s)
+{
+	struct cow_tftp_stats st;
+
+	cow_tftp_server_stats(s, &st);
+	cow_log(COW_LOG_INFO,
+		"stopped: requests=%" PRIu64 " delivered=%" PRIu64 " bytes=%" PRIu64 " refused=%" PRIu64
+		" aborted=%" PRIu64 " timed-out=%" PRIu64 " failed=%" PRIu64 " resends=%" PRIu64
+		" limited=%" PRIu64 " stray=%" PRIu64 " malformed=%" PRIu64,
+		st.requests, st.delivered, st.bytes, st.refused, st.aborted, st.timed_out, st.failed,
+		st.resends, st.limited, st.stray, st.malformed);
+}
+
+COW_DEFINE_AUTO(struct cow_tftp_server, cow_tftp_server_free)
+COW_DEFINE_AUTO(struct cow_tftp_clients, cow_tftp_clients_free)
+
+static int serve(const struct cow_tftp_options *o, int stop_fd, struct cow_err *err)
+{
+	cow_autostore store = NULL;
+	COW_CLEANUP(cow_auto_cow_tftp_clients_free) struct cow_tftp_clients *clients = NULL;
+	struct cow_tftp_files files = {.neigh_fd = -1};
+	const struct cow_tftp_resolver resolver = {
+		.open = cow_tftp_files_open, .tick = cow_tftp_files_tick, .ctx = &files};
+	COW_CLEANUP(cow_auto_cow_tftp_server_free) struct cow_tftp_server *server = NULL;
+	int r = cow_store_open(o->store, &store, err);
+
+	if (r == 0)
+		r = open_site(o, &files.site, err);
+	if (r < 0)
+		return r;
+	r = cow_tftp_clients_new(store, &clients);
+	if (r < 0)
+		return cow_err_set(err, r, "make the client cache");
+	files.clients = clients;
+	cow_autoclose int neigh = cow_tftp_neigh_open();
+	cow_autoclose int ipxe = files.site.ipxe_fd;
+
+	if (neigh < 0)
+		return cow_err_set(err, neigh, "open the neighbour table");
+	files.neigh_fd = neigh;
+	r = cow_tftp_server_new(&o->listen, &resolver, &server, err);
+	if (r == 0)
+		r = cow_tftp_drop_privileges(o->user, err);
+	if (r < 0)
+		return r;
+	cow_log(COW_LOG_INFO, "ready: port=%u store=%s", cow_tftp_server_port(server),
+		COW_Q(cow_store_path(store)));
+	r = cow_tftp_server_run(server, stop_fd);
+	log_stats(server);
+	return r < 0 ? cow_err_set(err, r, "serve") : 0;
+}
+
+int main(int argc, char **argv)
+{
+	struct cow_err err = COW_ERR_INIT;
+	struct cow_tftp_options o;
+	int r = cow_tftp_options_parse(argc, argv, &o, &err);
+
+	if (r == COW_TFTP_EXIT)
+		return 0;
+	if (r < 0) {
+		(void)fprintf(stderr, "cowherd-tftpd: %s\n", cow_err_str(&err));
+		return cow_err_exit_status(&err, r);
+	}
+	cow_log_init("cowherd-tftpd", o.log_level);
+	(void)umask(0); /* the engine's contract */
+	raise_fd_limit();
+
+	cow_autoclose int stop = open_stop(&err);
+
+	r = stop < 0 ? stop : serve(&o, stop, &err);
+	if (r < 0) {
+		cow_log(COW_LOG_ERROR, "%s", cow_err_str(&err));
+		return cow_err_exit_status(&err, r);
+	}
+	return 0;
+}

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later
+ *
+ * Command line of cowherd-tftpd. The man page (docs/cowherd-tftpd.8.pod) lists the same options.
+ */
+#include "options.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/checked.h"
+#include "snapshot/store.h"
+
+static const char help[] =
+	"Usage: cowherd-tftpd [OPTION]...\n"
+	"Serve boot files to netbooted machines from the trees of a cowherd store.\n"
+	"Started by `cowherd serve`.\n"
+	"\n"
+	"  --store DIR          the store (default: $COWHERD_STORE, else " COW_STORE_DEFAULT ")\n"
+	"  --listen ADDR[:PORT] IPv4 address and port to serve on (default: 0.0.0.0:69)\n"
+	"  --nfs-version V      3, 4.0, 4.1 or 4.2, for clients that name none (default: 4.1)\n"
+	"  --nfs-port N         port of the NFS server (default: 2049)\n"
+	"  --mount-port N       port of its MOUNT service, for NFSv3 without rpcbind\n"
+	"  --ipxe-dir DIR       undionly.kpxe, ipxe.efi and snponly.efi are served from here\n"
+	"  --event-fd N         write a line to this file descriptor when a machine boots\n"
+	"  --user NAME          run as this user once the port is bound\n"
+	"  --log-level LEVEL    error, warning, notice, info or debug (default: info)\n"
+	"  --help               show this text\n"
+	"  --version            show the version\n"
+	"\n"
+	"Exit status: 0 stopped by SIGTERM or SIGINT, 1 failed, 2 usage, 3 no store there, 4 port taken.\n";
+
+enum { STORE = 256, LISTEN, NFS_VERSION, NFS_PORT, MOUNT_PORT, IPXE_DIR, EVENT_FD, USER, LOG_LEVEL,
+       HELP, VERSION };
+
+static const struct option long_options[] = {
+	{"store", required_argument, NULL, STORE},
+	{"listen", required_argument, NULL, LISTEN},
+	{"nfs-version", required_argument, NULL, NFS_VERSION},
+	{"nfs-port", required_argument, NULL, NFS_PORT},
+	{"mount-port", required_argument, NULL, MOUNT_PORT},
+	{"ipxe-dir", required_argument, NULL, IPXE_DIR},
+	{"event-fd", required_argument, NULL, EVENT_FD},
+	{"user", required_argument, NULL, USER},
+	{"log-level", required_argument, NULL, LOG_LEVEL},
+	{"help", no_argument, NULL, HELP},
+	{"version", no_argument, NULL, VERSION},
+	{0},
+};
+
+int cow_tftp_listen_parse(const char *s, struct sockaddr_in *io)
+{
+	char addr[INET_ADDRSTRLEN];
+	const char *colon = strchr(s, ':');
+	size_t len = colon ? (size_t)(colon - s) : strlen(s);
+	struct sockaddr_in at = *io;
+
+	if (len >= sizeof(addr))
+		return -EINVAL;
+	memcpy(addr, s, len);
+	addr[len] = '\0';
+	at.sin_family = AF_INET;
+	if (inet_pton(AF_INET, addr, &at.sin_addr) != 1)
+		return -EINVAL;
+	if (colon) {
+		uint64_t port;
+
+		if (cow_parse_u64(colon + 1, 0, 65535, &port) < 0)
+			return -EINVAL;
+		at.sin_port = htons((uint16_t)port);
+	}
+	*io = at;
+	return 0;
+}
+
+static int bad(struct cow_err *err, const char *option, const char *arg, const char *wanted)
+{
+	return cow_err_say(err, COW_ERR_USAGE, -EINVAL, "--%s %s: wanted %s", option, arg, wanted);
+}
+
+static int number(const char *option, uint64_t max, unsigned *ret, struct cow_err *err)
+{
+	uint64_t v;
+
+	if (cow_parse_u64(optarg, 0, max, &v) < 0)
+		return bad(err, option, optarg, "a number in range");
+	*ret = (unsigned)v;
+	return 0;
+}
+
+static int nfs_version(struct cow_tftp_options *o, struct cow_err *err)
+{
+	static const char *const versions[] = {"3", "4.0", "4.1", "4.2"};
+
+	for (size_t i = 0; i < sizeof(versions) / sizeof(versions[0]); i++) {
+		if (strcmp(optarg, versions[i]) == 0) {
+			o->nfs = versions[i];
+			return 0;
+		}
+	}
+	return bad(err, "nfs-version", optarg, "3, 4.0, 4.1 or 4.2");
+}
+
+/* Return: 0; COW_TFTP_EXIT; -EINVAL. */
+static int take(int c, struct cow_tftp_options *o, struct cow_err *err)
+{
+	unsigned fd;
+
+	switch (c) {
+	case STORE:
+		o->store = optarg;
+		return 0;
+	case LISTEN:
+		return cow_tftp_listen_parse(optarg, &o->listen) < 0
+			       ? bad(err, "listen", optarg, "an IPv4 address, or ADDR:PORT")
+			       : 0;
+	case NFS_VERSION:
+		return nfs_version(o, err);
+	case NFS_PORT:
+		return number("nfs-port", 65535, &o->nfs_port, err);
+	case MOUNT_PORT:
+		return number("mount-port", 65535, &o->mount_port, err);
+	case IPXE_DIR:
+		o->ipxe_dir = optarg;
+		return 0;
+	case EVENT_FD:
+		if (number("event-fd", 1 << 20, &fd, err) < 0)
+			return -EINVAL;
+		o->event_fd = (int)fd;
+		return 0;
+	case USER:
+		o->user = optarg;
+		return 0;
+	case LOG_LEVEL:
+		return cow_log_level_parse(optarg, &o->log_level) < 0
+			       ? bad(err, "log-level", optarg, "error, warning, notice, info or debug")
+			       : 0;
+	case HELP:
+		(void)fputs(help, stdout);
+		return COW_TFTP_EXIT;
+	case VERSION:
+		(void)puts("cowherd-tftpd " COW_VERSION);
+		return COW_TFTP_EXIT;
+	default: /* getopt_long(3) has said what is wrong */
+		return cow_err_say(err, COW_ERR_USAGE, -EINVAL, "try cowherd-tftpd --help");
+	}
+}
+
+int cow_tftp_options_parse(int argc, char **argv, struct cow_tftp_options *ret, struct cow_err *err)
+{
+	const char *store = getenv("COWHERD_STORE"); /* NOLINT(concurrency-mt-unsafe): one thread */
+	struct cow_tftp_options o = {
+		.store = store && *store ? store : COW_STORE_DEFAULT,
+		.nfs = "4.1",
+		.nfs_port = 2049,
+		.event_fd = -1,
+		.log_level = COW_LOG_INFO,
+		.listen = {.sin_family = AF_INET, .sin_port = htons(69)},
+	};
+	int c;
+
+	/* NOLINTNEXTLINE(concurrency-mt-unsafe): one thread */
+	while ((c = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
+		int r = take(c, &o, err);
+
+		if (r != 0)
+			return r;
+	}
+	if (optind < argc)
+		return cow_err_say(err, COW_ERR_USAGE, -EINVAL, "'%s': no arguments are taken",
+				   argv[optind]);
+	*ret = o;
+	return COW_TFTP_RUN;
+}

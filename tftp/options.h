@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later
+ *
+ * Command line of cowherd-tftpd.
+ */
+#ifndef COW_TFTP_OPTIONS_H
+#define COW_TFTP_OPTIONS_H
+
+#include <netinet/in.h>
+
+#include "common/err.h"
+#include "common/log.h"
+
+struct cow_tftp_options {
+	const char *store, *nfs, *ipxe_dir, *user;
+	struct sockaddr_in listen;
+	unsigned nfs_port, mount_port;
+	int event_fd; /* -1: none */
+	enum cow_log_level log_level;
+};
+
+enum cow_tftp_parsed { COW_TFTP_RUN, COW_TFTP_EXIT };
+
+/*
+ * cow_tftp_options_parse - also prints --help and --version.
+ * Return: COW_TFTP_RUN; COW_TFTP_EXIT all is said; -EINVAL, with the message in @err (exit 2).
+ */
+int cow_tftp_options_parse(int argc, char **argv, struct cow_tftp_options *ret, struct cow_err *err);
+
+/* "ADDR" or "ADDR:PORT"; the port keeps its value when absent. Return: 0, -EINVAL. */
+int cow_tftp_listen_parse(const char *s, struct sockaddr_in *io);
+
+#endif
