@@ -231,6 +231,7 @@ mode_t cow_ovl_type(const struct cow_ovl_node *n)
 static int intern_fd(struct cow_ovl_inst *i, int fd, struct cow_ovl_node **ret,
 		     struct cow_ovl_attr *ret_attr)
 {
+	cow_autonode n = NULL;
 	struct cow_fh fh;
 	int mnt_id;
 	int r = cow_attr_of_fd(i, fd, ret_attr);
@@ -241,14 +242,13 @@ static int intern_fd(struct cow_ovl_inst *i, int fd, struct cow_ovl_node **ret,
 		return r;
 	if (mnt_id != i->mnt_id)
 		return -EXDEV;
-	r = cow_node_intern(i, &fh, ret_attr->id, ret_attr->mode & S_IFMT, ret);
+	r = cow_node_intern(i, &fh, ret_attr->id, ret_attr->mode & S_IFMT, &n);
 	if (r < 0)
 		return r;
-	if (ret_attr->nlink == 0 && atomic_load(&(*ret)->opens) == 0) {
-		cow_ovl_put(*ret);
+	if (ret_attr->nlink == 0 && atomic_load(&n->opens) == 0)
 		return -ESTALE;
-	}
-	ret_attr->change += atomic_load(&(*ret)->bump);
+	ret_attr->change += atomic_load(&n->bump);
+	*ret = cow_steal_ptr(&n);
 	return 0;
 }
 
