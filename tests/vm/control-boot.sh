@@ -33,7 +33,7 @@ boot_once()
 	local name=client-$1
 	lab_say "NFS $1: power on"
 	qemu_start "$name" tap0 "$MAC"
-	console_wait "$name" 300 'Linux version'
+	console_wait "$name" 300 "Linux version"
 	lab_say "NFS $1: kernel runs"
 	console_wait "$name" 300 'cowherd: root is'
 	lab_say "NFS $1: root is mounted"
@@ -45,7 +45,7 @@ boot_once()
 	console_run "$name" 120 "echo 'version $1' >/root/kept; sync /root/kept; systemctl --failed --no-legend"
 	lab_say "NFS $1: reboot"
 	console_type "$name" $'systemctl reboot\n'
-	console_wait "$name" 300 'Linux version'
+	console_wait "$name" 300 "Linux version"
 	lab_say "NFS $1: kernel runs again"
 	console_login "$name" 600
 	[ "$(console_run "$name" 120 'cat /root/kept')" = "version $1" ] || lab_fail "the file did not survive"

@@ -132,7 +132,15 @@ lab_spawn()
 	local name=$1
 	shift
 	"$@" </dev/null >>"$LAB/$name.log" 2>&1 &
-	echo $! >"$LAB/$name.pid"
+	lab_note_pid "$name"
+}
+
+# The last background process is NAME from here on. Disowned, so that bash keeps quiet about its end;
+# it is still bash, the first process here, that reaps it.
+lab_note_pid()
+{
+	echo $! >"$LAB/$1.pid"
+	disown $!
 }
 
 # lab_alive NAME - is what lab_spawn or a client start began still there?
@@ -152,12 +160,10 @@ lab_stop()
 		[ $((tries--)) -gt 0 ] || {
 			lab_say "$1 does not end, killing it"
 			kill -KILL "$pid"
-			wait "$pid" 2>/dev/null || :
 			return 1
 		}
 		sleep 0.1
 	done
-	wait "$pid" 2>/dev/null || :
 }
 
 # lab_until SECONDS COMMAND... - repeat until it succeeds.
@@ -218,3 +224,7 @@ lab_image()
 . "$LAB_SOURCE/console.sh"
 # shellcheck source=qemu.sh
 . "$LAB_SOURCE/qemu.sh"
+# shellcheck source=uml.sh
+. "$LAB_SOURCE/uml.sh"
+# shellcheck source=scripts.sh
+. "$LAB_SOURCE/scripts.sh"

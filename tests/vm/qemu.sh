@@ -56,7 +56,7 @@ qemu_start()
 		-device "virtio-net-pci,netdev=net0,mac=$mac,bootindex=1" \
 		-object rng-random,id=rng0,filename=/dev/urandom -device virtio-rng-pci,rng=rng0 \
 		"$@" 0<>"$LAB/$name/console.in" >"$LAB/$name/console.log" 2>"$LAB/$name/qemu.log" &
-	echo $! >"$LAB/$name.pid"
+	lab_note_pid "$name"
 }
 
 # qemu_kill NAME - pull the plug.
