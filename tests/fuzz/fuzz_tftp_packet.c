@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later
+ *
+ * A datagram as it comes from the network: request, option negotiation, name, policy.
+ */
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tftp/name.h"
+#include "tftp/packet.h"
+#include "tftp/policy.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+#define CHECK(x)                                                                                   \
+	do {                                                                                       \
+		if (!(x))                                                                          \
+			abort();                                                                   \
+	} while (0)
+
+static void check_name(const char *raw, size_t len)
+{
+	struct cow_tftp_name n;
+
+	if (cow_tftp_name_parse(raw, len, &n) < 0)
+		return;
+
+	size_t plen = strlen(n.path);
+
+	CHECK(plen > 0 && plen <= COW_TFTP_NAME_MAX && n.path[0] != '/' && n.path[plen - 1] != '/');
+	CHECK(!strstr(n.path, "//") && !strchr(n.path, '\\'));
+	for (const char *p = n.path; *p;) {
+		size_t comp = strcspn(p, "/");
+
+		CHECK(!(comp == 2 && p[0] == '.' && p[1] == '.') && !(comp == 1 && p[0] == '.'));
+		p += comp + (p[comp] == '/');
+	}
+	for (size_t i = 0; i < plen; i++)
+		CHECK((unsigned char)n.path[i] >= 0x20 && n.path[i] != 0x7f);
+	(void)cow_tftp_policy_of(n.path);
+}
+
+static void check_terms(const struct cow_tftp_request *rq, const struct cow_tftp_terms *t)
+{
+	size_t strings = 0;
+
+	CHECK(t->blksize >= COW_TFTP_BLKSIZE_MIN && t->blksize <= COW_TFTP_BLKSIZE_PATH);
+	CHECK(t->timeout_s <= COW_TFTP_TIMEOUT_MAX_S);
+	CHECK((t->oack_len == 0) == (rq->noptions == 0) && t->oack_len <= COW_TFTP_OACK_MAX);
+	for (size_t i = 2; i < t->oack_len; i++)
+		strings += t->oack[i] == 0;
+	CHECK(strings == 2 * rq->noptions); /* a name and a value each, all terminated */
+	for (unsigned i = 0; i < rq->noptions; i++) {
+		if (rq->options[i].option == COW_TFTP_OPT_BLKSIZE)
+			CHECK(t->blksize <= rq->options[i].value);
+	}
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct cow_span pkt = cow_span_of(data, size);
+	struct cow_tftp_request rq, again;
+	struct cow_tftp_terms terms;
+	uint16_t op;
+
+	check_name((const char *)data, size);
+	if (!cow_span_be16(&pkt, &op) || cow_tftp_request_parse(pkt, &rq) < 0)
+		return 0;
+	CHECK(rq.name_len > 0 && rq.name_len <= COW_TFTP_NAME_MAX && strlen(rq.name) == rq.name_len);
+	CHECK(rq.noptions <= COW_TFTP_OPT_MAX_);
+	CHECK(cow_tftp_request_parse(pkt, &again) == 0 && cow_tftp_request_same(&rq, &again));
+	cow_tftp_negotiate(&rq, size * 1000003ull, COW_TFTP_BLKSIZE_PATH, &terms);
+	check_terms(&rq, &terms);
+	check_name(rq.name, rq.name_len);
+	return 0;
+}
