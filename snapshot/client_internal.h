@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later
+ *
+ * Inside of clients, for snapshot/ only.
+ *
+ *	clients/.add-HEX/		being made; invisible, swept under STORE/lock
+ *	clients/ID/client.conf		what the administrator decided
+ *	clients/ID/lock			held while one changes the client
+ *	clients/ID/current		-> roots/N: the only thing that says which root counts
+ *	clients/ID/epoch		8 bytes, host byte order: epoch of the current root's instance
+ *	clients/ID/roots/N/root.conf	where root N came from, and which root it replaced
+ *	clients/ID/roots/N/{instance,lock,tree/}	the engine's
+ *	clients/ID/roots/.new-HEX/	being made; swept under the client's lock
+ *	clients/ID/state/{boot,nfs}	see client_state.c
+ *	clients/ID/boot/		the administrator's own boot files
+ *
+ * What depends on the root (image, version, boot_dir, previous root) lies in root.conf, so that the
+ * one swap of `current` changes all of it at once (I2).
+ */
+#ifndef COW_SNAPSHOT_CLIENT_INTERNAL_H
+#define COW_SNAPSHOT_CLIENT_INTERNAL_H
+
+#include <stdint.h>
+
+#include "common/kv.h"
+#include "image_internal.h"
+#include "snapshot/client.h"
+#include "store_internal.h"
+
+#define COW_ADD_PREFIX ".add-"
+#define COW_NEW_PREFIX ".new-"
+
+/* ---------------------------------------------------------------- who uses which image */
+
+struct cow_user {
+	char id[COW_MAC_TEXT_LEN + 1];
+	char image[COW_LABEL_MAX + 1];
+	unsigned version;
+};
+struct cow_users {
+	struct cow_user *list;
+	size_t n;
+};
+#define COW_USERS_EMPTY {NULL, 0}
+/* A damaged client is an error here: removing an image must not rest on a guess. */
+int cow_users_read(struct cow_store *s, struct cow_users *ret, struct cow_err *err);
+void cow_users_done(struct cow_users *u);
+#define cow_autousers __attribute__((cleanup(cow_users_done)))
+unsigned cow_users_count(const struct cow_users *u, const char *image, unsigned version);
+const char *cow_users_first(const struct cow_users *u, const char *image, unsigned version);
+
+/* ---------------------------------------------------------------- records */
+
+/* root.conf */
+struct cow_root {
+	char image[COW_LABEL_MAX + 1];
+	unsigned version;
+	unsigned previous; /* 0: none */
+	int64_t swapped_s; /* when it became current */
+	const char *boot_dir;  /* static text */
+	const char *initramfs; /* static text */
+};
+int cow_root_read(int root_dir, struct cow_root *ret, struct cow_err *err);
+
+enum cow_put {
+	COW_PUT_DURABLE, /* synced, replaces atomically */
+	COW_PUT_STAGED,	 /* not synced: in a place that is synced as a whole before it is published */
+};
+int cow_root_write(int root_dir, const struct cow_root *root, enum cow_put how, struct cow_err *err);
+
+/* Number N of current -> roots/N. */
+int cow_client_current(int client_dir, unsigned *ret);
+
+/* Open roots/N. -> fd or -errno */
+int cow_client_root_dir(int client_dir, unsigned n);
+
+/* Everything but `root` and what comes from root.conf: the client as its client.conf says. */
+int cow_client_conf_read(int client_dir, struct cow_client *c, struct cow_kv **ret_kv,
+			 struct cow_err *err);
+int cow_client_conf_write(int client_dir, const struct cow_kv *kv, enum cow_put how,
+			  struct cow_err *err);
+
+/* The whole client from an open directory. */
+int cow_client_read(int client_dir, const char *id, struct cow_client **ret, struct cow_err *err);
+
+/* Host names: 1..63 letters, digits and '-', no '-' at the ends (RFC 1123 2.1). */
+int cow_hostname_check(const char *name);
+
+/* -EEXIST another client has this name or serial (NULL: not asked). */
+int cow_client_check_unique(struct cow_store *s, const char *id, const char *name,
+			    const char *serial, struct cow_err *err);
+
+/* ---------------------------------------------------------------- changing */
+
+/* Open a client's directory and take its lock. @ret_lock: close to unlock. -> directory fd */
+int cow_client_lock(struct cow_store *s, const char *id, unsigned wait_ms, int *ret_lock,
+		    struct cow_err *err);
+
+/*
+ * cow_client_make_root - a fresh root number @n below the open `roots`, complete but neither synced nor
+ * referenced. The caller holds STORE/lock, so the image stays.
+ */
+int cow_client_make_root(struct cow_store *s, int roots, unsigned n, const struct cow_client *c,
+			 const struct cow_image *image, unsigned previous, struct cow_err *err);
+
+/* Delete every root but @current and @previous, and unfinished ones. Caller holds the client's lock. */
+int cow_client_sweep_roots(int client_dir, unsigned current, unsigned previous);
+
+/* Make `epoch` say what the current root's instance says. Caller holds the client's lock. */
+int cow_client_epoch_write(int client_dir, uint64_t epoch);
+int cow_client_epoch_repair(int client_dir, struct cow_err *err);
+
+/* Write what tells this client from its siblings into a fresh root. */
+int cow_identity_write(struct cow_store *s, int tree, const struct cow_mac *mac, const char *name,
+		       struct cow_err *err);
+
+int cow_client_refuse_running(struct cow_store *s, const struct cow_mac *mac, unsigned flags,
+			      const char *doing, struct cow_err *err);
+
+#endif

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later
+ *
+ * clients/ID/state/{boot,nfs}: "time = ...", "address = ...". Written often and worth little after a
+ * crash, so they are replaced by rename but not synced; a torn or missing one reads as "never".
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "client_internal.h"
+#include "common/checked.h"
+#include "common/fs.h"
+
+static int state_dir(struct cow_store *s, const struct cow_mac *mac, struct cow_err *err)
+{
+	char path[64], id[COW_MAC_TEXT_LEN + 1];
+	cow_mac_text(mac, id);
+	(void)snprintf(path, sizeof(path), "clients/%s/state", id);
+	int fd = openat(s->fd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	return fd < 0 ? cow_err_set(err, -errno, "open the state of client %s", id) : fd;
+}
+
+static void read_one(int dir, const char *name, int64_t *ret_when, char ret_addr[46])
+{
+	cow_autokv kv = NULL;
+	uint64_t when = 0;
+	*ret_when = 0;
+	ret_addr[0] = 0;
+	if (cow_kv_read_at(dir, name, &kv, NULL) < 0 ||
+	    cow_kv_get_u64(kv, "", "time", 0, INT64_MAX, &when, NULL) < 0)
+		return;
+	*ret_when = (int64_t)when;
+	const char *addr = cow_kv_get(kv, "", "address");
+	if (addr && strlen(addr) < 46)
+		memcpy(ret_addr, addr, strlen(addr) + 1);
+}
+
+int cow_client_state_read(struct cow_store *s, const struct cow_mac *mac,
+			  struct cow_client_state *ret, struct cow_err *err)
+{
+	cow_autoclose int dir = state_dir(s, mac, err);
+	if (dir < 0)
+		return dir;
+	read_one(dir, "boot", &ret->boot_s, ret->boot_addr);
+	read_one(dir, "nfs", &ret->nfs_s, ret->nfs_addr);
+	return 0;
+}
+
+static int is_address(const char *addr)
+{
+	unsigned char buf[sizeof(struct in6_addr)];
+	return inet_pton(AF_INET, addr, buf) == 1 || inet_pton(AF_INET6, addr, buf) == 1;
+}
+
+/* Each record has one writer, so one fixed temporary name will do. */
+static int write_one(struct cow_store *s, const struct cow_mac *mac, const char *name,
+		     const char *temp, int64_t when_s, const char *addr, struct cow_err *err)
+{
+	char text[128];
+	if (when_s < 0 || (addr && *addr && !is_address(addr)))
+		return cow_err_set(err, -EINVAL, "record '%s' of a client", name);
+	int len = snprintf(text, sizeof(text), "time = %lld\naddress = %s\n", (long long)when_s,
+			   addr ? addr : "");
+	cow_autoclose int dir = state_dir(s, mac, err);
+	if (dir < 0)
+		return dir;
+	cow_autoclose int fd =
+		openat(dir, temp, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0644);
+	int r = fd < 0 ? -errno : cow_write_full(fd, text, (size_t)len);
+	if (r == 0 && renameat(dir, temp, dir, name) < 0)
+		r = -errno;
+	return r < 0 ? cow_err_set(err, r, "record '%s' of a client", name) : 0;
+}
+
+int cow_client_state_boot(struct cow_store *s, const struct cow_mac *mac, int64_t when_s,
+			  const char *addr, struct cow_err *err)
+{
+	return write_one(s, mac, "boot", ".boot", when_s, addr, err);
+}
+
+int cow_client_state_nfs(struct cow_store *s, const struct cow_mac *mac, int64_t when_s,
+			 const char *addr, struct cow_err *err)
+{
+	return write_one(s, mac, "nfs", ".nfs", when_s, addr, err);
+}

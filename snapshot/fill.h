@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later
+ *
+ * Filling the tree of a new image. import_dir.c and import_tar.c find out what is to be made; this
+ * part makes it. The staging tree is ours alone (its parent is 0700), every object is made new and
+ * nothing in it is ever followed or written through.
+ *
+ * Order for each object: create, data, owner, xattrs (a chown drops file capabilities), mode (a chown
+ * drops setuid), times. Directories get theirs after everything in them.
+ */
+#ifndef COW_SNAPSHOT_FILL_H
+#define COW_SNAPSHOT_FILL_H
+
+#include <stdint.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "common/err.h"
+#include "snapshot/image.h"
+
+#define COW_FILL_CAPS_NAMED 16 /* files with capabilities that are listed by name */
+
+struct cow_fill {
+	int tree; /* root of the staging tree */
+	const struct cow_import_opts *opts;
+	uint64_t inodes, bytes;
+	uint64_t source_bytes, source_total; /* of the archive file */
+	uint64_t next_report_ms;
+	uint64_t caps; /* files with security.capability, which NFS does not carry */
+	char *caps_names[COW_FILL_CAPS_NAMED];
+	uint64_t xattrs_lost; /* of kinds btrfs does not store */
+	char xattr_lost_name[256]; /* one of them */
+	char *notes[16]; /* things left out, in words */
+	unsigned nnotes;
+};
+
+/* Release what the counters own; the struct itself is the caller's. */
+void cow_fill_done(struct cow_fill *f);
+
+/* Report progress if it is due. Return: 0 or the callback's negative value. */
+int cow_fill_progress(struct cow_fill *f);
+
+/* Remember something the administrator should know. Lossy when there are too many. */
+void cow_fill_note(struct cow_fill *f, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+struct cow_meta {
+	mode_t mode; /* with type */
+	uid_t uid;
+	gid_t gid;
+	dev_t rdev;
+	struct timespec times[2]; /* atime, mtime */
+};
+
+/* Make what has no data: symlink (@target), device, fifo, socket; owner set. -EPERM character device
+ * 0/0, which overlay file systems reserve. */
+int cow_fill_node(int dir, const char *name, const struct cow_meta *m, const char *target);
+
+/* Make a regular file, owner set; -> fd for writing. */
+int cow_fill_file(int dir, const char *name);
+
+/*
+ * One extended attribute, on an open file (@fd) or, with @fd < 0, on @name in @dir itself. Names of
+ * overlay file systems are dropped, kinds the file system has no place for are counted.
+ * @path: for the list of capabilities.
+ */
+int cow_fill_xattr(struct cow_fill *f, int fd, int dir, const char *name, const char *path,
+		   const char *xattr, const void *value, size_t len);
+
+/* Owner of an open file or directory. */
+int cow_fill_owner(int fd, const struct cow_meta *m);
+
+/* Mode and times, last of all; of an open file or of a node by name. */
+int cow_fill_finish_fd(int fd, const struct cow_meta *m);
+int cow_fill_finish_at(int dir, const char *name, const struct cow_meta *m);
+
+/* Sources. @fd: the opened source; @what: its name for messages. */
+int cow_import_dir(struct cow_fill *f, int fd, const char *what, dev_t store_dev, ino_t store_ino,
+		   struct cow_err *err);
+int cow_import_tar(struct cow_fill *f, int fd, const char *what, struct cow_err *err);
+
+#endif

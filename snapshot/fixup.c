@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+#include "fixup.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/log.h"
+#include "fixup_internal.h"
+
+static const struct fixup {
+	const char *name;
+	int (*run)(struct cow_fix *f);
+	const char *about;
+} fixups[] = {
+	{"fstab", cow_fix_fstab, "no partitions of a disk that is not there; boot files mounted"},
+	{"machine-id", cow_fix_machine_id, "no identity or random seed shared by all machines"},
+	{"ssh-host-keys", cow_fix_ssh_host_keys, "made on each machine at its first boot"},
+	{"swap", cow_fix_swap, "no swap file on the network root"},
+	{"resize", cow_fix_resize, "nothing grows a partition that is not there"},
+	{"disk-care", cow_fix_disk_care, "no trim and no checks of a local disk"},
+	{"network", cow_fix_network, "nothing takes the boot interface down or reconfigures it"},
+	{"dns", cow_fix_dns, "name servers from the address lease of the boot"},
+	{"journald", cow_fix_journald, "the journal stays in memory"},
+	{"first-boot", cow_fix_first_boot, "no questions and no set-up that repeats on each machine"},
+	{"clock", cow_fix_clock, "no hourly writing of the time to the root"},
+	{"timers", cow_fix_timers, "daily jobs of the herd are spread over hours"},
+	{"eeprom", cow_fix_eeprom, "no board flashes its boot loader by itself"},
+};
+#define NFIXUPS (sizeof(fixups) / sizeof(*fixups))
+
+const char *cow_fixup_name(unsigned n, const char **ret_about)
+{
+	if (n >= NFIXUPS)
+		return NULL;
+	*ret_about = fixups[n].about;
+	return fixups[n].name;
+}
+
+static int known(const char *name)
+{
+	for (size_t i = 0; i < NFIXUPS; i++)
+		if (strcmp(fixups[i].name, name) == 0)
+			return 1;
+	return strcmp(name, "all") == 0;
+}
+
+int cow_fixup_check(const char *const *skip, struct cow_err *err)
+{
+	char list[512] = "all";
+	for (; skip && *skip; skip++) {
+		if (known(*skip))
+			continue;
+		for (size_t i = 0; i < NFIXUPS; i++) {
+			size_t len = strlen(list);
+			(void)snprintf(list + len, sizeof(list) - len, ", %s", fixups[i].name);
+		}
+		return cow_err_hint(err,
+				    cow_err_say(err, COW_ERR_USAGE, -EINVAL, "no fix-up is called %s",
+						COW_Q(*skip)),
+				    "there are: %s", list);
+	}
+	return 0;
+}
+
+static int skipped(const char *const *skip, const char *name)
+{
+	for (; skip && *skip; skip++)
+		if (strcmp(*skip, name) == 0 || strcmp(*skip, "all") == 0)
+			return 1;
+	return 0;
+}
+
+/* The image's own oddity, or the host's trouble? */
+static int is_host_trouble(int r)
+{
+	return r == -ENOSPC || r == -EDQUOT || r == -EIO || r == -ENOMEM || r == -EROFS ||
+	       r == -EMFILE || r == -ENFILE;
+}
+
+int cow_fixup_tree(int tree, const char *boot_dir, const char *const *skip,
+		   void (*report)(void *ctx, const char *name, const char *result, const char *what),
+		   void *ctx, struct cow_err *err)
+{
+	for (size_t i = 0; i < NFIXUPS; i++) {
+		struct cow_fix f = {.tree = tree, .boot_dir = boot_dir};
+		if (skipped(skip, fixups[i].name)) {
+			report(ctx, fixups[i].name, "skipped", "as asked");
+			continue;
+		}
+		int r = fixups[i].run(&f);
+		if (is_host_trouble(r))
+			return cow_err_set(err, r, "fix-up %s", fixups[i].name);
+		if (r < 0) {
+			cow_fix_did(&f, "stopped by: %s", strerrordesc_np(-r));
+			report(ctx, fixups[i].name, "skipped", f.what);
+			continue;
+		}
+		report(ctx, fixups[i].name, *f.what ? "done" : "not needed", f.what);
+	}
+	return 0;
+}

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later
+ *
+ * One fix-up is one function: it looks, changes what it must through the helpers below, and each
+ * helper that changed something adds a word about it. Nothing added means nothing was needed.
+ */
+#ifndef COW_SNAPSHOT_FIXUP_INTERNAL_H
+#define COW_SNAPSHOT_FIXUP_INTERNAL_H
+
+#include <stddef.h>
+
+struct cow_fix {
+	int tree;
+	const char *boot_dir;
+	char what[384]; /* what was done, for people */
+};
+
+/* Add to what was done: "a, b, c"; too much is cut with "...". */
+void cow_fix_did(struct cow_fix *f, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* Mask a systemd unit (link to /dev/null) if the image has it, as unit or as init script. */
+int cow_fix_mask(struct cow_fix *f, const char *unit);
+int cow_fix_mask_all(struct cow_fix *f, const char *const *units); /* NULL at the end */
+
+/* Does the image have the unit? */
+int cow_fix_has_unit(const struct cow_fix *f, const char *unit);
+
+/* Add a unit of ours and link it into a target's wants. */
+int cow_fix_add_unit(struct cow_fix *f, const char *unit, const char *text, const char *target);
+
+/* Remove a file or link if it is there. */
+int cow_fix_remove(struct cow_fix *f, const char *path);
+
+/* Write a file of ours; nothing when it has that content already. */
+int cow_fix_put(struct cow_fix *f, const char *path, const char *text, unsigned mode);
+
+/* Read a text file of the image, at most 1 MiB. -ENOENT; -EBADMSG holds NUL bytes. */
+int cow_fix_read(const struct cow_fix *f, const char *path, char **ret);
+
+/*
+ * Rewrite a text file line by line. @fn appends to @out what becomes of a line (given without LF).
+ * The file is replaced only when the result differs. -ENOENT: no such file.
+ * Return: 1 changed, 0 not, -errno.
+ */
+struct cow_text {
+	char *s;
+	size_t len, cap;
+};
+int cow_text_add(struct cow_text *t, const char *s, size_t len);
+int cow_fix_lines(struct cow_fix *f, const char *path,
+		  int (*fn)(void *ctx, const char *line, size_t len, struct cow_text *out),
+		  void *ctx);
+
+int cow_fix_fstab(struct cow_fix *f);
+int cow_fix_machine_id(struct cow_fix *f);
+int cow_fix_ssh_host_keys(struct cow_fix *f);
+int cow_fix_swap(struct cow_fix *f);
+int cow_fix_resize(struct cow_fix *f);
+int cow_fix_disk_care(struct cow_fix *f);
+int cow_fix_network(struct cow_fix *f);
+int cow_fix_dns(struct cow_fix *f);
+int cow_fix_journald(struct cow_fix *f);
+int cow_fix_first_boot(struct cow_fix *f);
+int cow_fix_clock(struct cow_fix *f);
+int cow_fix_timers(struct cow_fix *f);
+int cow_fix_eeprom(struct cow_fix *f);
+
+#endif

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later
+ *
+ * What tells a machine from its siblings: host name, machine id, and the interface its root comes
+ * over, which network managers must leave alone. Written into every fresh root.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "client_internal.h"
+#include "common/bounds.h"
+#include "fixup_internal.h"
+#include "tree.h"
+
+/*
+ * machine-id(5) from the store and the MAC: the same after every reset, so that address leases and
+ * logs go on. In the form of a random UUID (version 4), as systemd makes them.
+ */
+static void machine_id(const struct cow_store *s, const struct cow_mac *mac, char ret[34])
+{
+	uint8_t in[7], id[16];
+	memcpy(in, mac->b, 6);
+	for (uint8_t half = 0; half < 2; half++) {
+		in[6] = half;
+		uint64_t h = cow_siphash24(s->id, in, sizeof(in));
+		for (int i = 0; i < 8; i++)
+			id[half * 8 + i] = (uint8_t)(h >> (8 * i));
+	}
+	id[6] = (uint8_t)((id[6] & 0x0f) | 0x40);
+	id[8] = (uint8_t)((id[8] & 0x3f) | 0x80);
+	for (int i = 0; i < 16; i++)
+		(void)snprintf(ret + (size_t)2 * (size_t)i, 3, "%02x", id[i]);
+	ret[32] = '\n';
+	ret[33] = 0;
+}
+
+struct hosts {
+	const char *name;
+	int done;
+};
+
+static int hosts_line(void *ctx, const char *line, size_t len, struct cow_text *out)
+{
+	struct hosts *h = ctx;
+	if (len > 9 && memcmp(line, "127.0.1.1", 9) == 0 && strchr(" \t", line[9])) {
+		if (h->done)
+			return 0;
+		h->done = 1;
+		int r = cow_text_add(out, "127.0.1.1\t", 10);
+		if (r == 0)
+			r = cow_text_add(out, h->name, strlen(h->name));
+		return r < 0 ? r : cow_text_add(out, "\n", 1);
+	}
+	int r = cow_text_add(out, line, len);
+	return r < 0 ? r : cow_text_add(out, "\n", 1);
+}
+
+static int write_hosts(struct cow_fix *f, const char *name)
+{
+	struct hosts h = {.name = name};
+	cow_autofree char *old = NULL;
+	cow_autofree char *text = NULL;
+	int r = cow_fix_lines(f, "etc/hosts", hosts_line, &h);
+	if (h.done || (r < 0 && r != -ENOENT))
+		return r < 0 ? r : 0;
+	if (r != -ENOENT && (r = cow_fix_read(f, "etc/hosts", &old)) < 0)
+		return r;
+	const char *before = old ? old : "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost\n";
+	if (asprintf(&text, "%s%s127.0.1.1\t%s\n", before,
+		     *before && before[strlen(before) - 1] != '\n' ? "\n" : "", name) < 0)
+		return -ENOMEM;
+	return cow_tree_write(f->tree, "etc/hosts", text, strlen(text), 0644);
+}
+
+static int write_network(struct cow_fix *f, const struct cow_mac *mac)
+{
+	char colons[COW_MAC_TEXT_LEN + 1], text[512];
+	int r = 0;
+	cow_mac_text(mac, colons);
+	for (char *p = colons; *p; p++)
+		if (*p == '-')
+			*p = ':';
+	if (cow_tree_has(f->tree, "etc/NetworkManager")) {
+		(void)snprintf(text, sizeof(text),
+			       "# The root comes over this interface: hands off.\n"
+			       "[keyfile]\nunmanaged-devices+=mac:%s\n", colons);
+		r = cow_tree_write(f->tree, "etc/NetworkManager/conf.d/90-cowherd.conf", text,
+				   strlen(text), 0644);
+	}
+	if (r == 0 && (cow_tree_has(f->tree, "usr/lib/systemd/systemd-networkd") ||
+		       cow_tree_has(f->tree, "lib/systemd/systemd-networkd"))) {
+		(void)snprintf(text, sizeof(text),
+			       "# The root comes over this interface: hands off.\n"
+			       "[Match]\nMACAddress=%s\nType=ether\n\n"
+			       "[Link]\nUnmanaged=yes\n", colons);
+		r = cow_tree_write(f->tree, "etc/systemd/network/05-cowherd-boot.network", text,
+				   strlen(text), 0644);
+	}
+	return r;
+}
+
+int cow_identity_write(struct cow_store *s, int tree, const struct cow_mac *mac, const char *name,
+		       struct cow_err *err)
+{
+	struct cow_fix f = {.tree = tree};
+	char id[34], hostname[COW_NAME_MAX + 2];
+	if (!cow_tree_has(tree, "etc"))
+		return 0; /* no system in it: nobody would read them */
+	machine_id(s, mac, id);
+	int len = snprintf(hostname, sizeof(hostname), "%s\n", name);
+	int r = cow_tree_write(tree, "etc/hostname", hostname, (size_t)len, 0644);
+	if (r == 0)
+		r = cow_tree_write(tree, "etc/machine-id", id, 33, 0444);
+	if (r == 0)
+		r = write_hosts(&f, name);
+	if (r == 0)
+		r = write_network(&f, mac);
+	return r < 0 ? cow_err_set(err, r, "give the root its own name and identity") : 0;
+}

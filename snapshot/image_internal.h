@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later
+ *
+ * Inside of images, for snapshot/ only.
+ *
+ *	images/NAME/lock		one import at a time
+ *	images/NAME/last		the highest number ever given, so that none comes twice
+ *	images/NAME/.import-HEX/	being filled; invisible, swept when no import holds the lock
+ *	images/NAME/VERSION/		image.conf, tree/
+ */
+#ifndef COW_SNAPSHOT_IMAGE_INTERNAL_H
+#define COW_SNAPSHOT_IMAGE_INTERNAL_H
+
+#include "common/kv.h"
+#include "snapshot/image.h"
+#include "store_internal.h"
+
+#define COW_IMPORT_PREFIX ".import-"
+
+/* Open images/NAME. -> fd or -errno */
+int cow_image_dir(struct cow_store *s, const char *name);
+
+/* Read the record of one version below images/NAME (@dir). */
+int cow_image_load(int dir, const char *name, unsigned version, struct cow_image **ret,
+		   struct cow_kv **ret_kv, struct cow_err *err);
+
+/* Open the tree of a version: what clients are made from. -> fd or -errno */
+int cow_image_tree(struct cow_store *s, const struct cow_image *i);
+
+/* Highest published version below images/NAME; 0: none. */
+int cow_image_newest(int dir, unsigned *ret);
+
+/* Remove what killed imports left below images/NAME. Caller holds images/NAME/lock. */
+int cow_image_sweep_dir(int dir);
+
+/* Remove images/NAME when it holds nothing that counts. Caller holds STORE/lock and the image's. */
+void cow_image_drop_if_unused(struct cow_store *s, int dir, const char *name);
+
+/* What the tree says about itself. Strings are owned by the caller; "" where unknown. */
+struct cow_detected {
+	const char *arch;      /* static text */
+	const char *initramfs; /* static text */
+	const char *boot_dir;  /* static text */
+	char *os;
+};
+int cow_detect(int tree, struct cow_detected *ret);
+
+/* A value for a record from text of any kind: control bytes become '?', outer blanks go. */
+char *cow_conf_text(const char *s);
+
+#endif

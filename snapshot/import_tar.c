@@ -1,0 +1,530 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later
+ *
+ * Import of a tar archive from anywhere (I7). Members are made below the staging tree through
+ * openat2(2), which lets no component be a symbolic link or leave the tree; a member that tries ends
+ * the import. A member that comes again replaces the earlier one, as tar -x does.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <locale.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "acl.h"
+#include "common/bounds.h"
+#include "common/checked.h"
+#include "common/cleanup.h"
+#include "common/fs.h"
+#include "common/log.h"
+#include "fill.h"
+#include "tar_path.h"
+#include "tar_stream.h"
+#include "tree.h"
+
+/*
+ * Work for the end: a directory's attributes (making things in it changes its times, and a default
+ * ACL would be inherited), and ACLs with names that only the complete image can translate.
+ */
+struct later {
+	char *path;
+	struct cow_meta m;
+	struct archive_entry *entry; /* copy; NULL: no xattrs and ACLs */
+	int done_but_acl;
+};
+
+struct untar {
+	struct cow_fill *f;
+	struct cow_err *err;
+	struct cow_tar *tar;
+	const char *what;
+	char *dir_path; /* the directory opened last; members come in runs */
+	int dir_fd;
+	struct later *later;
+	size_t nlater, later_cap;
+	char *users, *groups; /* the image's etc/passwd and etc/group, for the end */
+};
+
+/* ---------------------------------------------------------------- refusals */
+
+static int refuse(struct untar *u, const char *member, const char *why)
+{
+	return cow_err_say(u->err, COW_ERR_FAILED, -EBADMSG, "refused '%s': member %s %s", u->what,
+			   COW_Q(member), why);
+}
+
+static int fail(struct untar *u, const char *member, int r, const char *doing)
+{
+	if (r == -EINTR)
+		return cow_err_set(u->err, r, "import of '%s' was stopped", u->what);
+	return cow_err_set(u->err, r, "%s member %s of '%s'", doing, COW_Q(member), u->what);
+}
+
+static int clean_path(struct untar *u, const char *name, char **ret)
+{
+	int r = name ? cow_tar_path(name, ret) : -EINVAL;
+	switch (r) {
+	case -EPERM:
+		return refuse(u, name, "would leave the image (absolute, or with \"..\")");
+	case -ENAMETOOLONG:
+		return refuse(u, name, "has a name that is too long");
+	case -ELOOP:
+		return refuse(u, name, "is nested too deep");
+	case -EINVAL:
+		return refuse(u, name ? name : "", "has no usable name");
+	default:
+		return r < 0 ? fail(u, name, r, "read") : 0;
+	}
+}
+
+/* ---------------------------------------------------------------- directories on the way */
+
+static void forget_dir(struct untar *u)
+{
+	if (u->dir_fd >= 0)
+		(void)close(u->dir_fd); /* a directory opened for reading */
+	u->dir_fd = -1;
+	free(cow_steal_ptr(&u->dir_path));
+}
+
+/* Open @path, "" being the root; what is missing is made, as tar does for archives that list files
+ * without their directories. */
+static int open_or_make(struct untar *u, const char *path)
+{
+	int fd = cow_open_beneath(u->f->tree, *path ? path : ".", O_RDONLY | O_DIRECTORY | O_NOFOLLOW,
+				  0);
+	if (fd != -ENOENT)
+		return fd;
+	cow_autofree char *above = strdup(path);
+	if (!above)
+		return -ENOMEM;
+	char *slash = strrchr(above, '/');
+	const char *name = slash ? slash + 1 : path;
+	if (slash)
+		*slash = 0;
+	cow_autoclose int parent = open_or_make(u, slash ? above : "");
+	if (parent < 0)
+		return parent;
+	if (mkdirat(parent, name, 0755) < 0 || fchmodat(parent, name, 0755, 0) < 0)
+		return -errno;
+	u->f->inodes++;
+	return cow_opendir_at(parent, name);
+}
+
+/* Directory and last component of a clean path. The fd is kept by @u. */
+static int parent_of(struct untar *u, const char *path, const char *member, int *ret_dir,
+		     const char **ret_name)
+{
+	const char *slash = strrchr(path, '/');
+	*ret_name = slash ? slash + 1 : path;
+	cow_autofree char *dir = strndup(path, slash ? (size_t)(slash - path) : 0);
+	if (!dir)
+		return fail(u, member, -ENOMEM, "make");
+	if (u->dir_fd < 0 || strcmp(dir, u->dir_path) != 0) {
+		int fd = open_or_make(u, dir);
+		if (fd == -ELOOP || fd == -EXDEV)
+			return refuse(u, member, "passes through a symbolic link");
+		if (fd == -ENOTDIR)
+			return refuse(u, member, "passes through something that is no directory");
+		if (fd < 0)
+			return fail(u, member, fd, "make the directory of");
+		forget_dir(u);
+		u->dir_fd = fd;
+		u->dir_path = cow_steal_ptr(&dir);
+	}
+	*ret_dir = u->dir_fd;
+	return 0;
+}
+
+/* ---------------------------------------------------------------- work for the end */
+
+static int later_add(struct untar *u, const char *path, const struct cow_meta *m,
+		     struct archive_entry *e, int done_but_acl)
+{
+	if (u->nlater == u->later_cap) {
+		size_t cap = u->later_cap ? u->later_cap * 2 : 256;
+		struct later *grown = reallocarray(u->later, cap, sizeof(*grown));
+		if (!grown)
+			return -ENOMEM;
+		u->later = grown;
+		u->later_cap = cap;
+	}
+	int attrs = archive_entry_xattr_count(e) || archive_entry_acl_types(e);
+	struct later l = {
+		.path = strdup(path),
+		.m = *m,
+		.entry = attrs ? archive_entry_clone(e) : NULL,
+		.done_but_acl = done_but_acl,
+	};
+	if (!l.path || (attrs && !l.entry)) {
+		free(l.path);
+		archive_entry_free(l.entry);
+		return -ENOMEM;
+	}
+	u->later[u->nlater++] = l;
+	return 0;
+}
+
+static void later_drop(struct later *l)
+{
+	free(cow_steal_ptr(&l->path));
+	archive_entry_free(cow_steal_ptr(&l->entry));
+}
+
+/* The object is being replaced: what was planned for it is void. */
+static void later_forget(struct untar *u, const char *path)
+{
+	for (size_t i = 0; i < u->nlater; i++)
+		if (u->later[i].path && strcmp(u->later[i].path, path) == 0)
+			later_drop(&u->later[i]);
+}
+
+/* Make room for a member that comes again. */
+static int make_room(struct untar *u, int dir, const char *name, const char *path,
+		     const char *member)
+{
+	struct stat st;
+	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return errno == ENOENT ? 0 : fail(u, member, -errno, "look at");
+	later_forget(u, path);
+	if (S_ISDIR(st.st_mode)) {
+		if (unlinkat(dir, name, AT_REMOVEDIR) < 0)
+			return errno == ENOTEMPTY
+				       ? refuse(u, member, "takes the place of a directory in use")
+				       : fail(u, member, -errno, "replace");
+		u->f->inodes--;
+		return 0;
+	}
+	if (unlinkat(dir, name, 0) < 0)
+		return fail(u, member, -errno, "replace");
+	if (st.st_nlink == 1)
+		u->f->inodes--;
+	return 0;
+}
+
+/* ---------------------------------------------------------------- attributes */
+
+static int set_xattrs(struct untar *u, struct archive_entry *e, int fd, int dir, const char *name,
+		      const char *path)
+{
+	const char *xattr;
+	const void *value;
+	size_t len;
+	archive_entry_xattr_reset(e);
+	while (archive_entry_xattr_next(e, &xattr, &value, &len) == ARCHIVE_OK) {
+		int r = cow_fill_xattr(u->f, fd, dir, name, path, xattr, value, len);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* Return: -EAGAIN a name must wait for the end. */
+static int set_acls(struct untar *u, struct archive_entry *e, int fd, int dir, const char *name,
+		    const char *path, cow_acl_lookup_fn lookup)
+{
+	static const struct {
+		int type;
+		const char *xattr;
+	} kinds[] = {
+		{ARCHIVE_ENTRY_ACL_TYPE_ACCESS, "system.posix_acl_access"},
+		{ARCHIVE_ENTRY_ACL_TYPE_DEFAULT, "system.posix_acl_default"},
+	};
+	for (size_t i = 0; i < 2; i++) {
+		cow_autofree uint8_t *value = NULL;
+		size_t len;
+		if (!(archive_entry_acl_types(e) & kinds[i].type))
+			continue;
+		int r = cow_acl_value(e, kinds[i].type, lookup, u, &value, &len);
+		if (r == -ENODATA)
+			continue;
+		if (r == 0)
+			r = cow_fill_xattr(u->f, fd, dir, name, path, kinds[i].xattr, value, len);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int meta_of(struct untar *u, struct archive_entry *e, const char *member,
+		   struct cow_meta *ret)
+{
+	int64_t uid = archive_entry_uid(e), gid = archive_entry_gid(e);
+	/* -1 means "leave alone" to chown(2). */
+	if (uid < 0 || uid >= UINT32_MAX || gid < 0 || gid >= UINT32_MAX)
+		return refuse(u, member, "has an owner that is out of range");
+	*ret = (struct cow_meta){
+		.mode = archive_entry_filetype(e) | (archive_entry_perm(e) & 07777),
+		.uid = (uid_t)uid,
+		.gid = (gid_t)gid,
+		.rdev = archive_entry_rdev(e),
+		.times[1] = {archive_entry_mtime(e), archive_entry_mtime_nsec(e)},
+	};
+	ret->times[0] = ret->times[1];
+	if (archive_entry_atime_is_set(e))
+		ret->times[0] =
+			(struct timespec){archive_entry_atime(e), archive_entry_atime_nsec(e)};
+	for (int i = 0; i < 2; i++)
+		if (ret->times[i].tv_nsec < 0 || ret->times[i].tv_nsec > 999999999)
+			return refuse(u, member, "has a time that is out of range");
+	return 0;
+}
+
+/* ---------------------------------------------------------------- members */
+
+static int member_data(struct untar *u, const char *member, int fd, int64_t size)
+{
+	const void *p;
+	size_t n;
+	int64_t off;
+	int r;
+	while ((r = cow_tar_data(u->tar, &p, &n, &off, u->err)) > 0) {
+		if (off < 0 || off > size || n > (uint64_t)(size - off))
+			return refuse(u, member, "has more data than it says");
+		r = cow_pwrite_full(fd, p, n, off);
+		if (r < 0)
+			return fail(u, member, r, "write");
+		u->f->bytes += n;
+		r = cow_fill_progress(u->f);
+		if (r < 0)
+			return fail(u, member, r, "write");
+	}
+	if (r < 0)
+		return r;
+	return ftruncate(fd, size) < 0 ? fail(u, member, -errno, "write") : 0;
+}
+
+static int member_file(struct untar *u, struct archive_entry *e, const char *member, int dir,
+		       const char *name, const char *path, const struct cow_meta *m)
+{
+	int64_t size = archive_entry_size(e);
+	if (size < 0)
+		return refuse(u, member, "has no size");
+	cow_autoclose int fd = cow_fill_file(dir, name);
+	if (fd < 0)
+		return fail(u, member, fd, "make");
+	u->f->inodes++;
+	int r = member_data(u, member, fd, size);
+	if (r < 0)
+		return r;
+	r = cow_fill_owner(fd, m);
+	if (r == 0)
+		r = set_xattrs(u, e, fd, -1, name, path);
+	if (r == 0)
+		r = set_acls(u, e, fd, -1, name, path, NULL);
+	if (r == -EAGAIN)
+		r = later_add(u, path, m, e, 1);
+	if (r == 0)
+		r = cow_fill_finish_fd(fd, m);
+	return r < 0 ? fail(u, member, r, "set the attributes of") : 0;
+}
+
+static int member_node(struct untar *u, struct archive_entry *e, const char *member, int dir,
+		       const char *name, const char *path, const struct cow_meta *m)
+{
+	const char *target = archive_entry_symlink(e);
+	if (S_ISLNK(m->mode) && (!target || !*target || strlen(target) > COW_SYMLINK_MAX))
+		return refuse(u, member, "is a symbolic link without a usable target");
+	int r = cow_fill_node(dir, name, m, target);
+	if (r == -EPERM)
+		return refuse(u, member, "is character device 0/0, which overlay mounts reserve");
+	if (r < 0)
+		return fail(u, member, r, "make");
+	u->f->inodes++;
+	r = set_xattrs(u, e, -1, dir, name, path);
+	if (r == 0 && !S_ISLNK(m->mode))
+		r = set_acls(u, e, -1, dir, name, path, NULL);
+	if (r == -EAGAIN)
+		r = later_add(u, path, m, e, 1);
+	if (r == 0)
+		r = cow_fill_finish_at(dir, name, m);
+	return r < 0 ? fail(u, member, r, "set the attributes of") : 0;
+}
+
+static int member_dir(struct untar *u, struct archive_entry *e, const char *member, int dir,
+		      const char *name, const char *path, const struct cow_meta *m)
+{
+	struct stat st;
+	int r = 0;
+	if (!*path) {
+		u->f->inodes++; /* the root, which is there */
+	} else if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISDIR(st.st_mode)) {
+		r = make_room(u, dir, name, path, member);
+		if (r == 0 && mkdirat(dir, name, 0700) < 0)
+			r = fail(u, member, -errno, "make");
+		if (r < 0)
+			return r;
+		u->f->inodes++;
+	}
+	r = later_add(u, path, m, e, 0);
+	return r < 0 ? fail(u, member, r, "make") : 0;
+}
+
+/* A hard link to what an earlier member made; never to anything else. */
+static int member_link(struct untar *u, const char *member, const char *target_name, int dir,
+		       const char *name, const char *path)
+{
+	struct stat st;
+	cow_autofree char *target = NULL;
+	int r = clean_path(u, target_name, &target);
+	if (r < 0)
+		return r;
+	if (strcmp(target, path) == 0)
+		return 0;
+	const char *slash = strrchr(target, '/');
+	cow_autofree char *above = strndup(target, slash ? (size_t)(slash - target) : 0);
+	if (!above)
+		return fail(u, member, -ENOMEM, "make");
+	cow_autoclose int from = cow_open_beneath(u->f->tree, *above ? above : ".",
+						  O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+	if (from == -ELOOP || from == -EXDEV)
+		return refuse(u, member, "is a hard link through a symbolic link");
+	const char *from_name = slash ? slash + 1 : target;
+	if (from < 0 || fstatat(from, from_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return refuse(u, member, "is a hard link to what is not in the archive before it");
+	if (S_ISDIR(st.st_mode))
+		return refuse(u, member, "is a hard link to a directory");
+	r = make_room(u, dir, name, path, member);
+	if (r < 0)
+		return r;
+	return linkat(from, from_name, dir, name, 0) < 0 ? fail(u, member, -errno, "link") : 0;
+}
+
+static int import_member(struct untar *u, struct archive_entry *e)
+{
+	cow_autofree char *path = NULL;
+	struct cow_meta m;
+	const char *name;
+	int dir;
+
+	const char *member = archive_entry_pathname(e);
+	int r = clean_path(u, member, &path);
+	if (r < 0)
+		return r;
+	r = parent_of(u, path, member, &dir, &name);
+	if (r < 0)
+		return r;
+	const char *link = archive_entry_hardlink(e);
+	if (link)
+		return *path ? member_link(u, member, link, dir, name, path)
+			     : refuse(u, member, "replaces the root");
+	r = meta_of(u, e, member, &m);
+	if (r < 0)
+		return r;
+	if (S_ISDIR(m.mode))
+		return member_dir(u, e, member, dir, name, path, &m);
+	if (!*path)
+		return refuse(u, member, "replaces the root");
+	r = make_room(u, dir, name, path, member);
+	if (r < 0)
+		return r;
+	if (S_ISREG(m.mode))
+		return member_file(u, e, member, dir, name, path, &m);
+	if (S_ISLNK(m.mode) || S_ISCHR(m.mode) || S_ISBLK(m.mode) || S_ISFIFO(m.mode) ||
+	    S_ISSOCK(m.mode))
+		return member_node(u, e, member, dir, name, path, &m);
+	return refuse(u, member, "is of an unknown type");
+}
+
+/* ---------------------------------------------------------------- the end */
+
+/* "name:password:number:..." in the image's own passwd or group. */
+static int lookup_name(void *ctx, int want, const char *name, uint32_t *ret_id)
+{
+	const struct untar *u = ctx;
+	const char *line = want == 'u' ? u->users : u->groups;
+	size_t len = strlen(name);
+	for (; line && *line; line = strchrnul(line, '\n'), line += *line == '\n') {
+		if (strncmp(line, name, len) != 0 || line[len] != ':')
+			continue;
+		const char *number = strpbrk(line + len + 1, ":\n");
+		uint64_t id;
+		if (!number || *number != ':')
+			return -ENOENT;
+		size_t digits = strcspn(number + 1, ":\n");
+		if (cow_parse_u64n(number + 1, digits, 0, UINT32_MAX - 1, &id) < 0)
+			return -ENOENT;
+		*ret_id = (uint32_t)id;
+		return 0;
+	}
+	return -ENOENT;
+}
+
+static int apply_later(struct untar *u, struct later *l)
+{
+	/* A node that is no directory may be a device: never open it for real. */
+	int flags = S_ISDIR(l->m.mode) ? O_RDONLY | O_DIRECTORY : O_PATH;
+	cow_autoclose int fd =
+		cow_open_beneath(u->f->tree, *l->path ? l->path : ".", flags | O_NOFOLLOW, 0);
+	if (fd < 0)
+		return fail(u, l->path, fd, "open");
+	int dir = -1, r = 0;
+	const char *name = "";
+	if (!S_ISDIR(l->m.mode)) {
+		r = parent_of(u, l->path, l->path, &dir, &name);
+		if (r < 0)
+			return r;
+	}
+	int xfd = S_ISDIR(l->m.mode) ? fd : -1;
+	if (!l->done_but_acl)
+		r = cow_fill_owner(fd, &l->m);
+	if (r == 0 && l->entry && !l->done_but_acl)
+		r = set_xattrs(u, l->entry, xfd, dir, name, l->path);
+	if (r == 0 && l->entry)
+		r = set_acls(u, l->entry, xfd, dir, name, l->path, lookup_name);
+	if (r == -ENOENT)
+		return refuse(u, l->path,
+			      "has an ACL for a user or group the image does not know; make the "
+			      "archive with --numeric-owner");
+	if (r == 0)
+		r = xfd >= 0 ? cow_fill_finish_fd(fd, &l->m) : cow_fill_finish_at(dir, name, &l->m);
+	return r < 0 ? fail(u, l->path, r, "set the attributes of") : 0;
+}
+
+static int finish(struct untar *u)
+{
+	size_t len;
+	/* Absent or odd files: the names stay unknown, and that is reported where it matters. */
+	(void)cow_tree_read(u->f->tree, "etc/passwd", COW_KV_FILE_MAX, &u->users, &len);
+	(void)cow_tree_read(u->f->tree, "etc/group", COW_KV_FILE_MAX, &u->groups, &len);
+	for (size_t i = 0; i < u->nlater; i++) {
+		int r = u->later[i].path ? apply_later(u, &u->later[i]) : 0;
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int run(struct untar *u, int fd)
+{
+	struct archive_entry *e;
+	int r = cow_tar_open(fd, u->what, &u->f->source_bytes, &u->tar, u->err);
+	if (r < 0)
+		return r;
+	while ((r = cow_tar_next(u->tar, &e, u->err)) > 0) {
+		r = import_member(u, e);
+		if (r < 0)
+			return r;
+	}
+	return r < 0 ? r : finish(u);
+}
+
+int cow_import_tar(struct cow_fill *f, int fd, const char *what, struct cow_err *err)
+{
+	struct untar u = {.f = f, .err = err, .what = what, .dir_fd = -1};
+	/* Names in pax headers are UTF-8; in the C locale the library would mangle them. */
+	locale_t utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
+	locale_t old = utf8 ? uselocale(utf8) : (locale_t)0;
+	int r = run(&u, fd);
+	if (utf8) {
+		(void)uselocale(old);
+		freelocale(utf8);
+	}
+	cow_tar_close(u.tar);
+	forget_dir(&u);
+	for (size_t i = 0; i < u.nlater; i++)
+		later_drop(&u.later[i]);
+	free(u.later);
+	free(u.users);
+	free(u.groups);
+	return r;
+}

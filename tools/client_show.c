@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later
+ *
+ * cowherd client list|show
+ */
+#include "client_show.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cli.h"
+#include "common/clock.h"
+#include "options.h"
+#include "snapshot/client.h"
+
+#define COMMON_HELP                                                                                \
+	"  --json           for programs\n"                                                       \
+	"  --store DIR      default: COWHERD_STORE, [store] path of the configuration,\n"         \
+	"                   " COW_STORE_DEFAULT "\n"                                               \
+	"  --config FILE    default: " COW_CONFIG_DEFAULT "\n"
+
+static const char list_help[] = "usage: cowherd client list [--json]\n"
+				"\n"
+				"List all clients. STATE: running (root used in the last 90 s), seen, never.\n"
+				"\n" COMMON_HELP;
+
+static const char show_help[] = "usage: cowherd client show MAC|NAME [--json]\n"
+				"\n"
+				"Show all that is known about a client.\n"
+				"\n" COMMON_HELP;
+
+static const char *state_name(const struct cow_client_state *st, int64_t now)
+{
+	if (st->nfs_s && now - st->nfs_s <= COW_CLIENT_RUNNING_S)
+		return "running";
+	return st->nfs_s || st->boot_s ? "seen" : "never";
+}
+
+static const char *address_of(const struct cow_client *c, const struct cow_client_state *st)
+{
+	if (*c->address)
+		return c->address;
+	return *st->boot_addr ? st->boot_addr : st->nfs_addr;
+}
+
+/* ---------------------------------------------------------------- JSON */
+
+static struct json_object *client_json(const struct cow_client *c, const struct cow_client_state *st)
+{
+	struct json_object *o = json_object_new_object();
+	cow_cli_json_str(o, "mac", c->id);
+	cow_cli_json_str(o, "name", c->name);
+	cow_cli_json_str(o, "image", c->image);
+	cow_cli_json_u64(o, "version", c->version);
+	cow_cli_json_str(o, "follows", c->follows);
+	cow_cli_json_str(o, "state", state_name(st, cow_realtime_s()));
+	cow_cli_json_str(o, "backend", cow_backend_name(c->backend));
+	cow_cli_json_str(o, "durability", cow_ovl_durability_name(c->durability));
+	json_object_object_add(o, "ephemeral", json_object_new_boolean(c->ephemeral));
+	cow_cli_json_u64(o, "export_id", c->export_id);
+	cow_cli_json_str(o, "address", c->address);
+	cow_cli_json_str(o, "serial", c->serial);
+	cow_cli_json_str(o, "nfs", c->nfs);
+	cow_cli_json_str(o, "cmdline", c->cmdline);
+	cow_cli_json_str(o, "boot_dir", c->boot_dir);
+	cow_cli_json_str(o, "initramfs", c->initramfs);
+	cow_cli_json_u64(o, "root", c->root);
+	cow_cli_json_u64(o, "previous", c->previous);
+	cow_cli_json_time(o, "created", c->created_s);
+	cow_cli_json_time(o, "swapped", c->swapped_s);
+	cow_cli_json_time(o, "last_boot", st->boot_s);
+	cow_cli_json_str(o, "boot_address", st->boot_addr);
+	cow_cli_json_time(o, "last_nfs", st->nfs_s);
+	cow_cli_json_str(o, "nfs_address", st->nfs_addr);
+	return o;
+}
+
+/* ---------------------------------------------------------------- list */
+
+struct list {
+	struct cow_store *s;
+	struct cow_table *table;   /* or */
+	struct json_object *array; /* for --json */
+	int damaged;
+};
+
+static int list_damaged(struct list *l, const char *id, const struct cow_err *why)
+{
+	l->damaged = 1;
+	(void)fprintf(stderr, "cowherd: %s\n", cow_err_str(why));
+	if (l->array) {
+		struct json_object *o = json_object_new_object();
+		cow_cli_json_str(o, "mac", id);
+		cow_cli_json_str(o, "error", cow_err_str(why));
+		return json_object_array_add(l->array, o) < 0 ? -ENOMEM : 0;
+	}
+	const char *cells[] = {id, "", "", "damaged", "", ""};
+	return cow_table_row(l->table, cells);
+}
+
+static int list_one(void *ctx, const struct cow_client *c, const char *id, const struct cow_err *why)
+{
+	struct list *l = ctx;
+	struct cow_client_state st = {0};
+	char image[COW_LABEL_MAX + 16], ago[COW_AGO_LEN];
+	if (!c)
+		return list_damaged(l, id, why);
+	(void)cow_client_state_read(l->s, &c->mac, &st, NULL); /* removed meanwhile: "never" */
+	if (l->array)
+		return json_object_array_add(l->array, client_json(c, &st)) < 0 ? -ENOMEM : 0;
+	int64_t now = cow_realtime_s();
+	(void)snprintf(image, sizeof(image), "%s@%u", c->image, c->version);
+	cow_cli_ago(st.boot_s, now, ago);
+	const char *cells[] = {c->id, c->name, image, state_name(&st, now), ago, address_of(c, &st)};
+	return cow_table_row(l->table, cells);
+}
+
+int cow_cmd_client_list(int argc, char **argv)
+{
+	static const char *const heading[] = {"MAC",   "NAME",	    "IMAGE",
+					      "STATE", "LAST BOOT", "ADDRESS"};
+	struct cow_options o;
+	struct cow_err err = COW_ERR_INIT;
+	cow_autostore s = NULL;
+	cow_autotable t = NULL;
+	int status = cow_options_parse("client list", list_help, COW_OPT_JSON, 0, 0, argc, argv, &o);
+	if (status >= 0)
+		return status;
+	int r = cow_cli_store_open(&o.where, &s, &err);
+	if (r == 0 && (r = cow_table_new(6, &t)) == 0)
+		r = cow_table_row(t, heading);
+	struct list l = {.s = s, .table = t};
+	if (r == 0 && o.given & COW_OPT_JSON)
+		l.array = json_object_new_array();
+	if (r == 0)
+		r = cow_client_each(s, list_one, &l, &err);
+	if (r < 0) {
+		json_object_put(l.array);
+		return cow_cli_fail(&err, err.code ? r : cow_err_set(&err, r, "list clients"));
+	}
+	if (l.array)
+		status = cow_cli_json(l.array);
+	else {
+		cow_table_print(t);
+		status = cow_cli_flush();
+	}
+	return l.damaged ? COW_ERR_FAILED : status;
+}
+
+/* ---------------------------------------------------------------- show */
+
+static void line(const char *key, const char *value)
+{
+	if (value && *value)
+		(void)printf("%-11s %s\n", key, value);
+}
+
+static void time_line(const char *key, int64_t when, const char *addr)
+{
+	char text[COW_TIME_TEXT_LEN + 1] = "never", ago[COW_AGO_LEN];
+	if (!when) {
+		line(key, "never");
+		return;
+	}
+	cow_time_text(when, text);
+	cow_cli_ago(when, cow_realtime_s(), ago);
+	(void)printf("%-11s %s (%s)%s%s\n", key, text, ago, addr && *addr ? " from " : "",
+		     addr ? addr : "");
+}
+
+static void print_client(const struct cow_client *c, const struct cow_client_state *st)
+{
+	char kept[32] = "";
+	if (c->previous)
+		(void)snprintf(kept, sizeof(kept), ", root %u kept", c->previous);
+	line("mac", c->id);
+	line("name", c->name);
+	line("state", state_name(st, cow_realtime_s()));
+	(void)printf("%-11s %s@%u (root %u%s)\n", "image", c->image, c->version, c->root, kept);
+	line("follows", c->follows);
+	line("backend", cow_backend_name(c->backend));
+	line("durability", cow_ovl_durability_name(c->durability));
+	line("ephemeral", c->ephemeral ? "yes" : "no");
+	(void)printf("%-11s /clients/%s (id %u)\n", "export", c->id, c->export_id);
+	line("address", c->address);
+	line("serial", c->serial);
+	line("nfs", c->nfs);
+	line("cmdline", c->cmdline);
+	line("boot dir", c->boot_dir);
+	line("initramfs", c->initramfs);
+	time_line("created", c->created_s, NULL);
+	time_line("swapped", c->swapped_s, NULL);
+	time_line("last boot", st->boot_s, st->boot_addr);
+	time_line("last nfs", st->nfs_s, st->nfs_addr);
+}
+
+int cow_cmd_client_show(int argc, char **argv)
+{
+	struct cow_options o;
+	struct cow_err err = COW_ERR_INIT;
+	struct cow_client_state st = {0};
+	cow_autostore s = NULL;
+	cow_autoclient c = NULL;
+	int status = cow_options_parse("client show", show_help, COW_OPT_JSON, 1, 1, argc, argv, &o);
+	if (status >= 0)
+		return status;
+	int r = cow_cli_store_open(&o.where, &s, &err);
+	if (r == 0)
+		r = cow_client_find(s, argv[o.words], &c, &err);
+	if (r == 0)
+		r = cow_client_state_read(s, &c->mac, &st, &err);
+	if (r < 0)
+		return cow_cli_fail(&err, r);
+	if (o.given & COW_OPT_JSON)
+		return cow_cli_json(client_json(c, &st));
+	print_client(c, &st);
+	return cow_cli_flush();
+}

@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later
+ *
+ * cowherd client add|set|rm|reset|rollback; list and show are in client_show.c.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cli.h"
+#include "client_show.h"
+#include "cmd.h"
+#include "common/clock.h"
+#include "options.h"
+#include "snapshot/client.h"
+
+#define COMMON_HELP                                                                                \
+	"  --store DIR      default: COWHERD_STORE, [store] path of the configuration,\n"         \
+	"                   " COW_STORE_DEFAULT "\n"                                               \
+	"  --config FILE    default: " COW_CONFIG_DEFAULT "\n"
+
+/* ---------------------------------------------------------------- add */
+
+static const char add_help[] =
+	"usage: cowherd client add MAC --image NAME[@VERSION|:TAG] [--name NAME]\n"
+	"\n"
+	"Give the machine with this Ethernet address a writable root made from the image.\n"
+	"\n"
+	"  --image REF      NAME: the newest version, also at later resets; NAME@VERSION: this one\n"
+	"  --name NAME      its host name; default: made from the MAC\n"
+	"  --backend NAME   default: what the store's file system is good for (btrfs)\n"
+	"  --durability D   strict: every change is on disk before it is answered (default);\n"
+	"                   relaxed; volatile\n"
+	"  --ephemeral      a fresh root at every boot\n"
+	COMMON_HELP;
+
+static int cmd_add(int argc, char **argv)
+{
+	struct cow_options o;
+	struct cow_err err = COW_ERR_INIT;
+	struct cow_mac mac;
+	cow_autostore s = NULL;
+	cow_autoclient c = NULL;
+	int status = cow_options_parse("client add", add_help, COW_OPT_ADD, 1, 1, argc, argv, &o);
+	if (status >= 0)
+		return status;
+	const char *text = argv[o.words];
+	struct cow_client_add_opts opts = {.image = o.image, .name = o.name, .ephemeral = o.ephemeral};
+	if (cow_mac_parse(text, strlen(text), &mac) < 0)
+		return cow_cli_usage("client add", "'%s' is no MAC address of a machine "
+				     "(dc:a6:32:01:02:03)", text);
+	if (!o.image)
+		return cow_cli_usage("client add", "--image is missing");
+	if (o.backend && cow_backend_parse(o.backend, &opts.backend) < 0)
+		return cow_cli_usage("client add", "no backend '%s'; there is: btrfs", o.backend);
+	if (o.durability && cow_ovl_durability_parse(o.durability, &opts.durability) < 0)
+		return cow_cli_usage("client add", "--durability '%s': strict, relaxed or volatile",
+				     o.durability);
+	int r = cow_cli_store_open(&o.where, &s, &err);
+	uint64_t start = cow_now_ms();
+	if (r == 0)
+		r = cow_client_add(s, &mac, &opts, &err);
+	uint64_t ms = cow_now_ms() - start;
+	if (r == 0)
+		r = cow_client_load(s, &mac, &c, &err);
+	if (r < 0)
+		return cow_cli_fail(&err, r);
+	(void)printf("added %s (%s) with a root from %s@%u in %llu ms\n", c->id, c->name, c->image,
+		     c->version, (unsigned long long)ms);
+	return cow_cli_flush();
+}
+
+/* ---------------------------------------------------------------- set */
+
+static const char set_help[] =
+	"usage: cowherd client set MAC|NAME KEY=VALUE...\n"
+	"\n"
+	"Change what is known about a client; an empty value goes back to the default.\n"
+	"\n"
+	"  name=NAME        host name; a root made later gets it\n"
+	"  follows=REF      image that the next reset takes: NAME, NAME@VERSION or NAME:TAG\n"
+	"  address=IPV4     fixed address, instead of the one learnt at boot\n"
+	"  serial=HEX       last 8 hex digits of a Raspberry Pi's serial number\n"
+	"  nfs=VERSION      3, 4.0, 4.1 or 4.2\n"
+	"  cmdline=WORDS    added to its kernel command line\n"
+	"  durability=D     strict, relaxed or volatile; holds from the next reset\n"
+	"  ephemeral=yes|no a fresh root at every boot\n"
+	"\n"
+	COMMON_HELP;
+
+static int cmd_set(int argc, char **argv)
+{
+	struct cow_options o;
+	struct cow_err err = COW_ERR_INIT;
+	cow_autostore s = NULL;
+	cow_autoclient c = NULL;
+	int status = cow_options_parse("client set", set_help, 0, 2, -1, argc, argv, &o);
+	if (status >= 0)
+		return status;
+	for (int i = o.words + 1; i < argc; i++)
+		if (!strchr(argv[i], '='))
+			return cow_cli_usage("client set", "'%s' is not KEY=VALUE", argv[i]);
+	int r = cow_cli_store_open(&o.where, &s, &err);
+	if (r == 0)
+		r = cow_client_find(s, argv[o.words], &c, &err);
+	for (int i = o.words + 1; r == 0 && i < argc; i++) {
+		char *value = strchr(argv[i], '=');
+		*value++ = 0;
+		r = cow_client_set(s, &c->mac, argv[i], value, &err);
+	}
+	return r < 0 ? cow_cli_fail(&err, r) : COW_OK;
+}
+
+/* ---------------------------------------------------------------- rm, reset, rollback */
+
+static const char rm_help[] =
+	"usage: cowherd client rm MAC|NAME [--now] [--dry-run]\n"
+	"\n"
+	"Remove a client and its roots.\n"
+	"\n"
+	"  --now            also while it runs\n"
+	"  --dry-run        say what would be removed\n" COMMON_HELP;
+
+static const char reset_help[] =
+	"usage: cowherd client reset MAC|NAME... [--now] [--dry-run]\n"
+	"\n"
+	"Give clients a fresh root from the image they follow. The old root is kept for rollback,\n"
+	"the one kept before is deleted.\n"
+	"\n"
+	"  --now            also while it runs: it loses its root and must reboot\n"
+	"  --dry-run        say what would be done\n" COMMON_HELP;
+
+static const char rollback_help[] =
+	"usage: cowherd client rollback MAC|NAME... [--now] [--dry-run]\n"
+	"\n"
+	"Swap a client's root with the one kept from before the last reset.\n"
+	"\n"
+	"  --now            also while it runs: it loses its root and must reboot\n"
+	"  --dry-run        say what would be done\n" COMMON_HELP;
+
+struct action {
+	const char *command, *help;
+	int max_words;
+	int (*run)(struct cow_store *s, const struct cow_mac *mac, unsigned flags,
+		   struct cow_err *err);
+	void (*dry)(struct cow_store *s, const struct cow_client *c);
+	const char *done;
+};
+
+static void dry_rm(struct cow_store *s, const struct cow_client *c)
+{
+	(void)s;
+	(void)printf("would remove %s (%s), whose root came from %s@%u\n", c->id, c->name, c->image,
+		     c->version);
+}
+
+static void dry_reset(struct cow_store *s, const struct cow_client *c)
+{
+	struct cow_err err = COW_ERR_INIT;
+	cow_autoimage i = NULL;
+	if (cow_image_find(s, c->follows, &i, &err) < 0)
+		(void)printf("%s (%s) would be refused: %s\n", c->id, c->name, cow_err_str(&err));
+	else
+		(void)printf("would give %s (%s) a fresh root from %s@%u; now: %s@%u\n", c->id,
+			     c->name, i->name, i->version, c->image, c->version);
+	if (c->previous)
+		(void)printf("  and delete root %u, kept from before the last reset\n", c->previous);
+}
+
+static void dry_rollback(struct cow_store *s, const struct cow_client *c)
+{
+	(void)s;
+	if (c->previous)
+		(void)printf("would give %s (%s) root %u back; now: root %u\n", c->id, c->name,
+			     c->previous, c->root);
+	else
+		(void)printf("%s (%s) has no root to go back to\n", c->id, c->name);
+}
+
+static const struct action act_rm = {
+	"client rm", rm_help, 1, cow_client_rm, dry_rm, "removed",
+};
+static const struct action act_reset = {
+	"client reset", reset_help, -1, cow_client_reset, dry_reset, "reset",
+};
+static const struct action act_rollback = {
+	"client rollback", rollback_help, -1, cow_client_rollback, dry_rollback, "rolled back",
+};
+
+static int act_on(struct cow_store *s, const struct action *a, const char *which, unsigned given)
+{
+	struct cow_err err = COW_ERR_INIT;
+	cow_autoclient c = NULL;
+	cow_autoclient after = NULL;
+	int r = cow_client_find(s, which, &c, &err);
+	if (r < 0)
+		return cow_cli_fail(&err, r);
+	if (given & COW_OPT_DRY_RUN) {
+		a->dry(s, c);
+		return COW_OK;
+	}
+	uint64_t start = cow_now_ms();
+	r = a->run(s, &c->mac, given & COW_OPT_NOW ? COW_SWAP_NOW : 0, &err);
+	uint64_t ms = cow_now_ms() - start;
+	if (r < 0)
+		return cow_cli_fail(&err, r);
+	if (a->run == cow_client_rm) {
+		(void)printf("removed %s (%s)\n", c->id, c->name);
+		return COW_OK;
+	}
+	r = cow_client_load(s, &c->mac, &after, &err);
+	if (r < 0)
+		return cow_cli_fail(&err, r);
+	(void)printf("%s %s (%s) to %s@%u, root %u, in %llu ms\n", a->done, after->id, after->name,
+		     after->image, after->version, after->root, (unsigned long long)ms);
+	return COW_OK;
+}
+
+/* All are tried; the first failure gives the exit status. */
+static int act(const struct action *a, int argc, char **argv)
+{
+	struct cow_options o;
+	struct cow_err err = COW_ERR_INIT;
+	cow_autostore s = NULL;
+	int status = cow_options_parse(a->command, a->help, COW_OPT_NOW | COW_OPT_DRY_RUN, 1,
+				       a->max_words, argc, argv, &o);
+	if (status >= 0)
+		return status;
+	int r = cow_cli_store_open(&o.where, &s, &err);
+	if (r < 0)
+		return cow_cli_fail(&err, r);
+	int first = COW_OK;
+	for (int i = o.words; i < argc; i++) {
+		status = act_on(s, a, argv[i], o.given);
+		if (first == COW_OK)
+			first = status;
+	}
+	status = cow_cli_flush();
+	return first != COW_OK ? first : status;
+}
+
+static int cmd_rm(int argc, char **argv)
+{
+	return act(&act_rm, argc, argv);
+}
+
+static int cmd_reset(int argc, char **argv)
+{
+	return act(&act_reset, argc, argv);
+}
+
+static int cmd_rollback(int argc, char **argv)
+{
+	return act(&act_rollback, argc, argv);
+}
+
+int cow_cmd_client(int argc, char **argv)
+{
+	static const struct cow_cmd commands[] = {
+		{"add", cmd_add, "MAC --image REF", "give a machine a root"},
+		{"list", cow_cmd_client_list, "", "all clients"},
+		{"show", cow_cmd_client_show, "MAC|NAME", "all about one"},
+		{"set", cmd_set, "MAC|NAME KEY=VALUE...", "change what is known about one"},
+		{"rm", cmd_rm, "MAC|NAME", "remove one"},
+		{"reset", cmd_reset, "MAC|NAME...", "fresh root from the image"},
+		{"rollback", cmd_rollback, "MAC|NAME...", "back to the root before the reset"},
+		{NULL, NULL, NULL, NULL},
+	};
+	return cow_cmd_dispatch("cowherd client", commands, argc, argv);
+}

@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later
+ *
+ * cowherd image import|list|show|rm
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cli.h"
+#include "cmd.h"
+#include "common/clock.h"
+#include "options.h"
+#include "progress.h"
+#include "snapshot/image.h"
+
+#define COMMON_HELP                                                                                \
+	"  --store DIR      default: COWHERD_STORE, [store] path of the configuration,\n"         \
+	"                   " COW_STORE_DEFAULT "\n"                                               \
+	"  --config FILE    default: " COW_CONFIG_DEFAULT "\n"
+
+/* ---------------------------------------------------------------- import */
+
+static const char import_help[] =
+	"usage: cowherd image import NAME SOURCE [--comment TEXT] [--no-fixup NAME]...\n"
+	"\n"
+	"Make a new version of image NAME from SOURCE: a directory, or a tar file, plain or\n"
+	"compressed with gzip, xz or zstd. What a root for a disk needs changed to run from the\n"
+	"network is changed, listed and kept in the image's record.\n"
+	"\n"
+	"  --comment TEXT   kept with the image\n"
+	"  --no-fixup NAME  leave one of the changes out; \"all\" leaves the tree as it is\n"
+	COMMON_HELP;
+
+struct import_run {
+	struct cow_progress progress;
+	int wiped;
+};
+
+static int step(void *ctx, const struct cow_import_progress *now)
+{
+	struct import_run *run = ctx;
+	return cow_progress_step(&run->progress, now);
+}
+
+static void print_fixup(void *ctx, const char *name, const char *result, const char *what)
+{
+	struct import_run *run = ctx;
+	if (!run->wiped)
+		cow_progress_end(&run->progress);
+	run->wiped = 1;
+	if (strcmp(result, "not needed") != 0)
+		(void)printf("  %-14s %s%s%s\n", name, result, *what ? ": " : "", what);
+}
+
+/* What got lost on the way or will not work over NFS. */
+static void print_warnings(const struct cow_kv *conf)
+{
+	const char *caps = cow_kv_get(conf, "", "capabilities");
+	const char *text;
+	if (caps && strcmp(caps, "0") != 0) {
+		(void)printf("warning: NFS does not carry file capabilities; %s files have some:",
+			     caps);
+		for (size_t i = 0; i < 4 && (text = cow_kv_get_nth(conf, "", "capability", i)); i++)
+			(void)printf("%s /%s", i ? "," : "", text);
+		(void)printf("%s\n", cow_kv_get_nth(conf, "", "capability", 4) ? ", ..." : "");
+	}
+	for (size_t i = 0; (text = cow_kv_get_nth(conf, "", "note", i)); i++)
+		(void)printf("warning: %s\n", text);
+}
+
+static int print_imported(struct cow_store *s, const char *name, unsigned version, uint64_t ms,
+			  struct cow_err *err)
+{
+	char ref[COW_LABEL_MAX + 16], bytes[COW_BYTES_LEN];
+	cow_autoimage i = NULL;
+	cow_autokv conf = NULL;
+	(void)snprintf(ref, sizeof(ref), "%s@%u", name, version);
+	int r = cow_image_find(s, ref, &i, err);
+	if (r == 0)
+		r = cow_image_conf(s, i, &conf, err);
+	if (r < 0)
+		return cow_cli_fail(err, r);
+	print_warnings(conf);
+	cow_cli_bytes(i->bytes, bytes);
+	(void)printf("imported %s: %s%s%s, %llu objects, %s, in %llu.%llu s\n", ref,
+		     *i->os ? i->os : "unknown system", *i->arch ? ", " : "", i->arch,
+		     (unsigned long long)i->inodes, bytes, (unsigned long long)(ms / 1000),
+		     (unsigned long long)(ms % 1000 / 100));
+	return cow_cli_flush();
+}
+
+static int cmd_import(int argc, char **argv)
+{
+	struct cow_options o;
+	struct cow_err err = COW_ERR_INIT;
+	struct import_run run = {0};
+	cow_autostore s = NULL;
+	unsigned version = 0;
+	int status = cow_options_parse("image import", import_help, COW_OPT_IMPORT, 2, 2, argc, argv,
+				       &o);
+	if (status >= 0)
+		return status;
+	int r = cow_cli_store_open(&o.where, &s, &err);
+	if (r < 0)
+		return cow_cli_fail(&err, r);
+	struct cow_import_opts opts = {
+		.comment = o.comment,
+		.skip_fixups = o.no_fixup,
+		.progress = step,
+		.fixup = print_fixup,
+		.ctx = &run,
+	};
+	cow_progress_begin(&run.progress);
+	uint64_t start = cow_now_ms();
+	r = cow_image_import(s, argv[o.words], argv[o.words + 1], &opts, &version, &err);
+	cow_progress_end(&run.progress);
+	if (r < 0)
+		return cow_cli_fail(&err, r);
+	return print_imported(s, argv[o.words], version, cow_now_ms() - start, &err);
+}
+
+/* ---------------------------------------------------------------- list */
+
+static const char list_help[] = "usage: cowherd image list [--json]\n"
+				"\n"
+				"List all versions of all images.\n"
+				"\n"
+				"  --json           for programs\n" COMMON_HELP;
+
+static struct json_object *image_json(const struct cow_image *i)
+{
+	struct json_object *o = json_object_new_object();
+	cow_cli_json_str(o, "name", i->name);
+	cow_cli_json_u64(o, "version", i->version);
+	cow_cli_json_str(o, "os", i->os);
+	cow_cli_json_str(o, "arch", i->arch);
+	cow_cli_json_str(o, "source", i->source);
+	cow_cli_json_str(o, "comment", i->comment);
+	cow_cli_json_str(o, "backend", cow_backend_name(i->backend));
+	cow_cli_json_str(o, "boot_dir", i->boot_dir);
+	cow_cli_json_str(o, "initramfs", i->initramfs);
+	cow_cli_json_u64(o, "inodes", i->inodes);
+	cow_cli_json_u64(o, "bytes", i->bytes);
+	cow_cli_json_u64(o, "clients", i->clients);
+	cow_cli_json_time(o, "created", i->created_s);
+	return o;
+}
+
+static int list_json(void *ctx, const struct cow_image *i)
+{
+	return json_object_array_add(ctx, image_json(i)) < 0 ? -ENOMEM : 0;
+}
+
+static int list_row(void *ctx, const struct cow_image *i)
+{
+	char ref[COW_LABEL_MAX + 16], bytes[COW_BYTES_LEN], inodes[24], clients[16], ago[COW_AGO_LEN];
+	(void)snprintf(ref, sizeof(ref), "%s@%u", i->name, i->version);
+	(void)snprintf(inodes, sizeof(inodes), "%llu", (unsigned long long)i->inodes);
+	(void)snprintf(clients, sizeof(clients), "%u", i->clients);
+	cow_cli_bytes(i->bytes, bytes);
+	cow_cli_ago(i->created_s, cow_realtime_s(), ago);
+	const char *cells[] = {ref, i->arch, i->os, bytes, inodes, clients, ago, i->comment};
+	return cow_table_row(ctx, cells);
+}
+
+static int cmd_list(int argc, char **argv)
+{
+	static const char *const heading[] = {"IMAGE",	 "ARCH",    "SYSTEM",  "SIZE",
+					      "OBJECTS", "CLIENTS", "CREATED", "COMMENT"};
+	struct cow_options o;
+	struct cow_err err = COW_ERR_INIT;
+	cow_autostore s = NULL;
+	cow_autotable t = NULL;
+	int status = cow_options_parse("image list", list_help, COW_OPT_JSON, 0, 0, argc, argv, &o);
+	if (status >= 0)
+		return status;
+	int r = cow_cli_store_open(&o.where, &s, &err);
+	if (r < 0)
+		return cow_cli_fail(&err, r);
+	if (o.given & COW_OPT_JSON) {
+		struct json_object *all = json_object_new_array();
+		r = cow_image_each(s, list_json, all, &err);
+		if (r == 0)
+			return cow_cli_json(all);
+		json_object_put(all);
+		return cow_cli_fail(&err, r);
+	}
+	r = cow_table_new(sizeof(heading) / sizeof(*heading), &t);
+	if (r == 0)
+		r = cow_table_row(t, heading);
+	if (r < 0)
+		return cow_cli_fail(&err, cow_err_set(&err, r, "list images"));
+	r = cow_image_each(s, list_row, t, &err);
+	if (r < 0)
+		return cow_cli_fail(&err, r);
+	cow_table_print(t);
+	return cow_cli_flush();
+}
+
+/* ---------------------------------------------------------------- show */
+
+static const char show_help[] = "usage: cowherd image show NAME[@VERSION|:TAG] [--json]\n"
+				"\n"
+				"Show the record of an image: where it came from and what was changed in it.\n"
+				"\n"
+				"  --json           for programs; repeated keys become lists\n" COMMON_HELP;
+
+/* Keys that may come more than once are always lists. */
+static int is_list_key(const char *key)
+{
+	return strcmp(key, "fixup") == 0 || strcmp(key, "note") == 0 ||
+	       strcmp(key, "capability") == 0;
+}
+
+static struct json_object *conf_json(const struct cow_image *i, const struct cow_kv *conf)
+{
+	struct json_object *o = image_json(i);
+	const char *section, *key, *value;
+	static const char *const lists[] = {"fixup", "note", "capability"};
+	json_object_object_del(o, "clients"); /* counted by list only */
+	for (size_t n = 0; n < 3; n++)
+		json_object_object_add(o, lists[n], json_object_new_array());
+	for (size_t n = 0; cow_kv_entry(conf, n, &section, &key, &value) == 0; n++) {
+		struct json_object *list;
+		if (is_list_key(key) && json_object_object_get_ex(o, key, &list))
+			(void)json_object_array_add(list, json_object_new_string(value));
+		else if (!json_object_object_get_ex(o, key, NULL))
+			cow_cli_json_str(o, key, value);
+	}
+	return o;
+}
+
+static int cmd_show(int argc, char **argv)
+{
+	struct cow_options o;
+	struct cow_err err = COW_ERR_INIT;
+	cow_autostore s = NULL;
+	cow_autoimage i = NULL;
+	cow_autokv conf = NULL;
+	const char *section, *key, *value;
+	int status = cow_options_parse("image show", show_help, COW_OPT_JSON, 1, 1, argc, argv, &o);
+	if (status >= 0)
+		return status;
+	int r = cow_cli_store_open(&o.where, &s, &err);
+	if (r == 0)
+		r = cow_image_find(s, argv[o.words], &i, &err);
+	if (r == 0)
+		r = cow_image_conf(s, i, &conf, &err);
+	if (r < 0)
+		return cow_cli_fail(&err, r);
+	if (o.given & COW_OPT_JSON)
+		return cow_cli_json(conf_json(i, conf));
+	(void)printf("image = %s@%u\n", i->name, i->version);
+	for (size_t n = 0; cow_kv_entry(conf, n, &section, &key, &value) == 0; n++)
+		(void)printf("%s = %s\n", key, value);
+	return cow_cli_flush();
+}
+
+/* ---------------------------------------------------------------- rm */
+
+static const char rm_help[] = "usage: cowherd image rm NAME@VERSION [--dry-run]\n"
+			      "\n"
+			      "Remove one version of an image. Refused while a client's root came from it.\n"
+			      "\n"
+			      "  --dry-run        say what would be removed\n" COMMON_HELP;
+
+struct users {
+	const struct cow_image *image;
+	unsigned clients;
+};
+
+static int count_users(void *ctx, const struct cow_image *i)
+{
+	struct users *u = ctx;
+	if (strcmp(i->name, u->image->name) != 0 || i->version != u->image->version)
+		return 0;
+	u->clients = i->clients;
+	return 1;
+}
+
+static int dry_rm(struct cow_store *s, const struct cow_image *i, struct cow_err *err)
+{
+	struct users u = {.image = i};
+	int r = cow_image_each(s, count_users, &u, err);
+	if (r < 0)
+		return cow_cli_fail(err, r);
+	if (u.clients)
+		(void)printf("%s@%u would be refused: %u clients use it\n", i->name, i->version,
+			     u.clients);
+	else
+		(void)printf("would remove %s@%u\n", i->name, i->version);
+	return u.clients ? COW_ERR_BUSY : cow_cli_flush();
+}
+
+static int cmd_rm(int argc, char **argv)
+{
+	struct cow_options o;
+	struct cow_err err = COW_ERR_INIT;
+	cow_autostore s = NULL;
+	cow_autoimage i = NULL;
+	int status = cow_options_parse("image rm", rm_help, COW_OPT_DRY_RUN, 1, 1, argc, argv, &o);
+	if (status >= 0)
+		return status;
+	const char *ref = argv[o.words];
+	if (!strpbrk(ref, "@:"))
+		return cow_cli_usage("image rm", "'%s': say which version, as in %s@1", ref, ref);
+	int r = cow_cli_store_open(&o.where, &s, &err);
+	if (r == 0)
+		r = cow_image_find(s, ref, &i, &err);
+	if (r < 0)
+		return cow_cli_fail(&err, r);
+	if (o.given & COW_OPT_DRY_RUN)
+		return dry_rm(s, i, &err);
+	r = cow_image_rm(s, i, &err);
+	if (r < 0)
+		return cow_cli_fail(&err, r);
+	(void)printf("removed %s@%u\n", i->name, i->version);
+	return cow_cli_flush();
+}
+
+int cow_cmd_image(int argc, char **argv)
+{
+	static const struct cow_cmd commands[] = {
+		{"import", cmd_import, "NAME SOURCE", "make a version from a directory or tar file"},
+		{"list", cmd_list, "", "all images"},
+		{"show", cmd_show, "NAME[@VERSION|:TAG]", "the record of one"},
+		{"rm", cmd_rm, "NAME@VERSION", "remove one"},
+		{NULL, NULL, NULL, NULL},
+	};
+	return cow_cmd_dispatch("cowherd image", commands, argc, argv);
+}

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+#include "options.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+
+enum {
+	OPT_STORE = 256,
+	OPT_CONFIG,
+	OPT_JSON,
+	OPT_DRY_RUN,
+	OPT_NOW,
+	OPT_COMMENT,
+	OPT_NO_FIXUP,
+	OPT_IMAGE,
+	OPT_NAME,
+	OPT_BACKEND,
+	OPT_DURABILITY,
+	OPT_EPHEMERAL,
+};
+
+static const struct option options[] = {
+	{"store", required_argument, NULL, OPT_STORE},
+	{"config", required_argument, NULL, OPT_CONFIG},
+	{"json", no_argument, NULL, OPT_JSON},
+	{"dry-run", no_argument, NULL, OPT_DRY_RUN},
+	{"now", no_argument, NULL, OPT_NOW},
+	{"comment", required_argument, NULL, OPT_COMMENT},
+	{"no-fixup", required_argument, NULL, OPT_NO_FIXUP},
+	{"image", required_argument, NULL, OPT_IMAGE},
+	{"name", required_argument, NULL, OPT_NAME},
+	{"backend", required_argument, NULL, OPT_BACKEND},
+	{"durability", required_argument, NULL, OPT_DURABILITY},
+	{"ephemeral", no_argument, NULL, OPT_EPHEMERAL},
+	{"help", no_argument, NULL, 'h'},
+	{NULL, 0, NULL, 0},
+};
+
+/* Which COW_OPT_* an option needs; 0: every command takes it. */
+static unsigned needs(int opt)
+{
+	switch (opt) {
+	case OPT_JSON:
+		return COW_OPT_JSON;
+	case OPT_DRY_RUN:
+		return COW_OPT_DRY_RUN;
+	case OPT_NOW:
+		return COW_OPT_NOW;
+	case OPT_COMMENT:
+	case OPT_NO_FIXUP:
+		return COW_OPT_IMPORT;
+	case OPT_IMAGE:
+	case OPT_NAME:
+	case OPT_BACKEND:
+	case OPT_DURABILITY:
+	case OPT_EPHEMERAL:
+		return COW_OPT_ADD;
+	default:
+		return 0;
+	}
+}
+
+static int add_no_fixup(struct cow_options *o, const char *name)
+{
+	size_t n = 0;
+	while (n < COW_NO_FIXUP_MAX && o->no_fixup[n])
+		n++;
+	if (n == COW_NO_FIXUP_MAX)
+		return -1;
+	o->no_fixup[n] = name;
+	return 0;
+}
+
+static int take(struct cow_options *o, int opt, const char *arg)
+{
+	switch (opt) {
+	case OPT_STORE:
+		o->where.store = arg;
+		return 0;
+	case OPT_CONFIG:
+		o->where.config = arg;
+		return 0;
+	case OPT_COMMENT:
+		o->comment = arg;
+		return 0;
+	case OPT_NO_FIXUP:
+		return add_no_fixup(o, arg);
+	case OPT_IMAGE:
+		o->image = arg;
+		return 0;
+	case OPT_NAME:
+		o->name = arg;
+		return 0;
+	case OPT_BACKEND:
+		o->backend = arg;
+		return 0;
+	case OPT_DURABILITY:
+		o->durability = arg;
+		return 0;
+	case OPT_EPHEMERAL:
+		o->ephemeral = 1;
+		return 0;
+	default:
+		o->given |= needs(opt);
+		return 0;
+	}
+}
+
+static const char *long_name(int opt)
+{
+	for (const struct option *o = options; o->name; o++)
+		if (o->val == opt)
+			return o->name;
+	return "?";
+}
+
+int cow_options_parse(const char *command, const char *help, unsigned takes, int min, int max,
+		      int argc, char **argv, struct cow_options *ret)
+{
+	int opt;
+	*ret = (struct cow_options){0};
+	optind = 0;
+	while ((opt = getopt_long(argc, argv, "h", options, NULL)) != -1) {
+		if (opt == 'h') {
+			(void)fputs(help, stdout);
+			return cow_cli_flush();
+		}
+		if (opt == '?')
+			return cow_cli_usage(command, "bad option");
+		if (needs(opt) & ~takes)
+			return cow_cli_usage(command, "does not take --%s", long_name(opt));
+		if (take(ret, opt, optarg) < 0)
+			return cow_cli_usage(command, "too many --%s", long_name(opt));
+	}
+	ret->words = optind;
+	if (argc - optind < min)
+		return cow_cli_usage(command, "something is missing");
+	if (max >= 0 && argc - optind > max)
+		return cow_cli_usage(command, "do not know what to do with '%s'", argv[optind + max]);
+	return -1;
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later
+ *
+ * Options of the commands about images and clients: one set, each command says which it takes.
+ */
+#ifndef COW_TOOLS_OPTIONS_H
+#define COW_TOOLS_OPTIONS_H
+
+#include "cli.h"
+
+enum {
+	COW_OPT_JSON = 1 << 0,
+	COW_OPT_DRY_RUN = 1 << 1,
+	COW_OPT_NOW = 1 << 2,
+	COW_OPT_IMPORT = 1 << 3, /* --comment, --no-fixup */
+	COW_OPT_ADD = 1 << 4,	 /* --image, --name, --backend, --durability, --ephemeral */
+};
+
+#define COW_NO_FIXUP_MAX 32
+
+struct cow_options {
+	struct cow_cli_where where;
+	unsigned given; /* COW_OPT_JSON, _DRY_RUN, _NOW */
+	const char *comment, *image, *name, *backend, *durability;
+	int ephemeral;
+	const char *no_fixup[COW_NO_FIXUP_MAX + 1]; /* NULL at the end */
+	int words; /* argv index of the first word that is no option */
+};
+
+/*
+ * cow_options_parse - @takes: COW_OPT_*; --store, --config and --help always.
+ * @command: for messages, "image list". @min, @max: number of words wanted; @max < 0: any.
+ * Return: -1 go on; else the exit status to leave with (--help printed, or usage error).
+ */
+int cow_options_parse(const char *command, const char *help, unsigned takes, int min, int max,
+		      int argc, char **argv, struct cow_options *ret);
+
+#endif

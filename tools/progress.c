@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+#include "progress.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli.h"
+#include "common/clock.h"
+
+static volatile sig_atomic_t stop_asked;
+
+static void ask_stop(int sig)
+{
+	(void)sig;
+	stop_asked = 1;
+}
+
+void cow_progress_begin(struct cow_progress *p)
+{
+	/* SA_RESETHAND: a second signal ends the program the hard way; the next import cleans up. */
+	struct sigaction sa = {.sa_handler = ask_stop, .sa_flags = SA_RESTART | (int)SA_RESETHAND};
+	*p = (struct cow_progress){.on_terminal = isatty(STDERR_FILENO), .start_ms = cow_now_ms()};
+	(void)sigaction(SIGINT, &sa, NULL); /* cannot fail for these */
+	(void)sigaction(SIGTERM, &sa, NULL);
+}
+
+/* ", 12 s left" from the part of the archive that was read; nothing for directories. */
+static void remaining(const struct cow_import_progress *now, uint64_t ms, char *buf, size_t len)
+{
+	*buf = 0;
+	if (now->source_total < now->source_bytes || now->source_bytes < now->source_total / 100 ||
+	    !now->source_bytes || ms < 1000)
+		return;
+	uint64_t left_ms = (uint64_t)((double)ms * (double)(now->source_total - now->source_bytes) /
+				      (double)now->source_bytes);
+	(void)snprintf(buf, len, ", %llu:%02llu left", (unsigned long long)(left_ms / 60000),
+		       (unsigned long long)(left_ms / 1000 % 60));
+}
+
+int cow_progress_step(struct cow_progress *p, const struct cow_import_progress *now)
+{
+	char done[COW_BYTES_LEN], rate[COW_BYTES_LEN], left[48];
+	if (stop_asked)
+		return -EINTR;
+	if (!p->on_terminal)
+		return 0;
+	uint64_t ms = cow_now_ms() - p->start_ms;
+	cow_cli_bytes(now->bytes, done);
+	cow_cli_bytes(ms ? now->bytes * 1000 / ms : 0, rate);
+	remaining(now, ms, left, sizeof(left));
+	(void)fprintf(stderr, "\r\033[K%llu objects, %s, %s/s%s", (unsigned long long)now->inodes, done,
+		      rate, left);
+	p->shown = 1;
+	return 0;
+}
+
+void cow_progress_end(struct cow_progress *p)
+{
+	if (p->shown)
+		(void)fputs("\r\033[K", stderr);
+	(void)signal(SIGINT, SIG_DFL);
+	(void)signal(SIGTERM, SIG_DFL);
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later
+ *
+ * One line on the terminal that tells how far an import is; nothing where stderr is no terminal.
+ */
+#ifndef COW_TOOLS_PROGRESS_H
+#define COW_TOOLS_PROGRESS_H
+
+#include <stdint.h>
+
+#include "snapshot/image.h"
+
+struct cow_progress {
+	int on_terminal;
+	uint64_t start_ms;
+	int shown;
+};
+
+void cow_progress_begin(struct cow_progress *p);
+
+/* For cow_import_opts: @ctx is the struct cow_progress. -EINTR after SIGINT or SIGTERM. */
+int cow_progress_step(struct cow_progress *p, const struct cow_import_progress *now);
+
+/* Wipe the line, give the signals back. */
+void cow_progress_end(struct cow_progress *p);
+
+#endif
