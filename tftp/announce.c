@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later
  *
- * A boot begins: one line for the supervisor, one for the log. The supervisor opens the NFS export to
- * the address, so the line goes out before the first file does.
+ * A boot begins: one line for the supervisor, one for the log. The supervisor opens the NFS export
+ * to the address, so the line goes out before the first file does.
  */
 #include "files.h"
 
@@ -21,8 +21,9 @@ static void tell_supervisor(int fd, const char *mac, const char *addr, const cha
 	if (fd < 0 || n < 0 || (size_t)n >= sizeof(line))
 		return;
 	if (write(fd, line, (size_t)n) != n)
-		cow_log(COW_LOG_WARNING, "client=%s the supervisor was not told of this boot: err=%s",
-			mac, strerrorname_np(errno));
+		cow_log(COW_LOG_WARNING,
+			"client=%s the supervisor was not told of this boot: err=%s", mac,
+			strerrorname_np(errno));
 }
 
 static void announce_client(struct cow_tftp_files *f, const struct cow_tftp_client *c,
@@ -37,7 +38,8 @@ static void announce_client(struct cow_tftp_files *f, const struct cow_tftp_clie
 
 /* One of a few slots per address: a stranger's many requests are one line, and a flood of forged
  * addresses costs no memory. */
-static bool stranger_boots(struct cow_tftp_files *f, const struct cow_tftp_who *who, const char *path)
+static bool stranger_boots(struct cow_tftp_files *f, const struct cow_tftp_who *who,
+			   const char *path)
 {
 	size_t n = sizeof(f->strangers) / sizeof(f->strangers[0]);
 	size_t i = ntohl(who->addr.s_addr) % n;
@@ -61,6 +63,7 @@ void cow_tftp_announce(struct cow_tftp_files *f, const struct cow_tftp_who *who,
 		return;
 	if (memcmp(mac, &unknown, sizeof(unknown)) != 0)
 		cow_mac_text(mac, text);
-	cow_log(COW_LOG_NOTICE, "no client: mac=%s addr=%s asks for %s; `cowherd client add` makes it one",
-		text, addr, COW_Q(path));
+	cow_log(COW_LOG_NOTICE,
+		"no client: mac=%s addr=%s asks for %s; `cowherd client add` makes it one", text,
+		addr, COW_Q(path));
 }

@@ -86,7 +86,8 @@ static int view_new(struct cow_tftp_clients *cs, const struct cow_client *conf,
 	}
 	r = find_boot(v->inst, conf->boot_dir ? conf->boot_dir : "", &v->boot);
 	if (r < 0) {
-		(void)cow_err_set(err, r, "find the boot directory '%s' in the tree", conf->boot_dir);
+		(void)cow_err_set(err, r, "find the boot directory '%s' in the tree",
+				  conf->boot_dir);
 		cow_tftp_view_put(v);
 		return r;
 	}
@@ -134,7 +135,8 @@ static struct cow_tftp_client *find(struct cow_tftp_clients *cs, const struct co
 	return NULL;
 }
 
-static int load_conf(struct cow_tftp_clients *cs, const struct cow_mac *mac, struct cow_client **ret)
+static int load_conf(struct cow_tftp_clients *cs, const struct cow_mac *mac,
+		     struct cow_client **ret)
 {
 	struct cow_err err = COW_ERR_INIT;
 	int r = cow_client_load(cs->store, mac, ret, &err);
@@ -158,7 +160,8 @@ static void open_overrides(struct cow_tftp_clients *cs, struct cow_tftp_client *
 		c->override_fd = -1;
 }
 
-static int make(struct cow_tftp_clients *cs, const struct cow_mac *mac, struct cow_tftp_client **ret)
+static int make(struct cow_tftp_clients *cs, const struct cow_mac *mac,
+		struct cow_tftp_client **ret)
 {
 	struct cow_err err = COW_ERR_INIT;
 	struct cow_tftp_client *c = calloc(1, sizeof(*c));
@@ -178,7 +181,7 @@ static int make(struct cow_tftp_clients *cs, const struct cow_mac *mac, struct c
 		client_free(c);
 		return r;
 	}
-	while (cs->count >= COW_TFTP_CLIENTS_CACHED) {
+	while (cs->count >= COW_TFTP_CLIENTS_CACHED && cs->first) {
 		struct cow_tftp_client *last = cs->first;
 
 		while (last->next)
@@ -206,9 +209,10 @@ static void attach(struct cow_tftp_clients *cs, struct cow_tftp_client *c, uint6
 	c->view_error = r;
 }
 
-/* Make the record at most FRESH_MS old, and the view that of the root the epoch speaks of. The epoch
- * is read before attaching: a swap in between is seen at the next request. */
-static int refresh(struct cow_tftp_clients *cs, struct cow_tftp_client *c, int is_new, uint64_t now_ms)
+/* Make the record at most FRESH_MS old, and the view that of the root the epoch speaks of. The
+ * epoch is read before attaching: a swap in between is seen at the next request. */
+static int refresh(struct cow_tftp_clients *cs, struct cow_tftp_client *c, int is_new,
+		   uint64_t now_ms)
 {
 	uint64_t epoch = *c->epoch;
 	int stale_view = is_new || epoch != c->view_epoch || (c->view_error < 0);

@@ -3,9 +3,9 @@
  * Clients and their trees, kept at hand: one boot asks for a hundred files, and none of them should
  * read client.conf or attach the tree again. One thread.
  *
- * A *view* is a client's tree at its boot directory, attached as an observer. It is counted: contents
- * on their way keep the view they were opened from, so that a swap of the root in the middle of a
- * file does not tear it. The mapped epoch tells of a swap without a system call.
+ * A *view* is a client's tree at its boot directory, attached as an observer. It is counted:
+ * contents on their way keep the view they were opened from, so that a swap of the root in the
+ * middle of a file does not tear it. The mapped epoch tells of a swap without a system call.
  */
 #ifndef COW_TFTP_CLIENTS_H
 #define COW_TFTP_CLIENTS_H
@@ -39,7 +39,8 @@ struct cow_tftp_client {
 
 struct cow_tftp_clients;
 
-int cow_tftp_clients_new(struct cow_store *store, struct cow_tftp_clients **ret); /* borrows @store */
+int cow_tftp_clients_new(struct cow_store *store,
+			 struct cow_tftp_clients **ret); /* borrows @store */
 void cow_tftp_clients_free(struct cow_tftp_clients *cs);
 
 /*
@@ -49,7 +50,8 @@ void cow_tftp_clients_free(struct cow_tftp_clients *cs);
 int cow_tftp_clients_by_mac(struct cow_tftp_clients *cs, const struct cow_mac *mac, uint64_t now_ms,
 			    struct cow_tftp_client **ret);
 
-/* By the serial number in client.conf; reads all records when it must, at most every two seconds. */
+/* By the serial number in client.conf; reads all records when it must, at most every two seconds.
+ */
 int cow_tftp_clients_by_serial(struct cow_tftp_clients *cs, const char *serial, uint64_t now_ms,
 			       struct cow_tftp_client **ret);
 

@@ -15,13 +15,30 @@
 /* Words that say where the root is and how it is treated on a card, and those we append. A trailing
  * '=' matches any value; without it the whole word must be equal. */
 static const char *const taken_over[] = {
-	"root=", "rootfstype=", "rootflags=", "rootdelay=", "rootwait", "nfsroot=", "nfsrootdebug",
-	"nfsaddrs=", "ip=", "ro", "rw", "boot=", "panic=", "fsck.repair=", "fsck.mode=", "resize",
-	"quirk_resize", "nfs.nfs4_unique_id=", "systemd.machine_id=", "sdhci.debug_quirks2=4",
-	"init=/usr/lib/raspberrypi-sys-mods/firstboot",
-	"init=/usr/lib/raspi-config/init_resize.sh",
-	"systemd.unit=kernel-command-line.target", /* goes with systemd.run= */
-	NULL,
+    "root=",
+    "rootfstype=",
+    "rootflags=",
+    "rootdelay=",
+    "rootwait",
+    "nfsroot=",
+    "nfsrootdebug",
+    "nfsaddrs=",
+    "ip=",
+    "ro",
+    "rw",
+    "boot=",
+    "panic=",
+    "fsck.repair=",
+    "fsck.mode=",
+    "resize",
+    "quirk_resize",
+    "nfs.nfs4_unique_id=",
+    "systemd.machine_id=",
+    "sdhci.debug_quirks2=4",
+    "init=/usr/lib/raspberrypi-sys-mods/firstboot",
+    "init=/usr/lib/raspi-config/init_resize.sh",
+    "systemd.unit=kernel-command-line.target", /* goes with systemd.run= */
+    NULL,
 };
 
 static bool is_taken_over(const char *w, size_t len)
@@ -76,7 +93,8 @@ static int our_words(const struct cow_tftp_boot *b, struct line *l)
 	enum cow_tftp_mounter m = cow_tftp_mounter_of(b->initramfs);
 	size_t len, h = 0;
 
-	/* The firmware boots without an initramfs that cannot mount this root (see the resolver). */
+	/* The firmware boots without an initramfs that cannot mount this root (see the resolver).
+	 */
 	if (m == COW_TFTP_MOUNT_KLIBC)
 		m = COW_TFTP_MOUNT_KERNEL;
 	if (cow_tftp_nfsroot(b, m, nfsroot, sizeof(nfsroot)) < 0)
@@ -85,8 +103,8 @@ static int our_words(const struct cow_tftp_boot *b, struct line *l)
 		if (*c != '-')
 			hex[h++] = *c;
 	}
-	/* The machine id is made of the MAC, in the form of a random UUID, so that it stays the same
-	 * after a reset. */
+	/* The machine id is made of the MAC, in the form of a random UUID, so that it stays the
+	 * same after a reset. */
 	int n = snprintf(buf, sizeof(buf),
 			 "%sroot=/dev/nfs%s nfsroot=%s rw ip=dhcp rootwait fsck.mode=skip panic=10 "
 			 "nfs.nfs4_unique_id=%s systemd.machine_id=636f7768657240648000%s",

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later
  *
- * What the daemon serves: from who asks and a name to the content. The parts behind it, in the order
- * they are asked; this is cowherd-tftpd's resolver. One thread.
+ * What the daemon serves: from who asks and a name to the content. The parts behind it, in the
+ * order they are asked; this is cowherd-tftpd's resolver. One thread.
  */
 #ifndef COW_TFTP_FILES_H
 #define COW_TFTP_FILES_H
@@ -36,8 +36,8 @@ void cow_tftp_files_tick(void *ctx, uint64_t now_ms);
 
 /*
  * cow_tftp_identify - the client of a request: by its MAC prefix (believed), its serial prefix, the
- * neighbour table. A serial that no record has counts as that of the on-link client, if that client's
- * record names none.
+ * neighbour table. A serial that no record has counts as that of the on-link client, if that
+ * client's record names none.
  * @ret_mac: the MAC as far as known, also of a stranger; all zero: unknown.
  * Return: 0; -ENOENT no client; -errno.
  */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later
  *
- * Files that no tree holds as they are served: cmdline.txt and boot.ipxe, made afresh per request from
- * the client's record and its tree.
+ * Files that no tree holds as they are served: cmdline.txt and boot.ipxe, made afresh per request
+ * from the client's record and its tree.
  */
 #include "files.h"
 
@@ -25,16 +25,16 @@ static void describe(const struct cow_tftp_files *f, const struct cow_tftp_clien
 	const struct cow_client *conf = c->conf;
 
 	*ret = (struct cow_tftp_boot){
-		.mac = conf->id,
-		.name = or_empty(conf->name),
-		.image = conf->image,
-		.version = conf->version,
-		.server = server,
-		.nfs = conf->nfs && *conf->nfs ? conf->nfs : f->site.nfs,
-		.nfs_port = f->site.nfs_port,
-		.mount_port = f->site.mount_port,
-		.initramfs = conf->initramfs && *conf->initramfs ? conf->initramfs : "none",
-		.words = or_empty(conf->cmdline),
+	    .mac = conf->id,
+	    .name = or_empty(conf->name),
+	    .image = conf->image,
+	    .version = conf->version,
+	    .server = server,
+	    .nfs = conf->nfs && *conf->nfs ? conf->nfs : f->site.nfs,
+	    .nfs_port = f->site.nfs_port,
+	    .mount_port = f->site.mount_port,
+	    .initramfs = conf->initramfs && *conf->initramfs ? conf->initramfs : "none",
+	    .words = or_empty(conf->cmdline),
 	};
 }
 
@@ -49,8 +49,8 @@ static int read_cmdline(struct cow_tftp_view *v, const char *path, char *buf, si
 		return 0;
 	if (r < 0)
 		return r;
-	size_t len = src->size < COW_TFTP_CMDLINE_FILE_MAX ? (size_t)src->size
-							    : COW_TFTP_CMDLINE_FILE_MAX;
+	size_t len =
+	    src->size < COW_TFTP_CMDLINE_FILE_MAX ? (size_t)src->size : COW_TFTP_CMDLINE_FILE_MAX;
 
 	r = src->read(src, buf, len, 0);
 	cow_tftp_content_free(src);
@@ -70,11 +70,15 @@ static int make_cmdline(const struct cow_tftp_boot *b, struct cow_tftp_view *v, 
 	if (r == 0)
 		r = cow_tftp_cmdline_pi(b, in, len, ret, ret_len, &dropped);
 	if (r == -E2BIG)
-		cow_log(COW_LOG_ERROR, "client=%s the words in client.conf make the kernel command line "
-				       "longer than %d bytes", b->mac, COW_TFTP_CMDLINE_MAX);
+		cow_log(COW_LOG_ERROR,
+			"client=%s the words in client.conf make the kernel command line "
+			"longer than %d bytes",
+			b->mac, COW_TFTP_CMDLINE_MAX);
 	if (r == 0 && dropped)
-		cow_log(COW_LOG_WARNING, "client=%s the last %u words of %s do not fit the kernel "
-					 "command line", b->mac, dropped, COW_Q(path));
+		cow_log(COW_LOG_WARNING,
+			"client=%s the last %u words of %s do not fit the kernel "
+			"command line",
+			b->mac, dropped, COW_Q(path));
 	return r;
 }
 
@@ -87,8 +91,9 @@ static int make_ipxe(const struct cow_tftp_boot *b, struct cow_tftp_view *v, cha
 	int r = cow_tftp_tree_kernel(v, &kernel, wants_initrd ? &initrd : NULL);
 
 	if (r == -ENOENT)
-		cow_log(COW_LOG_ERROR, "client=%s the boot directory of %s@%u holds no kernel vmlinuz-*%s",
-			b->mac, b->image, b->version,
+		cow_log(COW_LOG_ERROR,
+			"client=%s the boot directory of %s@%u holds no kernel vmlinuz-*%s", b->mac,
+			b->image, b->version,
 			wants_initrd ? " with an initrd.img-* of the same version" : "");
 	return r < 0 ? r : cow_tftp_ipxe_script(b, kernel, initrd, ret, ret_len);
 }
@@ -99,8 +104,8 @@ int cow_tftp_generate(struct cow_tftp_files *f, const struct cow_tftp_who *who,
 	bool is_cmdline = strcmp(cow_tftp_basename(path), "cmdline.txt") == 0;
 	char server[INET_ADDRSTRLEN];
 	struct cow_tftp_boot b;
-	char *text;
-	size_t len;
+	char *text = NULL;
+	size_t len = 0;
 	int r;
 
 	if (!is_cmdline && strcmp(path, "boot.ipxe") != 0)

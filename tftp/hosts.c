@@ -67,9 +67,8 @@ static struct host *make(struct cow_tftp_hosts *h, struct in_addr addr, uint64_t
 			oldest = &set[i];
 	}
 	if (oldest)
-		*oldest = (struct host){.addr = addr,
-					.tokens = COW_TFTP_REQUESTS_BURST * TOKEN,
-					.seen_ms = now_ms};
+		*oldest = (struct host){
+		    .addr = addr, .tokens = COW_TFTP_REQUESTS_BURST * TOKEN, .seen_ms = now_ms};
 	return oldest;
 }
 
@@ -82,7 +81,7 @@ bool cow_tftp_hosts_admit(struct cow_tftp_hosts *h, struct in_addr addr, uint64_
 	if (!e)
 		return false; /* eight busy addresses in one set */
 
-	const uint64_t full = COW_TFTP_REQUESTS_BURST * TOKEN;
+	const uint64_t full = (uint64_t)COW_TFTP_REQUESTS_BURST * TOKEN;
 	uint64_t elapsed = now_ms - e->seen_ms;
 	uint64_t tokens = elapsed > full ? full : e->tokens + elapsed * COW_TFTP_REQUESTS_PER_S;
 

@@ -13,7 +13,7 @@
 struct cow_tftp_hosts;
 
 int cow_tftp_hosts_new(uint64_t seed, struct cow_tftp_hosts **ret); /* 0, -ENOMEM */
-void cow_tftp_hosts_free(struct cow_tftp_hosts *h);		     /* NULL is fine */
+void cow_tftp_hosts_free(struct cow_tftp_hosts *h);		    /* NULL is fine */
 
 /* May this address ask once more? False: drop it in silence, it will ask again. */
 bool cow_tftp_hosts_admit(struct cow_tftp_hosts *h, struct in_addr addr, uint64_t now_ms);

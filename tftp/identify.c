@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later
  *
- * Which client is asking. TFTP has no authentication: a prefix is what the machine says about itself
- * and is believed. That is why nothing secret is served (policy.c) and why the NFS side checks
- * addresses on its own.
+ * Which client is asking. TFTP has no authentication: a prefix is what the machine says about
+ * itself and is believed. That is why nothing secret is served (policy.c) and why the NFS side
+ * checks addresses on its own.
  */
 #include "files.h"
 

@@ -15,7 +15,8 @@
 
 int cow_tftp_ipxe_name_ok(const char *name)
 {
-	size_t n = strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._+~-");
+	size_t n =
+	    strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._+~-");
 
 	return n > 0 && name[n] == '\0' && name[0] != '-';
 }
@@ -55,11 +56,12 @@ static void put_title(FILE *f, const struct cow_tftp_boot *b)
 static int put_kernel_line(FILE *f, const struct cow_tftp_boot *b, const char *kernel,
 			   const char *initrd)
 {
-	enum cow_tftp_mounter m = initrd ? cow_tftp_mounter_of(b->initramfs) : COW_TFTP_MOUNT_KERNEL;
+	enum cow_tftp_mounter m =
+	    initrd ? cow_tftp_mounter_of(b->initramfs) : COW_TFTP_MOUNT_KERNEL;
 	static const char *const boot_words[] = {
-		[COW_TFTP_MOUNT_KERNEL] = "",
-		[COW_TFTP_MOUNT_HOOK] = " boot=cowherd",
-		[COW_TFTP_MOUNT_KLIBC] = " boot=nfs",
+	    [COW_TFTP_MOUNT_KERNEL] = "",
+	    [COW_TFTP_MOUNT_HOOK] = " boot=cowherd",
+	    [COW_TFTP_MOUNT_KLIBC] = " boot=nfs",
 	};
 	char nfsroot[256];
 	int r = cow_tftp_nfsroot(b, m, nfsroot, sizeof(nfsroot));
@@ -96,13 +98,14 @@ int cow_tftp_ipxe_script(const struct cow_tftp_boot *b, const char *kernel, cons
 
 	if (initrd)
 		(void)fprintf(f, "initrd %s || goto failed\n", initrd);
-	(void)fprintf(f, "boot || goto failed\n"
-			 ":failed\n"
-			 "imgfree\n"
-			 "echo cowherd: the boot files could not be loaded or started\n"
-			 "prompt --key s --timeout 10000 Press s for a shell; next try in 10 seconds "
-			 "&& shell ||\n"
-			 "goto load\n");
+	(void)fprintf(f,
+		      "boot || goto failed\n"
+		      ":failed\n"
+		      "imgfree\n"
+		      "echo cowherd: the boot files could not be loaded or started\n"
+		      "prompt --key s --timeout 10000 Press s for a shell; next try in 10 seconds "
+		      "&& shell ||\n"
+		      "goto load\n");
 	bool failed = ferror(f);
 
 	if (fclose(f) != 0 || failed)

@@ -46,7 +46,8 @@ static int open_stop(struct cow_err *err)
 	return fd < 0 ? cow_err_set(err, -errno, "watch signals") : fd;
 }
 
-static int open_site(const struct cow_tftp_options *o, struct cow_tftp_site *ret, struct cow_err *err)
+static int open_site(const struct cow_tftp_options *o, struct cow_tftp_site *ret,
+		     struct cow_err *err)
 {
 	*ret = (struct cow_tftp_site){.nfs = o->nfs,
 				      .nfs_port = o->nfs_port,
@@ -75,11 +76,11 @@ static void log_stats(const struct cow_tftp_server *s)
 
 	cow_tftp_server_stats(s, &st);
 	cow_log(COW_LOG_INFO,
-		"stopped: requests=%" PRIu64 " delivered=%" PRIu64 " bytes=%" PRIu64 " refused=%" PRIu64
-		" aborted=%" PRIu64 " timed-out=%" PRIu64 " failed=%" PRIu64 " resends=%" PRIu64
-		" limited=%" PRIu64 " stray=%" PRIu64 " malformed=%" PRIu64,
-		st.requests, st.delivered, st.bytes, st.refused, st.aborted, st.timed_out, st.failed,
-		st.resends, st.limited, st.stray, st.malformed);
+		"stopped: requests=%" PRIu64 " delivered=%" PRIu64 " bytes=%" PRIu64
+		" refused=%" PRIu64 " aborted=%" PRIu64 " timed-out=%" PRIu64 " failed=%" PRIu64
+		" resends=%" PRIu64 " limited=%" PRIu64 " stray=%" PRIu64 " malformed=%" PRIu64,
+		st.requests, st.delivered, st.bytes, st.refused, st.aborted, st.timed_out,
+		st.failed, st.resends, st.limited, st.stray, st.malformed);
 }
 
 COW_DEFINE_AUTO(struct cow_tftp_server, cow_tftp_server_free)
@@ -91,7 +92,7 @@ static int serve(const struct cow_tftp_options *o, int stop_fd, struct cow_err *
 	COW_CLEANUP(cow_auto_cow_tftp_clients_free) struct cow_tftp_clients *clients = NULL;
 	struct cow_tftp_files files = {.neigh_fd = -1};
 	const struct cow_tftp_resolver resolver = {
-		.open = cow_tftp_files_open, .tick = cow_tftp_files_tick, .ctx = &files};
+	    .open = cow_tftp_files_open, .tick = cow_tftp_files_tick, .ctx = &files};
 	COW_CLEANUP(cow_auto_cow_tftp_server_free) struct cow_tftp_server *server = NULL;
 	int r = cow_store_open(o->store, &store, err);
 

@@ -66,8 +66,9 @@ static void split_prefix(const char *full, struct cow_tftp_name *ret)
 		if (is_serial(full, len)) {
 			ret->prefix = COW_TFTP_PREFIX_SERIAL;
 			for (size_t i = 0; i < len; i++)
-				ret->serial[i] = (char)(full[i] >= 'A' && full[i] <= 'F' ? full[i] | 0x20
-											  : full[i]);
+				ret->serial[i] =
+				    (char)(full[i] >= 'A' && full[i] <= 'F' ? full[i] | 0x20
+									    : full[i]);
 			ret->serial[len] = '\0';
 			rest = slash + 1;
 		} else if (cow_mac_parse(full, len, &ret->mac) == 0) {

@@ -41,18 +41,18 @@ static int ask(int fd, struct in_addr addr, int ifindex, uint32_t seq)
 {
 	const struct sockaddr_nl kernel = {.nl_family = AF_NETLINK};
 	const struct question q = {
-		.nl = {.nlmsg_len = sizeof(q),
-		       .nlmsg_type = RTM_GETNEIGH,
-		       .nlmsg_flags = NLM_F_REQUEST,
-		       .nlmsg_seq = seq},
-		.nd = {.ndm_family = AF_INET, .ndm_ifindex = ifindex},
-		.dst = {.rta_len = RTA_LENGTH(sizeof(addr)), .rta_type = NDA_DST},
-		.addr = addr,
+	    .nl = {.nlmsg_len = sizeof(q),
+		   .nlmsg_type = RTM_GETNEIGH,
+		   .nlmsg_flags = NLM_F_REQUEST,
+		   .nlmsg_seq = seq},
+	    .nd = {.ndm_family = AF_INET, .ndm_ifindex = ifindex},
+	    .dst = {.rta_len = RTA_LENGTH(sizeof(addr)), .rta_type = NDA_DST},
+	    .addr = addr,
 	};
 
 	return sendto(fd, &q, sizeof(q), 0, (const struct sockaddr *)&kernel, sizeof(kernel)) < 0
-		       ? -errno
-		       : 0;
+		   ? -errno
+		   : 0;
 }
 
 static int read_entry(struct nlmsghdr *nl, struct cow_mac *ret)
@@ -97,7 +97,8 @@ int cow_tftp_neigh_find(int fd, struct in_addr addr, int ifindex, struct cow_mac
 			continue;
 		if (nl->nlmsg_type == NLMSG_ERROR)
 			return -ENOENT; /* no such entry, or an interface without neighbours */
-		if (nl->nlmsg_type == RTM_NEWNEIGH && nl->nlmsg_len >= NLMSG_LENGTH(sizeof(struct ndmsg)))
+		if (nl->nlmsg_type == RTM_NEWNEIGH &&
+		    nl->nlmsg_len >= NLMSG_LENGTH(sizeof(struct ndmsg)))
 			return read_entry(nl, ret);
 	}
 }

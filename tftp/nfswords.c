@@ -23,16 +23,16 @@ int cow_tftp_nfsroot(const struct cow_tftp_boot *b, enum cow_tftp_mounter m, cha
 	char options[128], ports[48] = "";
 	size_t n = 0;
 
-	/* nfsmount knows neither vers= nor proto=; the kernel wants both, or it tries UDP and version 2.
-	 * Our hook adds nolock by itself. */
+	/* nfsmount knows neither vers= nor proto=; the kernel wants both, or it tries UDP and
+	 * version 2. Our hook adds nolock by itself. */
 	if (m == COW_TFTP_MOUNT_KLIBC)
 		(void)snprintf(options, sizeof(options), "nfsvers=3,tcp,nolock,hard");
 	else if (m == COW_TFTP_MOUNT_HOOK)
 		(void)snprintf(options, sizeof(options), "vers=%s,proto=tcp,hard", b->nfs);
 	else
 		(void)snprintf(options, sizeof(options),
-			       "vers=%s,proto=tcp,rsize=1048576,wsize=1048576,hard,timeo=600%s", b->nfs,
-			       v3 ? ",nolock" : "");
+			       "vers=%s,proto=tcp,rsize=1048576,wsize=1048576,hard,timeo=600%s",
+			       b->nfs, v3 ? ",nolock" : "");
 	if (b->nfs_port != 2049)
 		n = (size_t)snprintf(ports, sizeof(ports), ",port=%u", b->nfs_port);
 	if (v3 && b->mount_port)

@@ -15,40 +15,52 @@
 #include "snapshot/store.h"
 
 static const char help[] =
-	"Usage: cowherd-tftpd [OPTION]...\n"
-	"Serve boot files to netbooted machines from the trees of a cowherd store.\n"
-	"Started by `cowherd serve`.\n"
-	"\n"
-	"  --store DIR          the store (default: $COWHERD_STORE, else " COW_STORE_DEFAULT ")\n"
-	"  --listen ADDR[:PORT] IPv4 address and port to serve on (default: 0.0.0.0:69)\n"
-	"  --nfs-version V      3, 4.0, 4.1 or 4.2, for clients that name none (default: 4.1)\n"
-	"  --nfs-port N         port of the NFS server (default: 2049)\n"
-	"  --mount-port N       port of its MOUNT service, for NFSv3 without rpcbind\n"
-	"  --ipxe-dir DIR       undionly.kpxe, ipxe.efi and snponly.efi are served from here\n"
-	"  --event-fd N         write a line to this file descriptor when a machine boots\n"
-	"  --user NAME          run as this user once the port is bound\n"
-	"  --log-level LEVEL    error, warning, notice, info or debug (default: info)\n"
-	"  --help               show this text\n"
-	"  --version            show the version\n"
-	"\n"
-	"Exit status: 0 stopped by SIGTERM or SIGINT, 1 failed, 2 usage, 3 no store there, 4 port taken.\n";
+    "Usage: cowherd-tftpd [OPTION]...\n"
+    "Serve boot files to netbooted machines from the trees of a cowherd store.\n"
+    "Started by `cowherd serve`.\n"
+    "\n"
+    "  --store DIR          the store (default: $COWHERD_STORE, else " COW_STORE_DEFAULT ")\n"
+    "  --listen ADDR[:PORT] IPv4 address and port to serve on (default: 0.0.0.0:69)\n"
+    "  --nfs-version V      3, 4.0, 4.1 or 4.2, for clients that name none (default: 4.1)\n"
+    "  --nfs-port N         port of the NFS server (default: 2049)\n"
+    "  --mount-port N       port of its MOUNT service, for NFSv3 without rpcbind\n"
+    "  --ipxe-dir DIR       undionly.kpxe, ipxe.efi and snponly.efi are served from here\n"
+    "  --event-fd N         write a line to this file descriptor when a machine boots\n"
+    "  --user NAME          run as this user once the port is bound\n"
+    "  --log-level LEVEL    error, warning, notice, info or debug (default: info)\n"
+    "  --help               show this text\n"
+    "  --version            show the version\n"
+    "\n"
+    "Exit status: 0 stopped by SIGTERM or SIGINT, 1 failed, 2 usage, 3 no store there, 4 port "
+    "taken.\n";
 
-enum { STORE = 256, LISTEN, NFS_VERSION, NFS_PORT, MOUNT_PORT, IPXE_DIR, EVENT_FD, USER, LOG_LEVEL,
-       HELP, VERSION };
+enum {
+	STORE = 256,
+	LISTEN,
+	NFS_VERSION,
+	NFS_PORT,
+	MOUNT_PORT,
+	IPXE_DIR,
+	EVENT_FD,
+	USER,
+	LOG_LEVEL,
+	HELP,
+	VERSION
+};
 
 static const struct option long_options[] = {
-	{"store", required_argument, NULL, STORE},
-	{"listen", required_argument, NULL, LISTEN},
-	{"nfs-version", required_argument, NULL, NFS_VERSION},
-	{"nfs-port", required_argument, NULL, NFS_PORT},
-	{"mount-port", required_argument, NULL, MOUNT_PORT},
-	{"ipxe-dir", required_argument, NULL, IPXE_DIR},
-	{"event-fd", required_argument, NULL, EVENT_FD},
-	{"user", required_argument, NULL, USER},
-	{"log-level", required_argument, NULL, LOG_LEVEL},
-	{"help", no_argument, NULL, HELP},
-	{"version", no_argument, NULL, VERSION},
-	{0},
+    {"store", required_argument, NULL, STORE},
+    {"listen", required_argument, NULL, LISTEN},
+    {"nfs-version", required_argument, NULL, NFS_VERSION},
+    {"nfs-port", required_argument, NULL, NFS_PORT},
+    {"mount-port", required_argument, NULL, MOUNT_PORT},
+    {"ipxe-dir", required_argument, NULL, IPXE_DIR},
+    {"event-fd", required_argument, NULL, EVENT_FD},
+    {"user", required_argument, NULL, USER},
+    {"log-level", required_argument, NULL, LOG_LEVEL},
+    {"help", no_argument, NULL, HELP},
+    {"version", no_argument, NULL, VERSION},
+    {0},
 };
 
 int cow_tftp_listen_parse(const char *s, struct sockaddr_in *io)
@@ -107,7 +119,7 @@ static int nfs_version(struct cow_tftp_options *o, struct cow_err *err)
 /* Return: 0; COW_TFTP_EXIT; -EINVAL. */
 static int take(int c, struct cow_tftp_options *o, struct cow_err *err)
 {
-	unsigned fd;
+	unsigned fd = 0;
 
 	switch (c) {
 	case STORE:
@@ -115,8 +127,8 @@ static int take(int c, struct cow_tftp_options *o, struct cow_err *err)
 		return 0;
 	case LISTEN:
 		return cow_tftp_listen_parse(optarg, &o->listen) < 0
-			       ? bad(err, "listen", optarg, "an IPv4 address, or ADDR:PORT")
-			       : 0;
+			   ? bad(err, "listen", optarg, "an IPv4 address, or ADDR:PORT")
+			   : 0;
 	case NFS_VERSION:
 		return nfs_version(o, err);
 	case NFS_PORT:
@@ -136,8 +148,8 @@ static int take(int c, struct cow_tftp_options *o, struct cow_err *err)
 		return 0;
 	case LOG_LEVEL:
 		return cow_log_level_parse(optarg, &o->log_level) < 0
-			       ? bad(err, "log-level", optarg, "error, warning, notice, info or debug")
-			       : 0;
+			   ? bad(err, "log-level", optarg, "error, warning, notice, info or debug")
+			   : 0;
 	case HELP:
 		(void)fputs(help, stdout);
 		return COW_TFTP_EXIT;
@@ -153,12 +165,12 @@ int cow_tftp_options_parse(int argc, char **argv, struct cow_tftp_options *ret, 
 {
 	const char *store = getenv("COWHERD_STORE"); /* NOLINT(concurrency-mt-unsafe): one thread */
 	struct cow_tftp_options o = {
-		.store = store && *store ? store : COW_STORE_DEFAULT,
-		.nfs = "4.1",
-		.nfs_port = 2049,
-		.event_fd = -1,
-		.log_level = COW_LOG_INFO,
-		.listen = {.sin_family = AF_INET, .sin_port = htons(69)},
+	    .store = store && *store ? store : COW_STORE_DEFAULT,
+	    .nfs = "4.1",
+	    .nfs_port = 2049,
+	    .event_fd = -1,
+	    .log_level = COW_LOG_INFO,
+	    .listen = {.sin_family = AF_INET, .sin_port = htons(69)},
 	};
 	int c;
 

@@ -24,7 +24,8 @@ enum cow_tftp_parsed { COW_TFTP_RUN, COW_TFTP_EXIT };
  * cow_tftp_options_parse - also prints --help and --version.
  * Return: COW_TFTP_RUN; COW_TFTP_EXIT all is said; -EINVAL, with the message in @err (exit 2).
  */
-int cow_tftp_options_parse(int argc, char **argv, struct cow_tftp_options *ret, struct cow_err *err);
+int cow_tftp_options_parse(int argc, char **argv, struct cow_tftp_options *ret,
+			   struct cow_err *err);
 
 /* "ADDR" or "ADDR:PORT"; the port keeps its value when absent. Return: 0, -EINVAL. */
 int cow_tftp_listen_parse(const char *s, struct sockaddr_in *io);

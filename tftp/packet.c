@@ -12,13 +12,13 @@
 #include "common/checked.h"
 
 static const struct {
-	const char *name; /* as sent in the OACK; GRUB compares case-sensitively */
+	const char *name;  /* as sent in the OACK; GRUB compares case-sensitively */
 	uint64_t min, max; /* of an acceptable value */
 } known_options[COW_TFTP_OPT_MAX_] = {
-	[COW_TFTP_OPT_TSIZE] = {"tsize", 0, UINT64_MAX},
-	/* More than we grant is acceptable: the answer is smaller (RFC 2348). */
-	[COW_TFTP_OPT_BLKSIZE] = {"blksize", COW_TFTP_BLKSIZE_MIN, COW_TFTP_BLKSIZE_MAX},
-	[COW_TFTP_OPT_TIMEOUT] = {"timeout", 1, COW_TFTP_TIMEOUT_MAX_S},
+    [COW_TFTP_OPT_TSIZE] = {"tsize", 0, UINT64_MAX},
+    /* More than we grant is acceptable: the answer is smaller (RFC 2348). */
+    [COW_TFTP_OPT_BLKSIZE] = {"blksize", COW_TFTP_BLKSIZE_MIN, COW_TFTP_BLKSIZE_MAX},
+    [COW_TFTP_OPT_TIMEOUT] = {"timeout", 1, COW_TFTP_TIMEOUT_MAX_S},
 };
 
 static int find_option(const char *name, size_t len)
@@ -108,8 +108,8 @@ static void put_option(struct cow_tftp_terms *t, enum cow_tftp_option opt, uint6
 {
 	char *p = (char *)t->oack + t->oack_len;
 	size_t room = sizeof(t->oack) - t->oack_len;
-	int n = snprintf(p, room, "%s%c%llu", known_options[opt].name, 0,
-			 (unsigned long long)value);
+	int n =
+	    snprintf(p, room, "%s%c%llu", known_options[opt].name, 0, (unsigned long long)value);
 
 	if (n > 0 && (size_t)n < room) /* always: COW_TFTP_OACK_MAX holds all of them */
 		t->oack_len += (size_t)n + 1;

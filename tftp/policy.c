@@ -19,20 +19,47 @@ static const char *const never[] = {"autoboot.txt", NULL};
  * every board of the herd.
  */
 static const char *const override_only[] = {
-	"user-data", "meta-data", "network-config", "userconf*", "wpa_supplicant*", "custom.toml",
-	"firstrun.sh", "ssh*", "*.key", "*.pem", "*.crt", "*.nmconnection", "*.conf", "*.json",
-	"pieeprom*", "vl805*", "recovery*", "recover4.elf", "boot.sig", NULL,
+    "user-data",   "meta-data",	     "network-config", "userconf*", "wpa_supplicant*",
+    "custom.toml", "firstrun.sh",    "ssh*",	       "*.key",	    "*.pem",
+    "*.crt",	   "*.nmconnection", "*.conf",	       "*.json",    "pieeprom*",
+    "vl805*",	   "recovery*",	     "recover4.elf",   "boot.sig",  NULL,
 };
 
 static const char *const boot_files[] = {
-	/* Raspberry Pi: firmware, its configuration, device trees */
-	"*.elf", "*.bin", "*.dat", "*.dtb", "*.dtbo", "*.txt", "*.img", "bootsig.bin", "README",
-	"LICENCE*", "COPYING*",
-	/* kernels and initial RAM disks; the last ones are Raspberry Pi OS and Ubuntu names */
-	"vmlinuz*", "vmlinux*", "initrd*", "initramfs*", "kernel*", "Image", "zImage", "uImage",
-	/* loaders of PCs and U-Boot and what they read */
-	"*.efi", "*.ipxe", "*.kpxe", "*.pxe", "*.c32", "*.0", "*.scr", "*.uimg", "grub.cfg*",
-	"default", "01-*", NULL,
+    /* Raspberry Pi: firmware, its configuration, device trees */
+    "*.elf",
+    "*.bin",
+    "*.dat",
+    "*.dtb",
+    "*.dtbo",
+    "*.txt",
+    "*.img",
+    "bootsig.bin",
+    "README",
+    "LICENCE*",
+    "COPYING*",
+    /* kernels and initial RAM disks; the last ones are Raspberry Pi OS and Ubuntu names */
+    "vmlinuz*",
+    "vmlinux*",
+    "initrd*",
+    "initramfs*",
+    "kernel*",
+    "Image",
+    "zImage",
+    "uImage",
+    /* loaders of PCs and U-Boot and what they read */
+    "*.efi",
+    "*.ipxe",
+    "*.kpxe",
+    "*.pxe",
+    "*.c32",
+    "*.0",
+    "*.scr",
+    "*.uimg",
+    "grub.cfg*",
+    "default",
+    "01-*",
+    NULL,
 };
 
 static bool matches(const char *const *patterns, const char *name)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later
  *
- * Dropping privileges: see privileges.h. Trees hold files of any owner and mode, boot files included,
- * and handles are opened: both need CAP_DAC_READ_SEARCH (capabilities(7)).
+ * Dropping privileges: see privileges.h. Trees hold files of any owner and mode, boot files
+ * included, and handles are opened: both need CAP_DAC_READ_SEARCH (capabilities(7)).
  */
 #include "privileges.h"
 
@@ -41,7 +41,8 @@ static int keep_read_search(struct cow_err *err)
 	return r;
 }
 
-/* So that not even an executed program could get them back. Needs CAP_SETPCAP, so it comes first. */
+/* So that not even an executed program could get them back. Needs CAP_SETPCAP, so it comes first.
+ */
 static int empty_bounding_set(struct cow_err *err)
 {
 	for (cap_value_t c = 0; c <= CAP_LAST_CAP; c++) {

@@ -66,8 +66,8 @@ static int open_loader(const struct cow_tftp_files *f, const char *path,
 	return -ENOENT;
 }
 
-/* Raspberry Pi firmware loads what it finds; an initramfs that cannot mount this root would end in a
- * loop, without one the kernel mounts it by itself. */
+/* Raspberry Pi firmware loads what it finds; an initramfs that cannot mount this root would end in
+ * a loop, without one the kernel mounts it by itself. */
 static bool is_useless_initramfs(const struct cow_tftp_client *c, const char *path)
 {
 	const char *how = c->conf->initramfs;

@@ -16,7 +16,7 @@ struct cow_tftp_serials {
 	struct {
 		char serial[COW_TFTP_SERIAL_LEN + 1];
 		struct cow_mac mac;
-	} *entry;
+	} * entry;
 	size_t count, room;
 	uint64_t read_ms; /* 0: never */
 };

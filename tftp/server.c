@@ -57,7 +57,7 @@ struct cow_tftp_server {
 static struct sockaddr_in address_of(const struct cow_tftp_peer *p)
 {
 	return (struct sockaddr_in){
-		.sin_family = AF_INET, .sin_addr = p->addr, .sin_port = p->port};
+	    .sin_family = AF_INET, .sin_addr = p->addr, .sin_port = p->port};
 }
 
 static void send_error(struct cow_tftp_server *s, int fd, const struct cow_tftp_datagram *to,
@@ -91,10 +91,11 @@ static void send_out(struct cow_tftp_server *s, const struct cow_tftp_slot *slot
 		return;
 
 	struct sockaddr_in to = address_of(&slot->peer);
-	unsigned flags = slot->transfer.confirmed && slot->transfer.tries == 0 ? COW_TFTP_SEND_CONFIRM
-									       : 0;
+	unsigned flags =
+	    slot->transfer.confirmed && slot->transfer.tries == 0 ? COW_TFTP_SEND_CONFIRM : 0;
 
-	(void)cow_tftp_socket_send(s->pool[slot->socket], out->buf, out->len, &to, slot->local, flags);
+	(void)cow_tftp_socket_send(s->pool[slot->socket], out->buf, out->len, &to, slot->local,
+				   flags);
 }
 
 /* ---------------------------------------------------------------- life of a slot */
@@ -118,8 +119,9 @@ static void count_outcome(struct cow_tftp_server *s, const struct cow_tftp_slot 
 	if (cow_log_max() < COW_LOG_DEBUG)
 		return;
 	(void)inet_ntop(AF_INET, &slot->peer.addr, addr, sizeof(addr));
-	cow_log(COW_LOG_DEBUG, "addr=%s port=%u file=%s result=%s size=%llu blksize=%u resends=%u ms=%llu",
-		addr, ntohs(slot->peer.port), cow_quote(slot->request.name, slot->request.name_len).s,
+	cow_log(COW_LOG_DEBUG,
+		"addr=%s port=%u file=%s result=%s size=%llu blksize=%u resends=%u ms=%llu", addr,
+		ntohs(slot->peer.port), cow_quote(slot->request.name, slot->request.name_len).s,
 		cow_tftp_outcome_name(t->outcome), (unsigned long long)t->size, t->terms.blksize,
 		t->resends, (unsigned long long)(s->now_ms - t->started_ms));
 }
@@ -184,8 +186,10 @@ static struct cow_tftp_slot *make_slot(struct cow_tftp_server *s, const struct c
 static void begin(struct cow_tftp_server *s, const struct cow_tftp_datagram *d,
 		  const struct cow_tftp_request *rq, unsigned avoid)
 {
-	const struct cow_tftp_who who = {
-		.addr = d->from.sin_addr, .local = d->local, .ifindex = d->ifindex, .now_ms = s->now_ms};
+	const struct cow_tftp_who who = {.addr = d->from.sin_addr,
+					 .local = d->local,
+					 .ifindex = d->ifindex,
+					 .now_ms = s->now_ms};
 	struct cow_tftp_content *content;
 	struct cow_tftp_terms terms;
 	struct cow_tftp_out out = {.buf = s->outbuf};
@@ -274,8 +278,8 @@ static void on_listen(struct cow_tftp_server *s, const struct cow_tftp_datagram 
 		take_rrq(s, d, pkt);
 }
 
-static void on_transfer(struct cow_tftp_server *s, unsigned socket, const struct cow_tftp_datagram *d,
-			size_t len)
+static void on_transfer(struct cow_tftp_server *s, unsigned socket,
+			const struct cow_tftp_datagram *d, size_t len)
 {
 	const struct cow_tftp_peer peer = {.addr = d->from.sin_addr, .port = d->from.sin_port};
 	struct cow_tftp_slot *slot = cow_tftp_table_find(&s->table, &peer);
@@ -324,7 +328,7 @@ static void run_timers(struct cow_tftp_server *s)
 
 	while ((t = cow_tftp_timers_first(&s->timers)) && t->at_ms <= s->now_ms) {
 		struct cow_tftp_slot *slot =
-			(struct cow_tftp_slot *)((char *)t - offsetof(struct cow_tftp_slot, timer));
+		    (struct cow_tftp_slot *)((char *)t - offsetof(struct cow_tftp_slot, timer));
 		struct cow_tftp_out out = {.buf = s->outbuf};
 		bool was_live = is_live(slot);
 
@@ -356,7 +360,8 @@ static void stop_transfers(struct cow_tftp_server *s)
 		if (is_live(slot)) {
 			struct cow_tftp_out out = {.buf = s->outbuf};
 
-			out.len = cow_tftp_build_error(out.buf, COW_TFTP_E_UNDEFINED, "Server stops");
+			out.len =
+			    cow_tftp_build_error(out.buf, COW_TFTP_E_UNDEFINED, "Server stops");
 			send_out(s, slot, &out);
 		}
 		drop(s, slot);
@@ -403,7 +408,7 @@ static int open_pool(struct cow_tftp_server *s, struct cow_err *err)
 
 	at.sin_port = 0;
 	for (unsigned i = 0; i < POOL; i++) {
-		struct sockaddr_in got;
+		struct sockaddr_in got = {0};
 		socklen_t len = sizeof(got);
 		int fd = cow_tftp_socket_open(&at, POOL_RCVBUF);
 
@@ -431,11 +436,12 @@ static int open_listen(struct cow_tftp_server *s, const struct sockaddr_in *list
 	s->listen_fd = cow_tftp_socket_open(listen, LISTEN_RCVBUF);
 	if (s->listen_fd == -EADDRINUSE) {
 		(void)cow_err_say(err, COW_ERR_BUSY, -EADDRINUSE,
-				  "port %u of %s is taken by another program", ntohs(listen->sin_port),
-				  addr);
-		return cow_err_hint(err, -EADDRINUSE,
-				    "stop the other TFTP server (dnsmasq, tftpd-hpa, atftpd), or choose "
-				    "another address");
+				  "port %u of %s is taken by another program",
+				  ntohs(listen->sin_port), addr);
+		return cow_err_hint(
+		    err, -EADDRINUSE,
+		    "stop the other TFTP server (dnsmasq, tftpd-hpa, atftpd), or choose "
+		    "another address");
 	}
 	if (s->listen_fd < 0)
 		return cow_err_set(err, s->listen_fd, "listen on port %u of %s",

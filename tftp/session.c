@@ -8,7 +8,8 @@
 
 #include "tftp/name.h"
 
-/* Asked by every machine of a kind, early; which comes first differs between boards and firmware. */
+/* Asked by every machine of a kind, early; which comes first differs between boards and firmware.
+ */
 static bool begins_a_boot(const char *path)
 {
 	static const char *const names[] = {"boot.ipxe",    "config.txt", "cmdline.txt",

@@ -26,8 +26,8 @@ int cow_tftp_socket_open(const struct sockaddr_in *at, int rcvbuf_bytes)
 	if (setsockopt(fd, IPPROTO_IP, IP_PKTINFO, &on, sizeof(on)) < 0 ||
 	    setsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, &never_df, sizeof(never_df)) < 0)
 		return -errno;
-	/* Room for the requests of a herd that is switched on at once; beyond the system's limit only
-	 * with privilege, and less is no error. */
+	/* Room for the requests of a herd that is switched on at once; beyond the system's limit
+	 * only with privilege, and less is no error. */
 	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &rcvbuf_bytes, sizeof(rcvbuf_bytes)) < 0)
 		(void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &rcvbuf_bytes, sizeof(rcvbuf_bytes));
 	if (bind(fd, (const struct sockaddr *)at, sizeof(*at)) < 0)
@@ -41,12 +41,12 @@ ssize_t cow_tftp_socket_recv(int fd, void *buf, size_t len, struct cow_tftp_data
 	struct cow_tftp_datagram d = {0};
 	struct iovec iov = {.iov_base = buf, .iov_len = len};
 	struct msghdr m = {
-		.msg_name = &d.from,
-		.msg_namelen = sizeof(d.from),
-		.msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = &control,
-		.msg_controllen = sizeof(control),
+	    .msg_name = &d.from,
+	    .msg_namelen = sizeof(d.from),
+	    .msg_iov = &iov,
+	    .msg_iovlen = 1,
+	    .msg_control = &control,
+	    .msg_controllen = sizeof(control),
 	};
 	ssize_t n = recvmsg(fd, &m, 0);
 
@@ -75,12 +75,12 @@ int cow_tftp_socket_send(int fd, const void *buf, size_t len, const struct socka
 	struct sockaddr_in name = *to;
 	struct iovec iov = {.iov_base = (void *)(uintptr_t)buf, .iov_len = len};
 	struct msghdr m = {
-		.msg_name = &name,
-		.msg_namelen = sizeof(name),
-		.msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = &control,
-		.msg_controllen = sizeof(control),
+	    .msg_name = &name,
+	    .msg_namelen = sizeof(name),
+	    .msg_iov = &iov,
+	    .msg_iovlen = 1,
+	    .msg_control = &control,
+	    .msg_controllen = sizeof(control),
 	};
 
 	memset(&control, 0, sizeof(control));

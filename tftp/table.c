@@ -48,7 +48,8 @@ struct cow_tftp_slot *cow_tftp_table_find(const struct cow_tftp_table *tb,
 	return s;
 }
 
-struct cow_tftp_slot *cow_tftp_table_add(struct cow_tftp_table *tb, const struct cow_tftp_peer *peer)
+struct cow_tftp_slot *cow_tftp_table_add(struct cow_tftp_table *tb,
+					 const struct cow_tftp_peer *peer)
 {
 	struct cow_tftp_slot **b = bucket(tb, peer);
 	struct cow_tftp_slot *s = tb->count < COW_TFTP_SLOTS_MAX ? calloc(1, sizeof(*s)) : NULL;

@@ -3,8 +3,8 @@
  * Who is being served: one slot per peer (address and port), found by hash. One thread owns it.
  *
  * A peer has one transfer at a time: a new request from its port replaces the old one. The socket a
- * slot answers from is part of its identity on the wire (TID), so replacing one takes another socket
- * and late packets of the old transfer do not reach the new.
+ * slot answers from is part of its identity on the wire (TID), so replacing one takes another
+ * socket and late packets of the old transfer do not reach the new.
  */
 #ifndef COW_TFTP_TABLE_H
 #define COW_TFTP_TABLE_H
@@ -38,16 +38,17 @@ struct cow_tftp_table {
 };
 
 /* Slots: those on the move and those that dally for three seconds. */
-#define COW_TFTP_SLOTS_MAX (4 * COW_TFTP_TRANSFERS_MAX)
+#define COW_TFTP_SLOTS_MAX (4ul * COW_TFTP_TRANSFERS_MAX)
 
 int cow_tftp_table_init(struct cow_tftp_table *tb, uint64_t seed); /* 0, -ENOMEM */
-void cow_tftp_table_done(struct cow_tftp_table *tb);		    /* of an empty table */
+void cow_tftp_table_done(struct cow_tftp_table *tb);		   /* of an empty table */
 
 struct cow_tftp_slot *cow_tftp_table_find(const struct cow_tftp_table *tb,
 					  const struct cow_tftp_peer *peer);
 
 /* A zeroed slot for a peer that has none. NULL: out of memory or COW_TFTP_SLOTS_MAX. */
-struct cow_tftp_slot *cow_tftp_table_add(struct cow_tftp_table *tb, const struct cow_tftp_peer *peer);
+struct cow_tftp_slot *cow_tftp_table_add(struct cow_tftp_table *tb,
+					 const struct cow_tftp_peer *peer);
 
 /* Unlinks and frees; the transfer and timer must be done with. */
 void cow_tftp_table_remove(struct cow_tftp_table *tb, struct cow_tftp_slot *s);

@@ -53,8 +53,10 @@ static void emit(struct cow_tftp_transfer *t, uint64_t now_ms, struct cow_tftp_o
 		uint64_t left = t->size - off;
 		size_t len = left < t->terms.blksize ? (size_t)left : t->terms.blksize;
 
-		if (len && t->content->read(t->content, out->buf + COW_TFTP_HEADER_LEN, len, off) < 0) {
-			end_with_error(t, COW_TFTP_UNREADABLE, "File changed or unreadable", now_ms, out);
+		if (len &&
+		    t->content->read(t->content, out->buf + COW_TFTP_HEADER_LEN, len, off) < 0) {
+			end_with_error(t, COW_TFTP_UNREADABLE, "File changed or unreadable", now_ms,
+				       out);
 			return;
 		}
 		cow_tftp_put_header(out->buf, COW_TFTP_DATA, (uint16_t)t->block);
@@ -79,12 +81,12 @@ void cow_tftp_transfer_start(struct cow_tftp_transfer *t, const struct cow_tftp_
 			     struct cow_tftp_out *out)
 {
 	*t = (struct cow_tftp_transfer){
-		.terms = *terms,
-		.content = content,
-		.size = content->size,
-		/* A multiple of the block size ends with an empty block (RFC 1350 section 6). */
-		.last_block = content->size / terms->blksize + 1,
-		.started_ms = now_ms,
+	    .terms = *terms,
+	    .content = content,
+	    .size = content->size,
+	    /* A multiple of the block size ends with an empty block (RFC 1350 section 6). */
+	    .last_block = content->size / terms->blksize + 1,
+	    .started_ms = now_ms,
 	};
 	out->len = 0;
 	if (terms->oack_len == 0) {
@@ -144,7 +146,8 @@ bool cow_tftp_transfer_repeat(struct cow_tftp_transfer *t, uint64_t now_ms,
 		emit(t, now_ms, out);
 		return true;
 	}
-	/* In the middle: a copy of the request that wandered, unless nothing has moved for a while. */
+	/* In the middle: a copy of the request that wandered, unless nothing has moved for a while.
+	 */
 	return now_ms - t->progress_ms < RTO_FIRST_MS;
 }
 
@@ -153,7 +156,7 @@ static unsigned tries_allowed(const struct cow_tftp_transfer *t)
 	if (!t->confirmed)
 		return TRIES_UNCONFIRMED;
 	return t->state == COW_TFTP_SENDING && t->block == t->last_block ? TRIES_LAST_BLOCK
-									  : TRIES_MAX;
+									 : TRIES_MAX;
 }
 
 static bool stalled(const struct cow_tftp_transfer *t, uint64_t now_ms)
@@ -175,10 +178,11 @@ void cow_tftp_transfer_tick(struct cow_tftp_transfer *t, uint64_t now_ms, struct
 		return;
 	}
 	if (t->tries >= tries_allowed(t) || stalled(t, now_ms)) {
-		bool all_but_last = t->confirmed && t->state == COW_TFTP_SENDING &&
-				    t->block == t->last_block;
+		bool all_but_last =
+		    t->confirmed && t->state == COW_TFTP_SENDING && t->block == t->last_block;
 
-		end(t, COW_TFTP_OVER, all_but_last ? COW_TFTP_DELIVERED : COW_TFTP_TIMED_OUT, now_ms);
+		end(t, COW_TFTP_OVER, all_but_last ? COW_TFTP_DELIVERED : COW_TFTP_TIMED_OUT,
+		    now_ms);
 		return;
 	}
 	t->tries++;
@@ -198,9 +202,9 @@ void cow_tftp_transfer_done(struct cow_tftp_transfer *t)
 const char *cow_tftp_outcome_name(enum cow_tftp_outcome o)
 {
 	static const char *const names[] = {
-		[COW_TFTP_PENDING] = "pending",	    [COW_TFTP_DELIVERED] = "delivered",
-		[COW_TFTP_ABORTED] = "aborted",	    [COW_TFTP_TIMED_OUT] = "timed-out",
-		[COW_TFTP_CONFUSED] = "confused",   [COW_TFTP_UNREADABLE] = "unreadable",
+	    [COW_TFTP_PENDING] = "pending",   [COW_TFTP_DELIVERED] = "delivered",
+	    [COW_TFTP_ABORTED] = "aborted",   [COW_TFTP_TIMED_OUT] = "timed-out",
+	    [COW_TFTP_CONFUSED] = "confused", [COW_TFTP_UNREADABLE] = "unreadable",
 	};
 
 	return (size_t)o < sizeof(names) / sizeof(names[0]) ? names[o] : "?";

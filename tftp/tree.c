@@ -120,7 +120,8 @@ int cow_tftp_tree_open(struct cow_tftp_view *v, const char *path, struct cow_tft
 		free(t);
 		return r;
 	}
-	t->base = (struct cow_tftp_content){.size = attr.size, .read = tree_read, .free = tree_free};
+	t->base =
+	    (struct cow_tftp_content){.size = attr.size, .read = tree_read, .free = tree_free};
 	t->view = cow_tftp_view_get(v);
 	*ret = &t->base;
 	return 0;
@@ -133,7 +134,7 @@ int cow_tftp_tree_open(struct cow_tftp_view *v, const char *path, struct cow_tft
 
 struct search {
 	struct cow_tftp_view *view;
-	char *best;    /* version */
+	char *best; /* version */
 	int want_initrd;
 	unsigned seen;
 };
@@ -141,7 +142,8 @@ struct search {
 /* Left-overs of package managers and people. */
 static bool is_spare(const char *name)
 {
-	static const char *const patterns[] = {"*.old", "*.bak", "*.dpkg-*", "*.ucf-*", "*~", "*.new"};
+	static const char *const patterns[] = {"*.old",	  "*.bak", "*.dpkg-*",
+					       "*.ucf-*", "*~",	   "*.new"};
 
 	for (size_t i = 0; i < sizeof(patterns) / sizeof(patterns[0]); i++) {
 		if (fnmatch(patterns[i], name, 0) == 0)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later
  *
- * deb-version(7): strings are compared in turns of non-digits and digits. Among non-digits '~' sorts
- * before the end, the end before letters, letters before everything else; digits count as numbers.
+ * deb-version(7): strings are compared in turns of non-digits and digits. Among non-digits '~'
+ * sorts before the end, the end before letters, letters before everything else; digits count as
+ * numbers.
  */
 #include "tftp/vercmp.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later
  *
- * main() of a fuzz target without a fuzzer: replays the files and folders given, one input each, then
- * every prefix of each input up to 512 bytes, where parsers break first. Prints how many it ran; none
- * is a failure.
+ * main() of a fuzz target without a fuzzer: replays the files and folders given, one input each,
+ * then every prefix of each input up to 512 bytes, where parsers break first. Prints how many it
+ * ran; none is a failure.
  */
 #include <dirent.h>
 #include <stdint.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later
  *
- * Generated boot files from any bytes: cmdline.txt of a tree, the words and names in records, names of
- * kernels. Input: flags, then three NUL-separated strings (client's words, host name, kernel), the rest
- * is cmdline.txt.
+ * Generated boot files from any bytes: cmdline.txt of a tree, the words and names in records, names
+ * of kernels. Input: flags, then three NUL-separated strings (client's words, host name, kernel),
+ * the rest is cmdline.txt.
  */
 #include <stdint.h>
 #include <stdlib.h>
@@ -41,20 +41,22 @@ static void check_pi(const struct cow_tftp_boot *b, const char *in, size_t len)
 /* Lines are ours whatever the strings hold: none can begin one. */
 static void check_ipxe(const struct cow_tftp_boot *b, const char *kernel)
 {
-	static const char *const starts[] = {"#!ipxe", "echo cowherd:", ":load", "kernel ", "initrd ",
-					     "boot || goto failed", ":failed", "imgfree", "prompt ",
-					     "goto load"};
+	static const char *const starts[] = {
+	    "#!ipxe",  "echo cowherd:", ":load",   "kernel ",  "initrd ", "boot || goto failed",
+	    ":failed", "imgfree",	"prompt ", "goto load"};
 	char *out;
 	size_t len;
 
 	if (cow_tftp_ipxe_script(b, kernel, kernel, &out, &len) < 0)
 		return;
-	CHECK(len > 0 && out[len - 1] == '\n' && !memmem(out, len, "${", 2) && !memchr(out, 0, len));
+	CHECK(len > 0 && out[len - 1] == '\n' && !memmem(out, len, "${", 2) &&
+	      !memchr(out, 0, len));
 	for (const char *p = out; p < out + len;) {
 		size_t i, rest = (size_t)(out + len - p);
 
 		for (i = 0; i < sizeof(starts) / sizeof(starts[0]); i++) {
-			if (rest >= strlen(starts[i]) && memcmp(p, starts[i], strlen(starts[i])) == 0)
+			if (rest >= strlen(starts[i]) &&
+			    memcmp(p, starts[i], strlen(starts[i])) == 0)
 				break;
 		}
 		CHECK(i < sizeof(starts) / sizeof(starts[0]));
@@ -77,16 +79,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 
 	const struct cow_tftp_boot b = {
-		.mac = "dc-a6-32-01-02-03",
-		.name = name,
-		.image = "raspios",
-		.version = flags,
-		.server = "10.77.0.1",
-		.nfs = nfs[flags % 4],
-		.nfs_port = flags & 0x40 ? 12049 : 2049,
-		.mount_port = flags & 0x20 ? 12050 : 0,
-		.initramfs = how[(flags >> 2) % 3],
-		.words = words,
+	    .mac = "dc-a6-32-01-02-03",
+	    .name = name,
+	    .image = "raspios",
+	    .version = flags,
+	    .server = "10.77.0.1",
+	    .nfs = nfs[flags % 4],
+	    .nfs_port = flags & 0x40 ? 12049 : 2049,
+	    .mount_port = flags & 0x20 ? 12050 : 0,
+	    .initramfs = how[(flags >> 2) % 3],
+	    .words = words,
 	};
 
 	check_pi(&b, (const char *)s.p, s.len);

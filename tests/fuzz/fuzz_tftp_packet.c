@@ -66,7 +66,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	check_name((const char *)data, size);
 	if (!cow_span_be16(&pkt, &op) || cow_tftp_request_parse(pkt, &rq) < 0)
 		return 0;
-	CHECK(rq.name_len > 0 && rq.name_len <= COW_TFTP_NAME_MAX && strlen(rq.name) == rq.name_len);
+	CHECK(rq.name_len > 0 && rq.name_len <= COW_TFTP_NAME_MAX &&
+	      strlen(rq.name) == rq.name_len);
 	CHECK(rq.noptions <= COW_TFTP_OPT_MAX_);
 	CHECK(cow_tftp_request_parse(pkt, &again) == 0 && cow_tftp_request_same(&rq, &again));
 	cow_tftp_negotiate(&rq, size * 1000003ull, COW_TFTP_BLKSIZE_PATH, &terms);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later
  *
  * One transfer under a hostile or unlucky client and any passing of time; invariants T1..T5 of
- * tftp/transfer.h. Input: file size le16, block size, flags, then steps of three bytes: what, and an
- * argument.
+ * tftp/transfer.h. Input: file size le16, block size, flags, then steps of three bytes: what, and
+ * an argument.
  */
 #include <stdint.h>
 #include <stdlib.h>
@@ -57,7 +57,8 @@ static void check_out(struct run *r, int was_over)
 	CHECK(!was_over); /* T4 */
 	CHECK(r->buf[0] == 0 && (r->buf[1] == 3 || r->buf[1] == 5 || r->buf[1] == 6));
 	if (r->buf[1] == 3) {
-		CHECK(r->out.len <= t->terms.blksize + 4u && t->block >= 1 && t->block <= t->last_block);
+		CHECK(r->out.len <= t->terms.blksize + 4u && t->block >= 1 &&
+		      t->block <= t->last_block);
 		CHECK((r->out.len < t->terms.blksize + 4u) == (t->block == t->last_block));
 		CHECK((r->buf[2] << 8 | r->buf[3]) == (int)(t->block & 0xffff));
 	}
@@ -119,13 +120,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (!c)
 		return 0;
-	c->base = (struct cow_tftp_content){(uint64_t)(data[0] | data[1] << 8), counted_read, counted_free};
+	c->base = (struct cow_tftp_content){(uint64_t)(data[0] | data[1] << 8), counted_read,
+					    counted_free};
 	c->freed = &freed;
 	c->breaks = data[3] & 1;
 	terms.blksize = (uint16_t)(8 + data[2]);
 	terms.timeout_s = data[3] >> 2;
 	if (data[3] & 2) {
-		memcpy(terms.oack, "\0\6tsize\0" "1\0", 10);
+		memcpy(terms.oack,
+		       "\0\6tsize\0"
+		       "1\0",
+		       10);
 		terms.oack_len = 10;
 	}
 	r.out.buf = r.buf;

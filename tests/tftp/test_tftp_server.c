@@ -92,7 +92,8 @@ static int start(void **state)
 	static const struct cow_tftp_resolver resolver = {.open = open_made_up};
 	struct cow_err err = COW_ERR_INIT;
 
-	b = (struct bench){.at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)}};
+	b = (struct bench){
+	    .at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)}};
 	if (cow_tftp_server_new(&b.at, &resolver, &b.server, &err) < 0) {
 		print_error("%s\n", cow_err_str(&err));
 		return -1;
@@ -108,7 +109,8 @@ static int halt(struct bench *b, struct cow_tftp_stats *ret_stats)
 	const uint64_t one = 1;
 	void *result;
 
-	if (write(b->stop, &one, sizeof(one)) != sizeof(one) || pthread_join(b->thread, &result) != 0)
+	if (write(b->stop, &one, sizeof(one)) != sizeof(one) ||
+	    pthread_join(b->thread, &result) != 0)
 		return -1;
 	if (ret_stats)
 		cow_tftp_server_stats(b->server, ret_stats);
@@ -177,7 +179,8 @@ static void expect_bytes(const struct tftp_fetch *f, uint64_t size)
 	}
 }
 
-static void fetch_and_check(const struct bench *b, const char *source, uint64_t size, unsigned blksize)
+static void fetch_and_check(const struct bench *b, const char *source, uint64_t size,
+			    unsigned blksize)
 {
 	char name[32];
 	struct tftp_client c;
@@ -213,12 +216,36 @@ static void options_get_an_oack(void **state)
 	struct bench *b = *state;
 	uint8_t a[2048];
 
-	assert_int_equal(ASK(RRQ "tsize\0" "0\0" "blksize\0" "1468\0", a), 26);
-	assert_memory_equal(a, "\0\6tsize\0" "1000\0" "blksize\0" "1468\0", 26);
-	assert_int_equal(ASK(RRQ "blksize\0" "1468x\0", a), 516); /* no option left: DATA 1 */
-	assert_int_equal(ASK(RRQ "BLKSIZE\0" "65464\0", a), 15);
-	assert_memory_equal(a, "\0\6blksize\0" "1468\0", 15);
-	assert_int_equal(ASK(RRQ "multicast\0" "\0" "tsize\0" "0\0", a), 13);
+	assert_int_equal(ASK(RRQ "tsize\0"
+				 "0\0"
+				 "blksize\0"
+				 "1468\0",
+			     a),
+			 26);
+	assert_memory_equal(a,
+			    "\0\6tsize\0"
+			    "1000\0"
+			    "blksize\0"
+			    "1468\0",
+			    26);
+	assert_int_equal(ASK(RRQ "blksize\0"
+				 "1468x\0",
+			     a),
+			 516); /* no option left: DATA 1 */
+	assert_int_equal(ASK(RRQ "BLKSIZE\0"
+				 "65464\0",
+			     a),
+			 15);
+	assert_memory_equal(a,
+			    "\0\6blksize\0"
+			    "1468\0",
+			    15);
+	assert_int_equal(ASK(RRQ "multicast\0"
+				 "\0"
+				 "tsize\0"
+				 "0\0",
+			     a),
+			 13);
 }
 
 static void missing_and_denied_get_errors(void **state)
@@ -226,7 +253,11 @@ static void missing_and_denied_get_errors(void **state)
 	struct bench *b = *state;
 	uint8_t a[2048];
 
-	expect_error(a, ASK("\0\1missing\0octet\0tsize\0" "0\0", a), 1);
+	expect_error(a,
+		     ASK("\0\1missing\0octet\0tsize\0"
+			 "0\0",
+			 a),
+		     1);
 	expect_error(a, ASK("\0\1denied\0octet\0", a), 2);
 }
 
@@ -277,7 +308,10 @@ static void garbage_gets_silence(void **state)
 	assert_int_equal(ASK("\0\3\0\1data", a), 0);
 	assert_int_equal(ASK("\0\4\0\1", a), 0);
 	assert_int_equal(ASK("\0\5\0\1text\0", a), 0);
-	assert_int_equal(ASK("\0\6tsize\0" "1\0", a), 0);
+	assert_int_equal(ASK("\0\6tsize\0"
+			     "1\0",
+			     a),
+			 0);
 	assert_int_equal(ASK("\0\11xxxx", a), 0);
 	assert_int_equal(ask(b, noise, sizeof(noise), a), 0);
 	assert_int_equal(ask(b, noise, 0, a), 0);
@@ -333,7 +367,13 @@ static void lost_first_answer_comes_again(void **state)
 	struct timespec t0, t1;
 
 	connect_as(&c, *state, "127.0.0.9");
-	assert_int_equal(tftp_client_request(&c, RRQ "tsize\0" "0\0", sizeof(RRQ "tsize\0" "0\0") - 1), 0);
+	assert_int_equal(tftp_client_request(&c,
+					     RRQ "tsize\0"
+						 "0\0",
+					     sizeof(RRQ "tsize\0"
+							"0\0") -
+						 1),
+			 0);
 	assert_int_equal(tftp_client_recv(&c, a, sizeof(a), 500), 13);
 	(void)clock_gettime(CLOCK_MONOTONIC, &t0);
 	assert_int_equal(tftp_client_recv(&c, a, sizeof(a), 3000), 13);
@@ -347,7 +387,8 @@ static void lost_first_answer_comes_again(void **state)
 
 static void same_request_stays_on_one_port(void **state)
 {
-	static const char rq[] = "\0\1size-1000\0octet\0tsize\0" "0\0";
+	static const char rq[] = "\0\1size-1000\0octet\0tsize\0"
+				 "0\0";
 	struct tftp_client c;
 	uint8_t a[2048];
 	in_port_t tid;
@@ -493,7 +534,13 @@ static void probes_leave_nothing_behind(void **state)
 
 		(void)snprintf(source, sizeof(source), "127.5.%u.%u", i / 250, i % 250 + 1);
 		connect_as(&c, b, source);
-		assert_int_equal(tftp_client_request(&c, RRQ "tsize\0" "0\0", sizeof(RRQ "tsize\0" "0\0") - 1), 0);
+		assert_int_equal(tftp_client_request(&c,
+						     RRQ "tsize\0"
+							 "0\0",
+						     sizeof(RRQ "tsize\0"
+								"0\0") -
+							 1),
+				 0);
 		assert_int_equal(tftp_client_recv(&c, a, sizeof(a), 2000), 13);
 		assert_int_equal(tftp_client_answer(&c, "\0\5\0\0Early terminate\0", 20), 0);
 		tftp_client_close(&c);
@@ -606,30 +653,30 @@ static void stopping_tells_running_transfers(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		WITH_SERVER(plain_request_gets_block_1),
-		WITH_SERVER(options_get_an_oack),
-		WITH_SERVER(missing_and_denied_get_errors),
-		WITH_SERVER(write_requests_are_denied_at_once),
-		WITH_SERVER(malformed_requests_get_error_4),
-		WITH_SERVER(overlong_requests_are_errors),
-		WITH_SERVER(garbage_gets_silence),
-		WITH_SERVER(every_size_arrives_whole),
-		WITH_SERVER(seventy_thousand_blocks_roll_over),
-		WITH_SERVER(repeated_acks_cause_no_data),
-		WITH_SERVER(lost_packets_are_sent_again),
-		WITH_SERVER(lost_first_answer_comes_again),
-		WITH_SERVER(same_request_stays_on_one_port),
-		WITH_SERVER(other_request_of_a_port_replaces_the_first),
-		WITH_SERVER(strangers_on_a_transfer_port_are_refused),
-		WITH_SERVER(ack_of_the_future_gets_no_data),
-		WITH_SERVER(unreadable_data_ends_in_an_error),
-		WITH_SERVER(one_host_cannot_take_all_transfers),
-		WITH_SERVER(floods_of_requests_are_dropped),
-		WITH_SERVER(probes_leave_nothing_behind),
-		WITH_SERVER(fifty_clients_at_once),
-		cmocka_unit_test(answers_come_from_the_address_asked),
-		WITH_SERVER(taken_port_is_said_clearly),
-		WITH_SERVER(stopping_tells_running_transfers),
+	    WITH_SERVER(plain_request_gets_block_1),
+	    WITH_SERVER(options_get_an_oack),
+	    WITH_SERVER(missing_and_denied_get_errors),
+	    WITH_SERVER(write_requests_are_denied_at_once),
+	    WITH_SERVER(malformed_requests_get_error_4),
+	    WITH_SERVER(overlong_requests_are_errors),
+	    WITH_SERVER(garbage_gets_silence),
+	    WITH_SERVER(every_size_arrives_whole),
+	    WITH_SERVER(seventy_thousand_blocks_roll_over),
+	    WITH_SERVER(repeated_acks_cause_no_data),
+	    WITH_SERVER(lost_packets_are_sent_again),
+	    WITH_SERVER(lost_first_answer_comes_again),
+	    WITH_SERVER(same_request_stays_on_one_port),
+	    WITH_SERVER(other_request_of_a_port_replaces_the_first),
+	    WITH_SERVER(strangers_on_a_transfer_port_are_refused),
+	    WITH_SERVER(ack_of_the_future_gets_no_data),
+	    WITH_SERVER(unreadable_data_ends_in_an_error),
+	    WITH_SERVER(one_host_cannot_take_all_transfers),
+	    WITH_SERVER(floods_of_requests_are_dropped),
+	    WITH_SERVER(probes_leave_nothing_behind),
+	    WITH_SERVER(fifty_clients_at_once),
+	    cmocka_unit_test(answers_come_from_the_address_asked),
+	    WITH_SERVER(taken_port_is_said_clearly),
+	    WITH_SERVER(stopping_tells_running_transfers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

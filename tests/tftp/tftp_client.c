@@ -46,7 +46,8 @@ void tftp_client_close(struct tftp_client *c)
 
 static int send_to(struct tftp_client *c, const struct sockaddr_in *to, const void *pkt, size_t len)
 {
-	return sendto(c->fd, pkt, len, 0, (const struct sockaddr *)to, sizeof(*to)) < 0 ? -errno : 0;
+	return sendto(c->fd, pkt, len, 0, (const struct sockaddr *)to, sizeof(*to)) < 0 ? -errno
+											: 0;
 }
 
 int tftp_client_request(struct tftp_client *c, const void *pkt, size_t len)
@@ -109,7 +110,8 @@ static void read_oack(struct tftp_fetch *f, const char *p, const char *end)
 static int take_error(struct tftp_fetch *f, const uint8_t *buf, long n)
 {
 	f->error_code = buf[2] << 8 | buf[3];
-	(void)snprintf(f->error_text, sizeof(f->error_text), "%.*s", (int)(n - 4), (const char *)buf + 4);
+	(void)snprintf(f->error_text, sizeof(f->error_text), "%.*s", (int)(n - 4),
+		       (const char *)buf + 4);
 	return -EREMOTEIO;
 }
 

@@ -29,14 +29,14 @@ long tftp_client_recv(struct tftp_client *c, void *buf, size_t len, int timeout_
 
 struct tftp_fetch {
 	const char *name;
-	unsigned blksize;   /* 0: do not ask */
+	unsigned blksize; /* 0: do not ask */
 	int ask_tsize;
-	unsigned lose_data; /* every Nth packet received is lost; 0: none */
+	unsigned lose_data;  /* every Nth packet received is lost; 0: none */
 	unsigned repeat_ack; /* each ACK is sent this many times more */
 
 	uint8_t *data; /* result, free() it */
 	size_t size;
-	uint64_t tsize;	     /* as told by the server; UINT64_MAX: it did not */
+	uint64_t tsize; /* as told by the server; UINT64_MAX: it did not */
 	unsigned got_blksize;
 	unsigned duplicates; /* DATA that had been received before */
 	int error_code;	     /* -1: none */

@@ -9,15 +9,15 @@
 #include "tftp/vercmp.h"
 
 static const struct cow_tftp_boot example = {
-	.mac = "dc-a6-32-01-02-03",
-	.name = "pi-07",
-	.image = "raspios",
-	.version = 3,
-	.server = "10.77.0.1",
-	.nfs = "4.1",
-	.nfs_port = 2049,
-	.initramfs = "klibc",
-	.words = "",
+    .mac = "dc-a6-32-01-02-03",
+    .name = "pi-07",
+    .image = "raspios",
+    .version = 3,
+    .server = "10.77.0.1",
+    .nfs = "4.1",
+    .nfs_port = 2049,
+    .initramfs = "klibc",
+    .words = "",
 };
 
 #define PI_TAIL                                                                                    \
@@ -49,7 +49,8 @@ static void card_root_becomes_network_root(void **state)
 		 "console=serial0,115200 console=tty1 root=PARTUUID=4c4e106f-02 rootfstype=ext4 "
 		 "fsck.repair=yes rootwait quiet init=/usr/lib/raspberrypi-sys-mods/firstboot "
 		 "cfg80211.ieee80211_regdom=DE resize\n",
-		 "console=serial0,115200 console=tty1 quiet cfg80211.ieee80211_regdom=DE " PI_TAIL "\n");
+		 "console=serial0,115200 console=tty1 quiet cfg80211.ieee80211_regdom=DE " PI_TAIL
+		 "\n");
 }
 
 static void missing_file_gives_our_words(void **state)
@@ -60,7 +61,8 @@ static void missing_file_gives_our_words(void **state)
 
 static void only_the_first_line_counts(void **state)
 {
-	check_pi(&example, "\r\nconsole=tty1\r\nroot=/dev/sda quiet\n", "console=tty1 " PI_TAIL "\n");
+	check_pi(&example, "\r\nconsole=tty1\r\nroot=/dev/sda quiet\n",
+		 "console=tty1 " PI_TAIL "\n");
 }
 
 static void quoted_blanks_stay_in_their_word(void **state)
@@ -160,10 +162,11 @@ static void ipxe_boots_kernel_and_initrd(void **state)
 	b.words = "console=ttyS0 quiet";
 	assert_int_equal(cow_tftp_ipxe_script(&b, "vmlinuz-6.1", "initrd.img-6.1", &out, &len), 0);
 	assert_memory_equal(out, "#!ipxe\n", 7);
-	check_has(out, len,
-		  "\nkernel vmlinuz-6.1 initrd=initrd.img-6.1 boot=cowherd root=/dev/nfs "
-		  "nfsroot=10.77.0.1:/clients/dc-a6-32-01-02-03,vers=4.1,proto=tcp,hard ip=dhcp rw "
-		  "panic=10 nfs.nfs4_unique_id=dc-a6-32-01-02-03 console=ttyS0 quiet || goto failed\n");
+	check_has(
+	    out, len,
+	    "\nkernel vmlinuz-6.1 initrd=initrd.img-6.1 boot=cowherd root=/dev/nfs "
+	    "nfsroot=10.77.0.1:/clients/dc-a6-32-01-02-03,vers=4.1,proto=tcp,hard ip=dhcp rw "
+	    "panic=10 nfs.nfs4_unique_id=dc-a6-32-01-02-03 console=ttyS0 quiet || goto failed\n");
 	check_has(out, len, "\ninitrd initrd.img-6.1 || goto failed\n");
 	check_has(out, len, "\nboot || goto failed\n");
 	check_has(out, len, "&& shell ||\n");
@@ -175,9 +178,11 @@ static void klibc_gets_version_3(void **state)
 	char *out;
 	size_t len;
 
-	assert_int_equal(cow_tftp_ipxe_script(&example, "vmlinuz-1", "initrd.img-1", &out, &len), 0);
-	check_has(out, len,
-		  " boot=nfs root=/dev/nfs nfsroot=10.77.0.1:/clients/dc-a6-32-01-02-03,nfsvers=3,tcp,");
+	assert_int_equal(cow_tftp_ipxe_script(&example, "vmlinuz-1", "initrd.img-1", &out, &len),
+			 0);
+	check_has(
+	    out, len,
+	    " boot=nfs root=/dev/nfs nfsroot=10.77.0.1:/clients/dc-a6-32-01-02-03,nfsvers=3,tcp,");
 	free(out);
 }
 
@@ -204,14 +209,16 @@ static void words_ipxe_would_run_are_left_out(void **state)
 	b.name = "|| reboot";
 	assert_int_equal(cow_tftp_ipxe_script(&b, "vmlinuz", NULL, &out, &len), 0);
 	check_has(out, len, " good shell x#y \"a b\" || goto failed\n");
-	check_has(out, len, "echo cowherd: client dc-a6-32-01-02-03, reboot, image raspios version 3\n");
+	check_has(out, len,
+		  "echo cowherd: client dc-a6-32-01-02-03, reboot, image raspios version 3\n");
 	assert_null(memmem(out, len, "${", 2));
 	free(out);
 }
 
 static void names_ipxe_would_not_take_are_refused(void **state)
 {
-	static const char *const bad[] = {"", "a b", "a/b", "a?b", "a#b", "a%20", "${x}", "a\nb", "-x"};
+	static const char *const bad[] = {"",	  "a b",  "a/b",  "a?b", "a#b",
+					  "a%20", "${x}", "a\nb", "-x"};
 	char *out;
 	size_t len;
 
@@ -223,8 +230,15 @@ static void names_ipxe_would_not_take_are_refused(void **state)
 static void versions_sort_as_debian_does(void **state)
 {
 	static const char *const order[] = {
-		"5.10.0-28-amd64", "6.1~rc3-amd64", "6.1-amd64", "6.1.0-9-amd64", "6.1.0-0018a-amd64",
-		"6.1.0-18-amd64", "6.1.0-18-cloud-amd64", "6.10.3", "6.12.0-1",
+	    "5.10.0-28-amd64",
+	    "6.1~rc3-amd64",
+	    "6.1-amd64",
+	    "6.1.0-9-amd64",
+	    "6.1.0-0018a-amd64",
+	    "6.1.0-18-amd64",
+	    "6.1.0-18-cloud-amd64",
+	    "6.10.3",
+	    "6.12.0-1",
 	};
 
 	for (size_t i = 0; i < sizeof(order) / sizeof(order[0]); i++) {
@@ -245,22 +259,22 @@ static void versions_sort_as_debian_does(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(card_root_becomes_network_root),
-		cmocka_unit_test(missing_file_gives_our_words),
-		cmocka_unit_test(only_the_first_line_counts),
-		cmocka_unit_test(quoted_blanks_stay_in_their_word),
-		cmocka_unit_test(first_boot_scripts_are_not_run_again),
-		cmocka_unit_test(words_of_the_client_come_last_and_once),
-		cmocka_unit_test(version_3_asks_for_no_lock_daemon),
-		cmocka_unit_test(our_initramfs_is_told),
-		cmocka_unit_test(long_lines_keep_our_words),
-		cmocka_unit_test(too_many_client_words_are_an_error),
-		cmocka_unit_test(ipxe_boots_kernel_and_initrd),
-		cmocka_unit_test(klibc_gets_version_3),
-		cmocka_unit_test(without_initrd_the_kernel_mounts),
-		cmocka_unit_test(words_ipxe_would_run_are_left_out),
-		cmocka_unit_test(names_ipxe_would_not_take_are_refused),
-		cmocka_unit_test(versions_sort_as_debian_does),
+	    cmocka_unit_test(card_root_becomes_network_root),
+	    cmocka_unit_test(missing_file_gives_our_words),
+	    cmocka_unit_test(only_the_first_line_counts),
+	    cmocka_unit_test(quoted_blanks_stay_in_their_word),
+	    cmocka_unit_test(first_boot_scripts_are_not_run_again),
+	    cmocka_unit_test(words_of_the_client_come_last_and_once),
+	    cmocka_unit_test(version_3_asks_for_no_lock_daemon),
+	    cmocka_unit_test(our_initramfs_is_told),
+	    cmocka_unit_test(long_lines_keep_our_words),
+	    cmocka_unit_test(too_many_client_words_are_an_error),
+	    cmocka_unit_test(ipxe_boots_kernel_and_initrd),
+	    cmocka_unit_test(klibc_gets_version_3),
+	    cmocka_unit_test(without_initrd_the_kernel_mounts),
+	    cmocka_unit_test(words_ipxe_would_run_are_left_out),
+	    cmocka_unit_test(names_ipxe_would_not_take_are_refused),
+	    cmocka_unit_test(versions_sort_as_debian_does),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -79,69 +79,168 @@ static void long_name_is_refused(void **state)
 
 static void tsize_is_exact(void **state)
 {
-	OACK("tsize\0" "0\0", "tsize\0" "1000\0");
-	OACK("tsize\0" "abc\0", "");
-	OACK("tsize\0" "\0", "");
+	OACK("tsize\0"
+	     "0\0",
+	     "tsize\0"
+	     "1000\0");
+	OACK("tsize\0"
+	     "abc\0",
+	     "");
+	OACK("tsize\0"
+	     "\0",
+	     "");
 }
 
 static void unacceptable_blksize_is_left_out(void **state)
 {
-	OACK("blksize\0" "7\0", "");
-	OACK("blksize\0" "0\0", "");
-	OACK("blksize\0" "-1\0", "");
-	OACK("blksize\0" "abc\0", "");
-	OACK("blksize\0" "1468x\0", "");
-	OACK("blksize\0" " 512\0", "");
-	OACK("blksize\0" "65465\0", "");
-	OACK("blksize\0" "99999999999\0", "");
-	OACK("blksize\0" "999999999999999999999999\0", "");
+	OACK("blksize\0"
+	     "7\0",
+	     "");
+	OACK("blksize\0"
+	     "0\0",
+	     "");
+	OACK("blksize\0"
+	     "-1\0",
+	     "");
+	OACK("blksize\0"
+	     "abc\0",
+	     "");
+	OACK("blksize\0"
+	     "1468x\0",
+	     "");
+	OACK("blksize\0"
+	     " 512\0",
+	     "");
+	OACK("blksize\0"
+	     "65465\0",
+	     "");
+	OACK("blksize\0"
+	     "99999999999\0",
+	     "");
+	OACK("blksize\0"
+	     "999999999999999999999999\0",
+	     "");
 }
 
 static void blksize_is_granted_up_to_the_path(void **state)
 {
-	OACK("blksize\0" "8\0", "blksize\0" "8\0");
-	OACK("BlkSize\0" "600\0", "blksize\0" "600\0");
-	OACK("blksize\0" "1468\0", "blksize\0" "1468\0");
-	OACK("blksize\0" "1469\0", "blksize\0" "1468\0");
-	OACK("blksize\0" "65464\0", "blksize\0" "1468\0");
+	OACK("blksize\0"
+	     "8\0",
+	     "blksize\0"
+	     "8\0");
+	OACK("BlkSize\0"
+	     "600\0",
+	     "blksize\0"
+	     "600\0");
+	OACK("blksize\0"
+	     "1468\0",
+	     "blksize\0"
+	     "1468\0");
+	OACK("blksize\0"
+	     "1469\0",
+	     "blksize\0"
+	     "1468\0");
+	OACK("blksize\0"
+	     "65464\0",
+	     "blksize\0"
+	     "1468\0");
 }
 
 static void timeout_is_echoed_or_left_out(void **state)
 {
-	OACK("timeout\0" "1\0", "timeout\0" "1\0");
-	OACK("timeout\0" "255\0", "timeout\0" "255\0");
-	OACK("timeout\0" "0\0", "");
-	OACK("timeout\0" "256\0", "");
+	OACK("timeout\0"
+	     "1\0",
+	     "timeout\0"
+	     "1\0");
+	OACK("timeout\0"
+	     "255\0",
+	     "timeout\0"
+	     "255\0");
+	OACK("timeout\0"
+	     "0\0",
+	     "");
+	OACK("timeout\0"
+	     "256\0",
+	     "");
 }
 
 static void options_keep_the_order_asked(void **state)
 {
-	OACK("tsize\0" "0\0" "blksize\0" "1024\0", "tsize\0" "1000\0" "blksize\0" "1024\0");
-	OACK("timeout\0" "5\0" "blksize\0" "1468\0" "tsize\0" "0\0",
-	     "timeout\0" "5\0" "blksize\0" "1468\0" "tsize\0" "1000\0");
+	OACK("tsize\0"
+	     "0\0"
+	     "blksize\0"
+	     "1024\0",
+	     "tsize\0"
+	     "1000\0"
+	     "blksize\0"
+	     "1024\0");
+	OACK("timeout\0"
+	     "5\0"
+	     "blksize\0"
+	     "1468\0"
+	     "tsize\0"
+	     "0\0",
+	     "timeout\0"
+	     "5\0"
+	     "blksize\0"
+	     "1468\0"
+	     "tsize\0"
+	     "1000\0");
 }
 
 static void first_of_repeated_options_counts(void **state)
 {
-	OACK("blksize\0" "600\0" "blksize\0" "700\0", "blksize\0" "600\0");
-	OACK("blksize\0" "7\0" "blksize\0" "700\0", "");
+	OACK("blksize\0"
+	     "600\0"
+	     "blksize\0"
+	     "700\0",
+	     "blksize\0"
+	     "600\0");
+	OACK("blksize\0"
+	     "7\0"
+	     "blksize\0"
+	     "700\0",
+	     "");
 }
 
 static void unknown_options_are_ignored(void **state)
 {
-	OACK("foo\0" "1\0", "");
-	OACK("windowsize\0" "4\0" "blksize\0" "512\0", "blksize\0" "512\0");
-	OACK("multicast\0" "\0" "tsize\0" "0\0", "tsize\0" "1000\0");
-	OACK("utimeout\0" "10000\0" "rollover\0" "0\0", "");
+	OACK("foo\0"
+	     "1\0",
+	     "");
+	OACK("windowsize\0"
+	     "4\0"
+	     "blksize\0"
+	     "512\0",
+	     "blksize\0"
+	     "512\0");
+	OACK("multicast\0"
+	     "\0"
+	     "tsize\0"
+	     "0\0",
+	     "tsize\0"
+	     "1000\0");
+	OACK("utimeout\0"
+	     "10000\0"
+	     "rollover\0"
+	     "0\0",
+	     "");
 }
 
 static void odd_ends_of_option_lists_are_harmless(void **state)
 {
-	OACK("tsize\0" "0", "tsize\0" "1000\0");	/* no final NUL */
-	OACK("tsize\0", "");				/* no value at all */
-	OACK("tsize", "");				/* no NUL after a name */
-	OACK("\0\0\0\0\0", "");				/* padding of pxelinux */
-	OACK("tsize\0" "0\0" "\0\0\0", "tsize\0" "1000\0");
+	OACK("tsize\0"
+	     "0",
+	     "tsize\0"
+	     "1000\0");		/* no final NUL */
+	OACK("tsize\0", "");	/* no value at all */
+	OACK("tsize", "");	/* no NUL after a name */
+	OACK("\0\0\0\0\0", ""); /* padding of pxelinux */
+	OACK("tsize\0"
+	     "0\0"
+	     "\0\0\0",
+	     "tsize\0"
+	     "1000\0");
 }
 
 static void largest_numbers_fit_the_oack(void **state)
@@ -149,7 +248,14 @@ static void largest_numbers_fit_the_oack(void **state)
 	struct cow_tftp_request rq;
 	struct cow_tftp_terms t;
 
-	assert_int_equal(PARSE(RRQ "timeout\0" "255\0" "blksize\0" "65464\0" "tsize\0" "0\0", &rq), 0);
+	assert_int_equal(PARSE(RRQ "timeout\0"
+				   "255\0"
+				   "blksize\0"
+				   "65464\0"
+				   "tsize\0"
+				   "0\0",
+			       &rq),
+			 0);
 	cow_tftp_negotiate(&rq, UINT64_MAX, 65464, &t);
 	assert_true(t.oack_len < sizeof(t.oack));
 	assert_memory_equal(t.oack + t.oack_len - 21, "18446744073709551615", 21);
@@ -159,12 +265,26 @@ static void same_requests_are_recognised(void **state)
 {
 	struct cow_tftp_request a, b;
 
-	assert_int_equal(PARSE(RRQ "tsize\0" "0\0", &a), 0);
-	assert_int_equal(PARSE("f\0OCTET\0" "TSIZE\0" "0\0", &b), 0);
+	assert_int_equal(PARSE(RRQ "tsize\0"
+				   "0\0",
+			       &a),
+			 0);
+	assert_int_equal(PARSE("f\0OCTET\0"
+			       "TSIZE\0"
+			       "0\0",
+			       &b),
+			 0);
 	assert_true(cow_tftp_request_same(&a, &b));
-	assert_int_equal(PARSE(RRQ "blksize\0" "512\0", &b), 0);
+	assert_int_equal(PARSE(RRQ "blksize\0"
+				   "512\0",
+			       &b),
+			 0);
 	assert_false(cow_tftp_request_same(&a, &b));
-	assert_int_equal(PARSE("g\0octet\0" "tsize\0" "0\0", &b), 0);
+	assert_int_equal(PARSE("g\0octet\0"
+			       "tsize\0"
+			       "0\0",
+			       &b),
+			 0);
 	assert_false(cow_tftp_request_same(&a, &b));
 }
 
@@ -219,7 +339,8 @@ static void names_are_cleaned(void **state)
 
 static void escapes_are_refused(void **state)
 {
-	static const char *const bad[] = {"..", "../x", "a/../b", "a/..", "\\..\\x", "a\nb", "a\x7f"};
+	static const char *const bad[] = {"..",	     "../x", "a/../b", "a/..",
+					  "\\..\\x", "a\nb", "a\x7f"};
 	struct cow_tftp_name n;
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
@@ -229,8 +350,8 @@ static void escapes_are_refused(void **state)
 
 static void directories_and_nothing_are_not_found(void **state)
 {
-	static const char *const bad[] = {"", "/", "//", ".", "./", "a/", "a/.", "9ffefdef/",
-					  "dc-a6-32-01-02-03/"};
+	static const char *const bad[] = {
+	    "", "/", "//", ".", "./", "a/", "a/.", "9ffefdef/", "dc-a6-32-01-02-03/"};
 	struct cow_tftp_name n;
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
@@ -241,9 +362,9 @@ static void clients_are_known_by_prefix(void **state)
 {
 	static const struct cow_mac want = {{0xdc, 0xa6, 0x32, 0x01, 0x02, 0x0f}};
 	static const char *const spelt[] = {
-		"dc-a6-32-01-02-0f/start4.elf", "DC:A6:32:01:02:0F//start4.elf",
-		"/dca63201020f/start4.elf",	"dca6.3201.020f/start4.elf",
-		"01-dc-a6-32-01-02-0f/start4.elf",
+	    "dc-a6-32-01-02-0f/start4.elf",    "DC:A6:32:01:02:0F//start4.elf",
+	    "/dca63201020f/start4.elf",	       "dca6.3201.020f/start4.elf",
+	    "01-dc-a6-32-01-02-0f/start4.elf",
 	};
 	struct cow_tftp_name n;
 
@@ -263,14 +384,27 @@ static void clients_are_known_by_prefix(void **state)
 static void policy_serves_boot_files_and_nothing_else(void **state)
 {
 	static const char *const boot[] = {
-		"start4.elf", "fixup4.dat", "bootcode.bin", "config.txt", "cmdline.txt", "kernel8.img",
-		"bcm2711-rpi-4-b.dtb", "overlays/vc4-kms-v3d.dtbo", "overlays/README", "vmlinuz-6.1.0-18",
-		"initrd.img-6.1.0-18-amd64", "initramfs_2712", "boot.ipxe", "undionly.kpxe", "snponly.efi",
+	    "start4.elf",
+	    "fixup4.dat",
+	    "bootcode.bin",
+	    "config.txt",
+	    "cmdline.txt",
+	    "kernel8.img",
+	    "bcm2711-rpi-4-b.dtb",
+	    "overlays/vc4-kms-v3d.dtbo",
+	    "overlays/README",
+	    "vmlinuz-6.1.0-18",
+	    "initrd.img-6.1.0-18-amd64",
+	    "initramfs_2712",
+	    "boot.ipxe",
+	    "undionly.kpxe",
+	    "snponly.efi",
 	};
 	static const char *const kept[] = {
-		"user-data", "network-config", "userconf.txt", "wpa_supplicant.conf", "custom.toml",
-		"firstrun.sh", "ssh", "SSH.txt", "server.key", "System.map-6.1", "config-6.1", "pieeprom.upd",
-		"vl805.bin", "recovery.bin", "a/b/user-data", "shadow",
+	    "user-data",   "network-config", "userconf.txt",  "wpa_supplicant.conf",
+	    "custom.toml", "firstrun.sh",    "ssh",	      "SSH.txt",
+	    "server.key",  "System.map-6.1", "config-6.1",    "pieeprom.upd",
+	    "vl805.bin",   "recovery.bin",   "a/b/user-data", "shadow",
 	};
 
 	for (size_t i = 0; i < sizeof(boot) / sizeof(boot[0]); i++)
@@ -283,27 +417,27 @@ static void policy_serves_boot_files_and_nothing_else(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(plain_request_has_no_options),
-		cmocka_unit_test(mode_is_compared_without_case),
-		cmocka_unit_test(malformed_requests_are_refused),
-		cmocka_unit_test(long_name_is_refused),
-		cmocka_unit_test(tsize_is_exact),
-		cmocka_unit_test(unacceptable_blksize_is_left_out),
-		cmocka_unit_test(blksize_is_granted_up_to_the_path),
-		cmocka_unit_test(timeout_is_echoed_or_left_out),
-		cmocka_unit_test(options_keep_the_order_asked),
-		cmocka_unit_test(first_of_repeated_options_counts),
-		cmocka_unit_test(unknown_options_are_ignored),
-		cmocka_unit_test(odd_ends_of_option_lists_are_harmless),
-		cmocka_unit_test(largest_numbers_fit_the_oack),
-		cmocka_unit_test(same_requests_are_recognised),
-		cmocka_unit_test(errors_fit_their_buffer),
-		cmocka_unit_test(errno_becomes_protocol),
-		cmocka_unit_test(names_are_cleaned),
-		cmocka_unit_test(escapes_are_refused),
-		cmocka_unit_test(directories_and_nothing_are_not_found),
-		cmocka_unit_test(clients_are_known_by_prefix),
-		cmocka_unit_test(policy_serves_boot_files_and_nothing_else),
+	    cmocka_unit_test(plain_request_has_no_options),
+	    cmocka_unit_test(mode_is_compared_without_case),
+	    cmocka_unit_test(malformed_requests_are_refused),
+	    cmocka_unit_test(long_name_is_refused),
+	    cmocka_unit_test(tsize_is_exact),
+	    cmocka_unit_test(unacceptable_blksize_is_left_out),
+	    cmocka_unit_test(blksize_is_granted_up_to_the_path),
+	    cmocka_unit_test(timeout_is_echoed_or_left_out),
+	    cmocka_unit_test(options_keep_the_order_asked),
+	    cmocka_unit_test(first_of_repeated_options_counts),
+	    cmocka_unit_test(unknown_options_are_ignored),
+	    cmocka_unit_test(odd_ends_of_option_lists_are_harmless),
+	    cmocka_unit_test(largest_numbers_fit_the_oack),
+	    cmocka_unit_test(same_requests_are_recognised),
+	    cmocka_unit_test(errors_fit_their_buffer),
+	    cmocka_unit_test(errno_becomes_protocol),
+	    cmocka_unit_test(names_are_cleaned),
+	    cmocka_unit_test(escapes_are_refused),
+	    cmocka_unit_test(directories_and_nothing_are_not_found),
+	    cmocka_unit_test(clients_are_known_by_prefix),
+	    cmocka_unit_test(policy_serves_boot_files_and_nothing_else),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

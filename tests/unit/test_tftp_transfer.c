@@ -384,7 +384,8 @@ static void random_network_delivers_the_same_bytes(void **state)
 				} else if (b.buf[1] == COW_TFTP_DATA) {
 					if (n == want) {
 						for (size_t i = 4; i < b.out.len; i++)
-							assert_int_equal(b.buf[i], pattern_at(got++));
+							assert_int_equal(b.buf[i],
+									 pattern_at(got++));
 						want++;
 					}
 					ack = (int)n;
@@ -416,23 +417,23 @@ static void random_network_delivers_the_same_bytes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(whole_file_in_order),
-		cmocka_unit_test(empty_content_is_one_empty_block),
-		cmocka_unit_test(options_are_acknowledged_by_block_0),
-		cmocka_unit_test(duplicate_acks_cause_nothing),
-		cmocka_unit_test(ack_of_an_unsent_block_ends_it),
-		cmocka_unit_test(error_ends_it_without_answer),
-		cmocka_unit_test(stray_packets_are_ignored),
-		cmocka_unit_test(resends_back_off_and_end),
-		cmocka_unit_test(progress_resets_the_back_off),
-		cmocka_unit_test(unconfirmed_peer_gets_three_resends),
-		cmocka_unit_test(negotiated_timeout_is_kept),
-		cmocka_unit_test(lost_last_ack_counts_as_delivered),
-		cmocka_unit_test(dally_swallows_and_ends),
-		cmocka_unit_test(repeated_request_repeats_the_first_packet),
-		cmocka_unit_test(unreadable_content_is_an_error),
-		cmocka_unit_test(block_numbers_roll_over_to_0),
-		cmocka_unit_test(random_network_delivers_the_same_bytes),
+	    cmocka_unit_test(whole_file_in_order),
+	    cmocka_unit_test(empty_content_is_one_empty_block),
+	    cmocka_unit_test(options_are_acknowledged_by_block_0),
+	    cmocka_unit_test(duplicate_acks_cause_nothing),
+	    cmocka_unit_test(ack_of_an_unsent_block_ends_it),
+	    cmocka_unit_test(error_ends_it_without_answer),
+	    cmocka_unit_test(stray_packets_are_ignored),
+	    cmocka_unit_test(resends_back_off_and_end),
+	    cmocka_unit_test(progress_resets_the_back_off),
+	    cmocka_unit_test(unconfirmed_peer_gets_three_resends),
+	    cmocka_unit_test(negotiated_timeout_is_kept),
+	    cmocka_unit_test(lost_last_ack_counts_as_delivered),
+	    cmocka_unit_test(dally_swallows_and_ends),
+	    cmocka_unit_test(repeated_request_repeats_the_first_packet),
+	    cmocka_unit_test(unreadable_content_is_an_error),
+	    cmocka_unit_test(block_numbers_roll_over_to_0),
+	    cmocka_unit_test(random_network_delivers_the_same_bytes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

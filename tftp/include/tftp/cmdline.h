@@ -10,25 +10,25 @@
 
 /* Everything the words depend on. Strings are borrowed, never NULL. */
 struct cow_tftp_boot {
-	const char *mac;	/* dashes, lower case */
-	const char *name;	/* host name, for the person at the console */
-	const char *image;	/* likewise */
-	unsigned version;	/* likewise */
-	const char *server;	/* IPv4 address, as the client reached us */
-	const char *nfs;	/* "3", "4.0", "4.1", "4.2" */
-	unsigned nfs_port;	/* 2049: not written */
-	unsigned mount_port;	/* 0: ask rpcbind; written for version 3 only */
-	const char *initramfs;	/* "cowherd", "klibc", "none" */
-	const char *words;	/* of client.conf; "" */
+	const char *mac;       /* dashes, lower case */
+	const char *name;      /* host name, for the person at the console */
+	const char *image;     /* likewise */
+	unsigned version;      /* likewise */
+	const char *server;    /* IPv4 address, as the client reached us */
+	const char *nfs;       /* "3", "4.0", "4.1", "4.2" */
+	unsigned nfs_port;     /* 2049: not written */
+	unsigned mount_port;   /* 0: ask rpcbind; written for version 3 only */
+	const char *initramfs; /* "cowherd", "klibc", "none" */
+	const char *words;     /* of client.conf; "" */
 };
 
 /*
  * cow_tftp_cmdline_pi - cmdline.txt of a tree (@in, any bytes) made to boot from the network.
- * Its first line's words are kept but those that say where the root is, how it is checked or resized,
- * and our own; ours and the client's are appended. One line, COW_TFTP_CMDLINE_MAX bytes without its
- * newline; kept words that do not fit are left out from the end (*ret_dropped counts them; may be
- * NULL). Idempotent. The kernel mounts the root itself unless the image's initramfs is "cowherd".
- * Ownership: caller frees *ret. Return: 0; -E2BIG our own words do not fit; -ENOMEM.
+ * Its first line's words are kept but those that say where the root is, how it is checked or
+ * resized, and our own; ours and the client's are appended. One line, COW_TFTP_CMDLINE_MAX bytes
+ * without its newline; kept words that do not fit are left out from the end (*ret_dropped counts
+ * them; may be NULL). Idempotent. The kernel mounts the root itself unless the image's initramfs is
+ * "cowherd". Ownership: caller frees *ret. Return: 0; -E2BIG our own words do not fit; -ENOMEM.
  */
 int cow_tftp_cmdline_pi(const struct cow_tftp_boot *b, const char *in, size_t len, char **ret,
 			size_t *ret_len, unsigned *ret_dropped);

@@ -5,24 +5,26 @@
 #ifndef COW_TFTP_LIMITS_H
 #define COW_TFTP_LIMITS_H
 
-#define COW_TFTP_NAME_MAX 255	   /* what Raspberry Pi firmware limits itself to */
-#define COW_TFTP_REQUEST_MAX 1500  /* one Ethernet frame; no boot ROM fragments its request */
+#define COW_TFTP_NAME_MAX 255	     /* what Raspberry Pi firmware limits itself to */
+#define COW_TFTP_REQUEST_MAX 1500    /* one Ethernet frame; no boot ROM fragments its request */
 #define COW_TFTP_BLKSIZE_DEFAULT 512 /* RFC 1350 */
-#define COW_TFTP_BLKSIZE_MIN 8	   /* RFC 2348 */
-#define COW_TFTP_BLKSIZE_MAX 65464 /* RFC 2348 */
-#define COW_TFTP_BLKSIZE_PATH 1468 /* Ethernet MTU less IPv4, UDP and TFTP headers: never fragment */
+#define COW_TFTP_BLKSIZE_MIN 8	     /* RFC 2348 */
+#define COW_TFTP_BLKSIZE_MAX 65464   /* RFC 2348 */
+#define COW_TFTP_BLKSIZE_PATH                                                                      \
+	1468 /* Ethernet MTU less IPv4, UDP and TFTP headers: never fragment */
 #define COW_TFTP_TIMEOUT_MAX_S 255 /* RFC 2349 */
 #define COW_TFTP_OACK_MAX 128	   /* three options, the longest "blksize", a 20-digit number */
 #define COW_TFTP_ERROR_MAX 128	   /* our own fixed texts */
 #define COW_TFTP_PACKET_MAX (COW_TFTP_BLKSIZE_PATH + 4)
 
-#define COW_TFTP_TRANSFERS_MAX 4096	/* live at once: 20 times a class room booting together */
-#define COW_TFTP_TRANSFERS_PER_HOST 16	/* a board needs one or two */
-#define COW_TFTP_REQUESTS_PER_S 200	/* per host; boards probe dozens of names within milliseconds */
+#define COW_TFTP_TRANSFERS_MAX 4096    /* live at once: 20 times a class room booting together */
+#define COW_TFTP_TRANSFERS_PER_HOST 16 /* a board needs one or two */
+#define COW_TFTP_REQUESTS_PER_S 200 /* per host; boards probe dozens of names within milliseconds  \
+				     */
 #define COW_TFTP_REQUESTS_BURST 400
-#define COW_TFTP_CLIENTS_CACHED 1024	/* clients whose trees are kept attached */
-#define COW_TFTP_CMDLINE_FILE_MAX 4096	/* cmdline.txt in a tree; the kernel takes 2048 at most */
-#define COW_TFTP_CMDLINE_MAX 550	/* the firmware adds 300-450 of its own; 1024 on 32 bit */
-#define COW_TFTP_BOOT_ENTRIES_MAX 8192	/* names of a boot directory looked at for kernels */
+#define COW_TFTP_CLIENTS_CACHED 1024   /* clients whose trees are kept attached */
+#define COW_TFTP_CMDLINE_FILE_MAX 4096 /* cmdline.txt in a tree; the kernel takes 2048 at most */
+#define COW_TFTP_CMDLINE_MAX 550       /* the firmware adds 300-450 of its own; 1024 on 32 bit */
+#define COW_TFTP_BOOT_ENTRIES_MAX 8192 /* names of a boot directory looked at for kernels */
 
 #endif

@@ -50,7 +50,8 @@ struct cow_tftp_request {
 	size_t name_len;
 	unsigned noptions;
 	struct {
-		uint32_t option; /* enum cow_tftp_option, fixed width: no padding in the comparison */
+		uint32_t
+		    option; /* enum cow_tftp_option, fixed width: no padding in the comparison */
 		uint32_t pad_;
 		uint64_t value;
 	} options[COW_TFTP_OPT_MAX_];

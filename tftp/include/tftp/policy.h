@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later
  *
- * Which names may be served at all, and from where. TFTP knows no passwords: whatever lies in a boot
- * directory beside boot files (keys, WLAN passwords, cloud-init data) stays there.
+ * Which names may be served at all, and from where. TFTP knows no passwords: whatever lies in a
+ * boot directory beside boot files (keys, WLAN passwords, cloud-init data) stays there.
  */
 #ifndef COW_TFTP_POLICY_H
 #define COW_TFTP_POLICY_H

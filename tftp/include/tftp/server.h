@@ -34,7 +34,8 @@ struct cow_tftp_resolver {
 };
 
 struct cow_tftp_stats {
-	uint64_t requests, malformed, refused, limited; /* refused: answered by ERROR; limited: dropped */
+	uint64_t requests, malformed, refused,
+	    limited; /* refused: answered by ERROR; limited: dropped */
 	uint64_t delivered, aborted, timed_out, failed;
 	uint64_t bytes, resends, stray;
 };
@@ -52,7 +53,8 @@ void cow_tftp_server_free(struct cow_tftp_server *s); /* NULL is fine */
 
 uint16_t cow_tftp_server_port(const struct cow_tftp_server *s);
 
-/* Serve until @stop_fd is readable. Transfers still running are told by an ERROR. Return: 0, -errno. */
+/* Serve until @stop_fd is readable. Transfers still running are told by an ERROR. Return: 0,
+ * -errno. */
 int cow_tftp_server_run(struct cow_tftp_server *s, int stop_fd);
 
 /* Same thread as run, or after it. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later
  *
- * When does a boot begin? A board or PC asks for many files; one of a few names, after it was silent
- * for a while, is a new boot. A pure function over time.
+ * When does a boot begin? A board or PC asks for many files; one of a few names, after it was
+ * silent for a while, is a new boot. A pure function over time.
  */
 #ifndef COW_TFTP_SESSION_H
 #define COW_TFTP_SESSION_H

@@ -35,9 +35,9 @@ enum cow_tftp_state {
 enum cow_tftp_outcome {
 	COW_TFTP_PENDING,
 	COW_TFTP_DELIVERED,
-	COW_TFTP_ABORTED,   /* the client sent ERROR: how boards end a size probe */
+	COW_TFTP_ABORTED, /* the client sent ERROR: how boards end a size probe */
 	COW_TFTP_TIMED_OUT,
-	COW_TFTP_CONFUSED,  /* the client acknowledged what was never sent */
+	COW_TFTP_CONFUSED, /* the client acknowledged what was never sent */
 	COW_TFTP_UNREADABLE,
 };
 
