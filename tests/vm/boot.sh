@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: LGPL-3.0-or-later
 # shellcheck source-path=SCRIPTDIR
 # boot.sh - two machines boot from their own copy-on-write roots, over NFS 4.1 and NFS 3.
 #

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
 # shellcheck shell=bash
 # console.sh - the serial console of a client: wait for text, run commands. Part of lab.sh.
 #

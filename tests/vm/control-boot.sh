@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: LGPL-3.0-or-later
 # shellcheck source-path=SCRIPTDIR
 # control-boot.sh - a machine boots over the network from a server without cowherd.
 #

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: LGPL-3.0-or-later
 # shellcheck source-path=SCRIPTDIR
 # control-uml.sh - User-mode Linux clients against a server without cowherd: the proof that uml.sh is sound.
 #

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
 # shellcheck shell=bash
 # control.sh - a server without cowherd: Debian's Ganesha on a plain directory, dnsmasq for DHCP and TFTP.
 # What fails here too is not cowherd's fault. Sourced after lab.sh.

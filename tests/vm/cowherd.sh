@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
 # shellcheck shell=bash
 # cowherd.sh - the server under test: a store, an image, clients, `cowherd serve`. Sourced after lab.sh.
 #

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
 # shellcheck shell=bash source-path=SCRIPTDIR
 # lab.sh - virtual clients in a network of their own; to be sourced by a test.
 #

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
 # shellcheck shell=bash
 # qemu.sh - whole machines that boot by PXE. Part of lab.sh.
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
 # shellcheck shell=bash disable=SC2034,SC2016
 # scripts.sh - what more than one test has clients do; text for console_run and uml_start. Part of lab.sh.
 #

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
 # shellcheck shell=bash
 # uml.sh - User-mode Linux clients: real kernels with the real NFS client, up in seconds. Part of lab.sh.
 #
