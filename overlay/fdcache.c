@@ -132,19 +132,13 @@ static int open_node(struct cow_ovl_node *n, unsigned level)
 		[COW_FD_READ] = O_RDONLY | O_CLOEXEC | O_NOCTTY,
 		[COW_FD_WRITE] = O_RDWR | O_CLOEXEC | O_NOCTTY,
 	};
-	_Alignas(struct file_handle) uint8_t buf[sizeof(struct file_handle) + COW_FH_MAX] = {0};
-	struct file_handle *h = (struct file_handle *)buf;
 	struct stat st;
 
 	if (level != COW_FD_PATH && !S_ISREG(n->type))
 		return -EINVAL;
-	h->handle_bytes = n->fh.len;
-	h->handle_type = n->fh.type;
-	__builtin_memcpy(h->f_handle, n->fh.bytes, n->fh.len);
-	cow_autoclose int fd = COW_FD_TRY(open_by_handle_at(n->inst->treefd, h, flags[level]));
+	cow_autoclose int fd = cow_fh_open(n->inst, &n->fh, flags[level]);
 	if (fd < 0)
-		return -errno;
-	atomic_fetch_add(&n->inst->fd_opens, 1);
+		return fd;
 	if (fstat(fd, &st) < 0)
 		return -errno;
 	if (st.st_dev != n->inst->dev || (st.st_mode & S_IFMT) != n->type ||

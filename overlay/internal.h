@@ -98,6 +98,8 @@ int cow_btrfs_fsid(int fd, uint8_t ret[COW_REC_UUID_LEN]);
 int cow_fh_of(int fd, struct cow_fh *ret, int *ret_mnt_id);
 /* The same of a name in a directory; does not follow links. */
 int cow_fh_of_name(int dirfd, const char *name, struct cow_fh *ret, int *ret_mnt_id);
+/* Open by handle on the instance's mount. Return: fd or -errno. */
+int cow_fh_open(struct cow_ovl_inst *i, const struct cow_fh *fh, int flags);
 /* Counted node if it is in memory, else NULL. */
 struct cow_ovl_node *cow_node_find(struct cow_ovl_inst *i, const struct cow_fh *fh);
 /* Find or make. */

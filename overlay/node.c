@@ -4,6 +4,7 @@
  * system in a sharded hash table. A table entry is not a reference; the last put takes it out.
  */
 #include <errno.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -13,6 +14,10 @@
 #include "internal.h"
 
 #define BUCKETS_FIRST 16
+
+/* ext4 says ENOMEM for the handle of a dead inode whose number is just being given to a new one
+ * (iget_locked() finds it in creation); a moment later it is the ESTALE it should be. */
+#define REUSE_TRIES 100
 
 static int fh_read(int dirfd, const char *name, int flags, struct cow_fh *ret, int *ret_mnt_id)
 {
@@ -39,6 +44,26 @@ int cow_fh_of(int fd, struct cow_fh *ret, int *ret_mnt_id)
 int cow_fh_of_name(int dirfd, const char *name, struct cow_fh *ret, int *ret_mnt_id)
 {
 	return fh_read(dirfd, name, 0, ret, ret_mnt_id);
+}
+
+int cow_fh_open(struct cow_ovl_inst *i, const struct cow_fh *fh, int flags)
+{
+	_Alignas(struct file_handle) uint8_t buf[sizeof(struct file_handle) + COW_FH_MAX] = {0};
+	struct file_handle *h = (struct file_handle *)buf;
+	int fd = -1;
+	h->handle_bytes = fh->len;
+	h->handle_type = fh->type;
+	memcpy(h->f_handle, fh->bytes, fh->len);
+	for (unsigned n = 0; n < REUSE_TRIES; n++) {
+		fd = COW_FD_TRY(open_by_handle_at(i->treefd, h, flags));
+		if (fd >= 0 || errno != ENOMEM)
+			break;
+		(void)sched_yield();
+	}
+	if (fd < 0)
+		return -errno;
+	atomic_fetch_add(&i->fd_opens, 1);
+	return fd;
 }
 
 static uint64_t fh_hash(const struct cow_ovl_inst *i, const struct cow_fh *fh)
@@ -286,15 +311,9 @@ int cow_node_from_fh(struct cow_ovl_inst *i, const struct cow_fh *fh, struct cow
 		*ret = cow_steal_ptr(&n);
 		return 0;
 	}
-	_Alignas(struct file_handle) uint8_t buf[sizeof(struct file_handle) + COW_FH_MAX] = {0};
-	struct file_handle *h = (struct file_handle *)buf;
-	h->handle_bytes = fh->len;
-	h->handle_type = fh->type;
-	memcpy(h->f_handle, fh->bytes, fh->len);
-	int fd = COW_FD_TRY(open_by_handle_at(i->treefd, h, O_PATH | O_CLOEXEC));
+	int fd = cow_fh_open(i, fh, O_PATH | O_CLOEXEC);
 	if (fd < 0)
-		return -errno;
-	atomic_fetch_add(&i->fd_opens, 1);
+		return fd;
 	int r = cow_node_of_fd(i, fd, COW_FD_PATH, ret, NULL);
 	return r == -EXDEV ? -ESTALE : r; /* a handle of ours never led there */
 }

@@ -25,16 +25,16 @@ static void crowd_run(struct crowd *c, void *(*fn)(void *))
 		ok(pthread_join(t[k], NULL));
 }
 
-static void expect(struct crowd *c, int r, const int *allowed, size_t n)
+static void expect(struct crowd *c, int line, int r, const int *allowed, size_t n)
 {
 	for (size_t k = 0; k < n; k++)
 		if (r == allowed[k])
 			return;
-	print_error("unexpected %d\n", r);
+	print_error("line %d: unexpected %d\n", line, r);
 	atomic_fetch_add(&c->failures, 1);
 }
 #define EXPECT(r, ...)                                                                             \
-	expect(c, r, (const int[]){__VA_ARGS__}, sizeof((const int[]){__VA_ARGS__}) / sizeof(int))
+	expect(c, __LINE__, r, (const int[]){__VA_ARGS__}, sizeof((const int[]){__VA_ARGS__}) / sizeof(int))
 
 /* Everything in one directory under sixteen names, so that threads meet all the time. */
 static void *mingle(void *arg)
