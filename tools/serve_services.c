@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later
+ *
+ * The children: how each is called, when it may start, how one sees that it answers.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include "common/clock.h"
+#include "common/fs.h"
+#include "common/log.h"
+#include "serve.h"
+#include "serve_small.h"
+
+#define TICK_STARTING_MS 50
+#define TICK_CALM_MS 10000 /* also the pace of the NFS server's watchdog */
+#define PROBE_TIMEOUT_MS 1000
+#define START_TRIES 4 /* a service that dies this often before we were ever ready has a real fault */
+
+const char *cow_serve_keep(struct cow_serve *s, char *text)
+{
+	if (!text || s->args == sizeof(s->arg) / sizeof(s->arg[0])) {
+		free(text);
+		return NULL;
+	}
+	s->arg[s->args] = text;
+	return s->arg[s->args++];
+}
+
+int cow_serve_write(struct cow_serve *s, const char *name, const char *text, struct cow_err *err)
+{
+	int r = cow_write_file_at(s->run_fd, name, text, strlen(text), 0644);
+	if (r < 0)
+		return cow_err_set(err, r, "write '%s/%s'", s->paths.run, name);
+	return 0;
+}
+
+/* ------------------------------------------------ TFTP */
+
+static void tftp_answered(void *ctx, int r)
+{
+	struct cow_serve *s = ctx;
+	struct cow_child *c = &s->child[COW_SVC_TFTP];
+
+	if (r < 0 || c->state != COW_CHILD_RUNNING)
+		return; /* asked again at the next tick */
+	c->ready = true;
+	cow_serve_changed(s, c);
+}
+
+static int prepare_tftp(struct cow_serve *s, struct cow_err *err)
+{
+	static const char *const level[] = {"error", "warning", "notice", "info", "debug"};
+	struct cow_child *c = &s->child[COW_SVC_TFTP];
+	const struct cow_config *f = s->config;
+	char *listen = NULL, *port = NULL, *mount = NULL;
+
+	if (asprintf(&listen, "%s:%u", s->net.address, f->tftp_port) < 0 ||
+	    asprintf(&port, "%u", f->nfs_port) < 0 || asprintf(&mount, "%u", f->nfs_mount_port) < 0)
+		return cow_err_set(err, -ENOMEM, "TFTP server");
+	const char *keep = cow_serve_keep(s, listen), *nfs_port = cow_serve_keep(s, port),
+		   *mount_port = cow_serve_keep(s, mount);
+	const char *argv[] = {s->programs.tftpd, "--store", s->paths.store, "--listen", keep,
+			      "--nfs-version", f->nfs_version, "--ipxe-dir", f->ipxe_dir,
+			      "--event-fd", "3", "--nfs-port", nfs_port,
+			      "--mount-port", mount_port, "--log-level", level[f->log_level],
+			      *f->tftp_user ? "--user" : NULL, f->tftp_user, NULL};
+	memcpy(c->argv, argv, sizeof(argv));
+	c->name = "tftp";
+	c->fds[0] = s->event_fd[1];
+	c->n_fds = 1;
+	c->stop_ms = 5000;
+	s->tftp_probe = (struct cow_probe){.kind = COW_PROBE_TFTP, .timeout_ms = PROBE_TIMEOUT_MS,
+					   .loop = s->loop, .done = tftp_answered, .ctx = s};
+	s->tftp_probe.to = (struct sockaddr_in){.sin_family = AF_INET,
+						.sin_port = htons((uint16_t)f->tftp_port)};
+	(void)inet_pton(AF_INET, s->net.address, &s->tftp_probe.to.sin_addr); /* our own text */
+	s->enabled[COW_SVC_TFTP] = true;
+	return keep && nfs_port && mount_port ? 0 : cow_err_set(err, -ENOMEM, "TFTP server");
+}
+
+/* ------------------------------------------------ DHCP */
+
+static int prepare_dhcp(struct cow_serve *s, struct cow_err *err)
+{
+	struct cow_child *c = &s->child[COW_SVC_DHCP];
+	cow_autofree char *text = NULL;
+	char *conf = NULL;
+
+	int r = cow_text_dnsmasq(s->config, &s->net, &s->paths, &text);
+	if (r < 0 || asprintf(&conf, "--conf-file=%s/dnsmasq.conf", s->paths.run) < 0)
+		return cow_err_set(err, -ENOMEM, "DHCP server");
+	const char *keep = cow_serve_keep(s, conf);
+	const char *argv[] = {s->programs.dnsmasq, "--keep-in-foreground", "--log-facility=-", keep,
+			      NULL};
+	memcpy(c->argv, argv, sizeof(argv));
+	c->name = "dhcp";
+	c->stop_ms = 5000;
+	s->enabled[COW_SVC_DHCP] = true;
+	return keep ? cow_serve_write(s, "dnsmasq.conf", text, err)
+		    : cow_err_set(err, -ENOMEM, "DHCP server");
+}
+
+static void dhcp_tick(struct cow_serve *s)
+{
+	struct cow_child *c = &s->child[COW_SVC_DHCP];
+
+	if (c->state != COW_CHILD_RUNNING || c->ready || !cow_port_held_by(COW_PORT_UDP, 67, c->pid))
+		return;
+	c->ready = true;
+	cow_serve_changed(s, c);
+}
+
+/* ------------------------------------------------ all */
+
+int cow_serve_prepare(struct cow_serve *s, struct cow_err *err)
+{
+	int r = 0;
+
+	if (s->config->nfs_enabled)
+		r = cow_serve_nfs_prepare(s, err);
+	if (r == 0 && s->config->tftp_enabled)
+		r = prepare_tftp(s, err);
+	if (r == 0 && s->config->dhcp_mode != COW_DHCP_OFF)
+		r = prepare_dhcp(s, err);
+	for (int i = 0; i < COW_SVC_MAX; i++) {
+		s->child[i].loop = s->loop;
+		s->child[i].group = s->guard;
+		s->child[i].changed = cow_serve_changed;
+		s->child[i].ctx = s;
+	}
+	return r;
+}
+
+static bool all_ready(const struct cow_serve *s)
+{
+	for (int i = 0; i < COW_SVC_MAX; i++)
+		if (s->enabled[i] && !s->child[i].ready)
+			return false;
+	return true;
+}
+
+static void on_tick(void *ctx)
+{
+	struct cow_serve *s = ctx;
+	struct cow_child *tftp = &s->child[COW_SVC_TFTP];
+
+	if (s->stopping)
+		return;
+	if (s->config->nfs_enabled)
+		cow_serve_nfs_tick(s);
+	if (tftp->state == COW_CHILD_RUNNING && !tftp->ready)
+		cow_probe_start(&s->tftp_probe);
+	dhcp_tick(s);
+	cow_loop_timer(s->loop, &s->tick, all_ready(s) ? TICK_CALM_MS : TICK_STARTING_MS);
+}
+
+void cow_serve_tick_soon(struct cow_serve *s)
+{
+	s->tick.fn = on_tick;
+	s->tick.ctx = s;
+	cow_loop_timer(s->loop, &s->tick, TICK_STARTING_MS);
+}
+
+static void announce(struct cow_serve *s)
+{
+	if (s->ready || s->stopping || !all_ready(s))
+		return;
+	s->ready = true;
+	cow_log(COW_LOG_INFO, "ready: address=%s interface=%s clients=%zu store='%s'", s->net.address,
+		s->net.interface, s->herd->clients, s->paths.store);
+	cow_notify("READY=1");
+}
+
+static void stop_next(struct cow_serve *s)
+{
+	const struct cow_child *c = s->child;
+
+	if (c[COW_SVC_NFS].state || c[COW_SVC_TFTP].state || c[COW_SVC_DHCP].state)
+		return;
+	for (int i = COW_SVC_RPCBIND; i <= COW_SVC_DBUS; i++)
+		if (c[i].state == COW_CHILD_RUNNING || c[i].state == COW_CHILD_WAITING)
+			cow_child_stop(&s->child[i]);
+	if (!c[COW_SVC_RPCBIND].state && !c[COW_SVC_DBUS].state)
+		cow_loop_stop(s->loop);
+}
+
+void cow_serve_stop(struct cow_serve *s)
+{
+	if (s->stopping)
+		return;
+	s->stopping = true;
+	cow_notify("STOPPING=1");
+	cow_loop_timer_off(s->loop, &s->tick);
+	cow_probe_cancel(&s->nfs_probe);
+	cow_probe_cancel(&s->tftp_probe);
+	for (int i = COW_SVC_NFS; i < COW_SVC_MAX; i++)
+		if (s->child[i].state != COW_CHILD_OFF)
+			cow_child_stop(&s->child[i]);
+	stop_next(s);
+}
+
+static void give_up(struct cow_serve *s, const struct cow_child *c)
+{
+	(void)cow_err_say(&s->failure, COW_ERR_FAILED, -ECHILD,
+			  "service %s does not start: %s (its own messages are above)", c->name,
+			  c->reason);
+	cow_serve_stop(s);
+}
+
+void cow_serve_changed(void *ctx, struct cow_child *c)
+{
+	struct cow_serve *s = ctx;
+
+	cow_serve_status_dirty(s);
+	if (c == &s->child[COW_SVC_NFS] && s->exports && c->state != COW_CHILD_RUNNING) {
+		s->nfs_answered_ms = 0;
+		s->nfs_misses = 0;
+		cow_probe_cancel(&s->nfs_probe);
+		cow_exports_server_down(s->exports);
+	}
+	if (s->stopping) {
+		stop_next(s);
+		return;
+	}
+	if (c->state == COW_CHILD_WAITING && !s->ready && c->restarts >= START_TRIES) {
+		give_up(s, c);
+		return;
+	}
+	if (c->ready)
+		cow_log(COW_LOG_INFO, "service=%s pid=%d answers after %llu ms", c->name,
+			(int)c->pid, (unsigned long long)(cow_now_ms() - c->started_ms));
+	else
+		cow_serve_tick_soon(s);
+	announce(s);
+}
+
+void cow_serve_start(struct cow_serve *s)
+{
+	for (int i = 0; i < COW_SVC_MAX; i++)
+		if (s->enabled[i])
+			cow_child_start(&s->child[i]);
+	cow_serve_tick_soon(s);
+}

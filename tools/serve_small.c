@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later */
+#include "serve_small.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include "common/log.h"
+
+void cow_notify(const char *state)
+{
+	const char *path = getenv("NOTIFY_SOCKET"); /* NOLINT(concurrency-mt-unsafe): never set by us */
+	struct sockaddr_un sa = {.sun_family = AF_UNIX};
+	size_t len = path ? strlen(path) : 0;
+
+	if (len < 2 || len >= sizeof(sa.sun_path) || (path[0] != '/' && path[0] != '@'))
+		return;
+	memcpy(sa.sun_path, path, len);
+	if (path[0] == '@')
+		sa.sun_path[0] = '\0'; /* abstract */
+	cow_autoclose int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0 || sendto(fd, state, strlen(state), MSG_NOSIGNAL, (const struct sockaddr *)&sa,
+			     (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len)) < 0)
+		cow_log(COW_LOG_WARNING, "cannot tell the service manager %s: %s", state,
+			strerrorname_np(errno));
+}
+
+/* Value of "key=value " up to the next blank, into a bounded buffer. */
+static int word(const char *line, const char *key, char *ret, size_t size)
+{
+	size_t n = strlen(key);
+	const char *p = strstr(line, key);
+
+	if (!p)
+		return -EINVAL;
+	p += n;
+	n = strcspn(p, " \n");
+	if (n == 0 || n >= size)
+		return -EINVAL;
+	memcpy(ret, p, n);
+	ret[n] = '\0';
+	return 0;
+}
+
+int cow_boot_event_parse(const char *line, struct cow_boot_event *ret)
+{
+	struct cow_boot_event e;
+	struct in_addr a;
+	char mac[32];
+
+	if (strncmp(line, "boot ", 5) != 0 || word(line, " mac=", mac, sizeof(mac)) < 0 ||
+	    word(line, " addr=", e.addr, sizeof(e.addr)) < 0 ||
+	    word(line, " file=", e.file, sizeof(e.file)) < 0 ||
+	    cow_mac_parse(mac, strlen(mac), &e.mac) < 0 || inet_pton(AF_INET, e.addr, &a) != 1)
+		return -EINVAL;
+	*ret = e;
+	return 0;
+}
