@@ -13,27 +13,34 @@
 #include "common/log.h"
 
 /* "boot mac=dc-a6-32-01-02-03 addr=10.77.0.101 file=boot.ipxe\n": below PIPE_BUF, so never torn. */
-static void tell_supervisor(int fd, const char *mac, const char *addr, const char *file)
+static int tell_supervisor(int fd, const char *mac, const char *addr, const char *file)
 {
 	char line[128 + COW_TFTP_NAME_MAX];
 	int n = snprintf(line, sizeof(line), "boot mac=%s addr=%s file=%s\n", mac, addr, file);
 
-	if (fd < 0 || n < 0 || (size_t)n >= sizeof(line))
-		return;
-	if (write(fd, line, (size_t)n) != n)
-		cow_log(COW_LOG_WARNING,
-			"client=%s the supervisor was not told of this boot: err=%s", mac,
-			strerrorname_np(errno));
+	if (n < 0 || (size_t)n >= sizeof(line))
+		return -E2BIG;
+	return write(fd, line, (size_t)n) == n ? 0 : -errno;
 }
 
-static void announce_client(struct cow_tftp_files *f, const struct cow_tftp_client *c,
-			    const char *addr, const char *file)
+static void announce_client(struct cow_tftp_files *f, struct cow_tftp_client *c, const char *addr,
+			    const char *file)
 {
 	const struct cow_client *conf = c->conf;
+	int r = f->site.event_fd < 0 ? 0 : tell_supervisor(f->site.event_fd, conf->id, addr, file);
 
-	tell_supervisor(f->site.event_fd, conf->id, addr, file);
-	cow_log(COW_LOG_INFO, "boot client=%s name=%s image=%s@%u addr=%s file=%s", conf->id,
-		COW_Q(conf->name ? conf->name : ""), conf->image, conf->version, addr, file);
+	if (r < 0) {
+		c->session.announced = false; /* the next file of this boot tries again */
+		if (!f->supervisor_lags)
+			cow_log(COW_LOG_WARNING,
+				"client=%s the supervisor does not take reports of boots: err=%s",
+				conf->id, strerrorname_np(-r));
+	} else {
+		cow_log(COW_LOG_INFO, "boot client=%s name=%s image=%s@%u addr=%s file=%s",
+			conf->id, COW_Q(conf->name ? conf->name : ""), conf->image, conf->version,
+			addr, file);
+	}
+	f->supervisor_lags = r < 0;
 }
 
 /* One of a few slots per address: a stranger's many requests are one line, and a flood of forged
@@ -47,23 +54,32 @@ static bool stranger_boots(struct cow_tftp_files *f, const struct cow_tftp_who *
 	return cow_tftp_session_note(&f->strangers[i].session, who->addr, path, who->now_ms);
 }
 
-void cow_tftp_announce(struct cow_tftp_files *f, const struct cow_tftp_who *who,
-		       struct cow_tftp_client *c, const struct cow_mac *mac, const char *path)
+static void announce_stranger(const struct cow_mac *mac, const char *addr, const char *path,
+			      int why)
 {
 	static const struct cow_mac unknown;
-	char addr[INET_ADDRSTRLEN] = "", text[COW_MAC_TEXT_LEN + 1] = "unknown";
+	char text[COW_MAC_TEXT_LEN + 1] = "unknown";
+	const char *what = "no client: `cowherd client add` makes it one";
 
-	(void)inet_ntop(AF_INET, &who->addr, addr, sizeof(addr));
-	if (c) {
-		if (cow_tftp_session_note(&c->session, who->addr, path, who->now_ms))
-			announce_client(f, c, addr, cow_tftp_basename(path));
-		return;
-	}
-	if (!stranger_boots(f, who, path))
-		return;
 	if (memcmp(mac, &unknown, sizeof(unknown)) != 0)
 		cow_mac_text(mac, text);
-	cow_log(COW_LOG_NOTICE,
-		"no client: mac=%s addr=%s asks for %s; `cowherd client add` makes it one", text,
-		addr, COW_Q(path));
+	if (why == -EPERM)
+		what = "the serial number it gives is not that of its client.conf";
+	else if (why != -ENOENT)
+		what = "its record cannot be read";
+	cow_log(COW_LOG_NOTICE, "not served: mac=%s addr=%s file=%s: %s", text, addr, COW_Q(path),
+		what);
+}
+
+void cow_tftp_announce(struct cow_tftp_files *f, const struct cow_tftp_who *who,
+		       struct cow_tftp_client *c, const struct cow_mac *mac, const char *path,
+		       int why)
+{
+	char addr[INET_ADDRSTRLEN] = "";
+
+	(void)inet_ntop(AF_INET, &who->addr, addr, sizeof(addr));
+	if (!c && stranger_boots(f, who, path))
+		announce_stranger(mac, addr, path, why);
+	else if (c && cow_tftp_session_note(&c->session, who->addr, path, who->now_ms))
+		announce_client(f, c, addr, cow_tftp_basename(path));
 }

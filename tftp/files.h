@@ -23,8 +23,9 @@ struct cow_tftp_site {
 struct cow_tftp_files {
 	struct cow_tftp_site site;
 	struct cow_tftp_clients *clients;
-	int neigh_fd; /* -1: no neighbour table */
-	struct {      /* machines that are no clients, to be named once per boot */
+	int neigh_fd;	      /* -1: no neighbour table */
+	bool supervisor_lags; /* the last report could not be written; said once */
+	struct {	      /* machines that are no clients, to be named once per boot */
 		struct cow_tftp_session session;
 	} strangers[64];
 };
@@ -39,15 +40,16 @@ void cow_tftp_files_tick(void *ctx, uint64_t now_ms);
  * neighbour table. A serial that no record has counts as that of the on-link client, if that
  * client's record names none.
  * @ret_mac: the MAC as far as known, also of a stranger; all zero: unknown.
- * Return: 0; -ENOENT no client; -errno.
+ * Return: 0; -ENOENT no client; -EPERM the client with that MAC has another serial; -errno.
  */
 int cow_tftp_identify(struct cow_tftp_files *f, const struct cow_tftp_who *who,
 		      const struct cow_tftp_name *name, struct cow_tftp_client **ret,
 		      struct cow_mac *ret_mac);
 
-/* Report and log a boot when one begins with this request; @c NULL: a stranger. */
+/* Report and log a boot when one begins with this request. @c NULL: not served, because @why. */
 void cow_tftp_announce(struct cow_tftp_files *f, const struct cow_tftp_who *who,
-		       struct cow_tftp_client *c, const struct cow_mac *mac, const char *path);
+		       struct cow_tftp_client *c, const struct cow_mac *mac, const char *path,
+		       int why);
 
 /*
  * cow_tftp_tree_open - a regular file below the view's boot directory. Links are refused (-ELOOP),

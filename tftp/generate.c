@@ -111,7 +111,7 @@ int cow_tftp_generate(struct cow_tftp_files *f, const struct cow_tftp_who *who,
 	if (!is_cmdline && strcmp(path, "boot.ipxe") != 0)
 		return -ENOENT;
 	if (!c->view)
-		return c->view_error;
+		return -ENOENT; /* the resolver says why */
 	if (!inet_ntop(AF_INET, &who->local, server, sizeof(server)))
 		return -errno;
 	describe(f, c, server, &b);

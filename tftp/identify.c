@@ -40,7 +40,7 @@ int cow_tftp_identify(struct cow_tftp_files *f, const struct cow_tftp_who *who,
 			return r;
 		r = by_neighbour(f, who, ret, ret_mac);
 		if (r == 0 && (*ret)->conf->serial && *(*ret)->conf->serial)
-			return -ENOENT; /* that client is another board */
+			return -EPERM; /* that client is another board */
 		return r;
 	case COW_TFTP_PREFIX_NONE:
 		break;

@@ -64,8 +64,11 @@ static int open_site(const struct cow_tftp_options *o, struct cow_tftp_site *ret
 	}
 	if (o->ipxe_dir) {
 		ret->ipxe_fd = open(o->ipxe_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		if (ret->ipxe_fd < 0)
+		if (ret->ipxe_fd < 0 && errno != ENOENT)
 			return cow_err_set(err, -errno, "open '%s'", o->ipxe_dir);
+		if (ret->ipxe_fd < 0) /* boards do without, and so do PCs with iPXE in their ROM */
+			cow_log(COW_LOG_WARNING, "no loaders for PCs: '%s' does not exist",
+				o->ipxe_dir);
 	}
 	return 0;
 }

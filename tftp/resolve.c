@@ -76,6 +76,12 @@ static bool is_useless_initramfs(const struct cow_tftp_client *c, const char *pa
 	       (!how || strcmp(how, "cowherd") != 0);
 }
 
+/* A record or root that cannot be read is our trouble, not a malformed request. */
+static int fault(int r)
+{
+	return r == -ENOENT ? r : -EIO;
+}
+
 static int open_for(struct cow_tftp_files *f, const struct cow_tftp_who *who,
 		    struct cow_tftp_client *c, const char *path, enum cow_tftp_policy policy,
 		    struct cow_tftp_content **ret)
@@ -92,7 +98,7 @@ static int open_for(struct cow_tftp_files *f, const struct cow_tftp_who *who,
 	r = cow_tftp_generate(f, who, c, path, ret);
 	if (r != -ENOENT)
 		return r;
-	return c->view ? cow_tftp_tree_open(c->view, path, ret) : c->view_error;
+	return c->view ? cow_tftp_tree_open(c->view, path, ret) : fault(c->view_error);
 }
 
 int cow_tftp_files_open(void *ctx, const struct cow_tftp_who *who, const char *raw, size_t len,
@@ -111,13 +117,15 @@ int cow_tftp_files_open(void *ctx, const struct cow_tftp_who *who, const char *r
 
 	if (known < 0)
 		c = NULL;
-	cow_tftp_announce(f, who, c, &mac, name.path);
+	cow_tftp_announce(f, who, c, &mac, name.path, known);
 	if (policy == COW_TFTP_NEVER)
 		return -ENOENT;
 	if (c)
 		return open_for(f, who, c, name.path, policy, ret);
 	r = open_loader(f, name.path, ret);
-	return r == -ENOENT ? known : r;
+	if (r != -ENOENT)
+		return r;
+	return known == -EPERM ? -ENOENT : fault(known);
 }
 
 void cow_tftp_files_tick(void *ctx, uint64_t now_ms)
