@@ -1,0 +1,194 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-3.0-or-later
+#
+# The NFS plugin inside the distribution's own server, with user-space clients. Under a minute.
+set -euo pipefail
+cd "$(dirname "$0")"
+# shellcheck source=tests/nfs/lab.sh
+. ./lab.sh
+lab_enter "$@"
+
+readonly M1=dc-a6-32-01-02-03 M2=dc-a6-32-01-02-04 M3=dc-a6-32-01-02-05
+tool() { "$LAB_TOOLS/store_tool" "$1" "$LAB/store" "${@:2}"; }
+
+make_image() # what nfs_ops.c expects
+{
+	local d f
+	mkdir -p "$LAB/image/big" "$LAB/image/tree"
+	(cd "$LAB/image/big" && seq -f 'f%04g' 0 4999 | xargs touch)
+	for d in 1 2 3 4 5; do
+		mkdir "$LAB/image/tree/d$d"
+		for f in 1 2 3 4; do
+			echo "$f" >"$LAB/image/tree/d$d/f$f"
+		done
+		ln -s f1 "$LAB/image/tree/d$d/l"
+	done
+	mkdir -p "$LAB/image/tree/d1/d2/d3"
+	echo golden >"$LAB/image/hello"
+	chmod 755 "$LAB/image"
+	tool import test "$LAB/image"
+}
+
+write_exports() # MAC…
+{
+	local m
+	for m in "$@"; do
+		lab_export_block "$m" "$(tool id "$m")"
+	done >"$LAB/exports.conf"
+}
+
+# I5: a handle outlives the server.
+handles_survive_a_kill()
+{
+	local root file
+	root=$(lab_root_handle "$M1")
+	file=$(lab_lookup "$root" hello)
+	lab_equal "read before" "$(lab_read "$file")" golden
+	lab_kill
+	lab_up
+	lab_equal "root handle after restart" "$(lab_getattr "$root")" 0
+	lab_equal "file handle after restart" "$(lab_read "$file")" golden
+	lab_equal "same handle again" "$(lab_root_handle "$M1")" "$root"
+	lab_ok "handles survive a kill of the server"
+}
+
+# I4: a client can name only objects of its own root.
+forged_handles_are_refused()
+{
+	local r1 r2 h1 bad
+	r1=$(lab_root_handle "$M1")
+	r2=$(lab_root_handle "$M2")
+	h1=$(lab_lookup "$r1" hello)
+	# hex: 10 digits of the server's header (export id at 4..7), then ours: version, engine handle
+	bad=${r2:0:10}${h1:10}
+	lab_equal "client 1's file through client 2's export" "$(lab_getattr "$bad")" 70
+	bad=${h1:0:64}$(printf '%02x' $((0x${h1:64:2} ^ 1)))${h1:66}
+	lab_equal "another inode" "$(lab_getattr "$bad")" 10001
+	bad=${h1:0:86}$(printf '%02x' $((0x${h1:86:2} ^ 128)))${h1:88}
+	lab_equal "another signature" "$(lab_getattr "$bad")" 10001
+	bad=${h1:0:10}c2${h1:12}
+	lab_equal "another version" "$(lab_getattr "$bad")" 10001
+	bad=${h1:0:8}15${h1:10:42}
+	lab_equal "a truncated handle" "$(lab_getattr "$bad")" 10001
+	bad=${h1:0:8}01c1000000
+	lab_equal "one byte" "$(lab_getattr "$bad")" 10001
+	lab_alive || lab_fail "the server died of a forged handle"
+	lab_ok "forged, foreign and truncated handles are refused"
+}
+
+a_reset_makes_old_handles_stale()
+{
+	local root file now
+	lab_client nfs_ops 3 "$M2" --only "written data reads back" >/dev/null
+	root=$(lab_root_handle "$M2")
+	file=$(lab_lookup "$root" data)
+	lab_equal "before" "$(lab_getattr "$file")" 0
+	tool reset "$M2"
+	lab_equal "file after reset" "$(lab_getattr "$file")" 70
+	lab_equal "root after reset" "$(lab_getattr "$root")" 70
+	now=$(lab_root_handle "$M2")
+	[[ $now != "$root" ]] || lab_fail "the root's handle did not change"
+	lab_equal "new root" "$(lab_getattr "$now")" 0
+	lab_equal "a name of the old tree" "$(lab_lookup "$now" data)" 2
+	lab_equal "the image's file" "$(lab_read "$(lab_lookup "$now" hello)")" golden
+	lab_equal "the other client" "$(lab_getattr "$(lab_root_handle "$M1")")" 0
+	tool rollback "$M2"
+	lab_equal "root of the reset after rollback" "$(lab_getattr "$now")" 70
+	lab_equal "root of before, after rollback" "$(lab_getattr "$root")" 70
+	[[ $(lab_lookup "$(lab_root_handle "$M2")" data) != 2 ]] || lab_fail "rollback lost /data"
+	lab_ok "reset and rollback make old handles stale at once, and show the other tree"
+}
+
+clients_do_not_see_each_other()
+{
+	local r1 r2
+	r1=$(lab_root_handle "$M1")
+	r2=$(lab_root_handle "$M2")
+	[[ $(lab_lookup "$r1" perm) != 2 ]] || lab_fail "client 1 has no /perm"
+	lab_equal "client 1's directory in client 2's root" "$(lab_lookup "$r2" perm)" 2
+	lab_ok "clients do not see each other's changes"
+}
+
+exports_come_and_go()
+{
+	local id=0
+	lab_equal "mount before it is added" "$(lab_root_handle "$M3")" "mount 13"
+	tool add "$M3" test
+	id=$(tool id "$M3")
+	lab_export_block "$M3" "$id" >"$LAB/one.conf"
+	lab_bus AddExport "string:$LAB/one.conf" "string:EXPORT(Export_Id=$id)" >/dev/null
+	lab_equal "added" "$(lab_read "$(lab_lookup "$(lab_root_handle "$M3")" hello)")" golden
+	lab_export_block "$M3" "$id" 10.99.0.77 >"$LAB/one.conf"
+	lab_bus UpdateExport "string:$LAB/one.conf" "string:EXPORT(Export_Id=$id)" >/dev/null
+	lab_equal "given to another address" "$(lab_root_handle "$M3")" "mount 13"
+	lab_export_block "$M3" "$id" >"$LAB/one.conf"
+	lab_bus UpdateExport "string:$LAB/one.conf" "string:EXPORT(Export_Id=$id)" >/dev/null
+	lab_equal "and back" "$(lab_getattr "$(lab_root_handle "$M3")")" 0
+	lab_ok "exports are added and changed while it runs"
+	removal_under_load "$id"
+}
+
+# Without the drain in prepare_unexport the server dies in the first cycles.
+removal_under_load() # ID
+{
+	local v i pids=() cycles=25 url="nfs://$LAB_ADDR/clients/$M3?nfsport=$LAB_PORT&mountport=$LAB_MOUNT_PORT"
+	for v in 3 3 4 4; do
+		"$LAB_TOOLS/nfs_load" "$url&version=$v" >"$LAB/load.${#pids[@]}" &
+		pids+=($!)
+	done
+	for ((i = 0; i < cycles; i++)); do
+		sleep 0.05
+		lab_bus RemoveExport "uint16:$1" >/dev/null || lab_fail "RemoveExport, cycle $i"
+		lab_alive || lab_fail "the server died in cycle $i of RemoveExport under READDIR"
+		lab_bus AddExport "string:$LAB/one.conf" "string:EXPORT(Export_Id=$1)" >/dev/null ||
+			lab_fail "AddExport, cycle $i"
+	done
+	kill -TERM "${pids[@]}"
+	wait "${pids[@]}" || lab_fail "a client under load hung"
+	lab_alive || lab_fail "the server died of RemoveExport under READDIR"
+	v=$(cat "$LAB"/load.* | awk '{ n += $1 } END { print n }')
+	[[ $v -gt $cycles ]] || lab_fail "only $v listings were under way in $cycles cycles"
+	lab_ok "RemoveExport under READDIR load: $cycles cycles, $v listings met one"
+}
+
+use_is_recorded()
+{
+	local addr
+	addr=$(tool state "$M1" | cut -d ' ' -f 2)
+	lab_equal "address of the last request" "$addr" "$LAB_ADDR"
+	lab_ok "the store knows who used the root last"
+}
+
+suite() # DIR_CHUNK
+{
+	echo "# Dir_Chunk = $1"
+	lab_conf "$1"
+	lab_up
+	lab_after_grace
+	local v
+	for v in 3 4; do
+		lab_client nfs_ops "$v" "$M1"
+		lab_client nfs_perm "$v" "$M1"
+	done
+	"$LAB_TOOLS/nfs_v42" "$LAB_ADDR" "$LAB_PORT" "/clients/$M1"
+	clients_do_not_see_each_other
+	forged_handles_are_refused
+	a_reset_makes_old_handles_stale
+}
+
+lab_store
+make_image
+tool add "$M1" test
+tool add "$M2" test
+write_exports "$M1" "$M2"
+suite 128
+lab_down
+suite 0
+exports_come_and_go
+use_is_recorded
+handles_survive_a_kill
+lab_down
+lab_ok "SIGTERM ends the server cleanly"
+if grep -E 'CRIT|FATAL|MAJ ' "$LAB/server.log" | grep -vE 'svc_vc_|krb5|gss' >&2; then
+	lab_fail "the server complains (above)"
+fi

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later
+ *
+ * The store's own API from a shell script, without the command line program:
+ *	store_tool init STORE | import STORE NAME SOURCE | add STORE MAC IMAGE | reset STORE MAC
+ *	store_tool rollback STORE MAC | id STORE MAC (export id) | state STORE MAC (last NFS use,
+ *address)
+ */
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "snapshot/client.h"
+
+static int usage(void)
+{
+	fprintf(stderr, "usage: store_tool init|import|add|reset|rollback|id|state STORE …\n");
+	return 2;
+}
+
+static int on_client(struct cow_store *s, const char *verb, const char *text, const char *image,
+		     struct cow_err *err)
+{
+	struct cow_mac mac;
+	cow_autoclient c = NULL;
+	struct cow_client_state st;
+	if (cow_mac_parse(text, strlen(text), &mac) < 0)
+		return cow_err_say(err, COW_ERR_USAGE, -22, "not a MAC: %s", text);
+	if (!strcmp(verb, "add")) {
+		struct cow_client_add_opts o = {.image = image, .durability = COW_OVL_RELAXED};
+		return cow_client_add(s, &mac, &o, err);
+	}
+	if (!strcmp(verb, "reset"))
+		return cow_client_reset(s, &mac, COW_SWAP_NOW, err);
+	if (!strcmp(verb, "rollback"))
+		return cow_client_rollback(s, &mac, COW_SWAP_NOW, err);
+	if (!strcmp(verb, "id")) {
+		int r = cow_client_load(s, &mac, &c, err);
+		if (r == 0)
+			printf("%u\n", c->export_id);
+		return r;
+	}
+	int r = cow_client_state_read(s, &mac, &st, err);
+	if (r == 0)
+		printf("%lld %s\n", (long long)st.nfs_s, st.nfs_addr);
+	return r;
+}
+
+static int run(int argc, char **argv, struct cow_err *err)
+{
+	cow_autostore s = NULL;
+	unsigned version;
+	if (!strcmp(argv[1], "init"))
+		return cow_store_init(argv[2], err);
+	int r = cow_store_open(argv[2], &s, err);
+	if (r < 0)
+		return r;
+	if (!strcmp(argv[1], "import")) {
+		static const char *const none[] = {"all", NULL};
+		struct cow_import_opts o = {.skip_fixups = none};
+		return argc == 5 ? cow_image_import(s, argv[3], argv[4], &o, &version, err)
+				 : cow_err_say(err, COW_ERR_USAGE, -22, "import STORE NAME SOURCE");
+	}
+	return on_client(s, argv[1], argv[3], argc > 4 ? argv[4] : NULL, err);
+}
+
+int main(int argc, char **argv)
+{
+	struct cow_err err = COW_ERR_INIT;
+	if (argc < 3 || (strcmp(argv[1], "init") != 0 && argc < 4))
+		return usage();
+	umask(0);
+	int r = run(argc, argv, &err);
+	if (r < 0)
+		fprintf(stderr, "store_tool: %s\n", cow_err_str(&err));
+	return cow_err_exit_status(&err, r);
+}
