@@ -4,6 +4,9 @@
  */
 #include "ovl_test.h"
 
+#include <signal.h>
+#include <sys/resource.h>
+
 static const struct cow_ovl_cred user = {.uid = 1001, .gid = 1002};
 
 static void every_type_is_created_with_its_mode(void **state)
@@ -137,8 +140,14 @@ static void create_applies_further_attributes_or_leaves_nothing(void **state)
 	assert_int_equal(a.size, 12345);
 	assert_int_equal(a.mtime.tv_sec, 1000000);
 	assert_int_equal(a.uid, 55);
-	how.set.size = (uint64_t)INT64_MAX; /* no file system of ours holds that */
-	assert_int_equal(cow_ovl_create(f->root, "b", 1, &cow_ovl_root_cred, &how, &n, &a), -EFBIG);
+
+	struct rlimit old, low; /* the file is made, then cannot get its size */
+	ok(getrlimit(RLIMIT_FSIZE, &old));
+	low = (struct rlimit){.rlim_cur = 10000, .rlim_max = old.rlim_max};
+	ok(setrlimit(RLIMIT_FSIZE, &low));
+	int r = cow_ovl_create(f->root, "b", 1, &cow_ovl_root_cred, &how, &n, &a);
+	ok(setrlimit(RLIMIT_FSIZE, &old));
+	assert_int_equal(r, -EFBIG);
 	assert_int_equal(look(f->root, "b", &n), -ENOENT);
 	how.set.mask = 1u << 30;
 	assert_int_equal(cow_ovl_create(f->root, "b", 1, &cow_ovl_root_cred, &how, &n, &a), -EINVAL);
@@ -327,5 +336,6 @@ int main(void)
 		T(parent_leads_up_to_the_root_and_no_further),
 		T(a_default_acl_reaches_new_files),
 	};
+	(void)signal(SIGXFSZ, SIG_IGN); /* RLIMIT_FSIZE is to be an error, not the end */
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -5,8 +5,10 @@
  */
 #include "ovl_test.h"
 
+#include <linux/magic.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/vfs.h>
 
 #define THREADS 8
 
@@ -142,7 +144,10 @@ static void waiters_share_syncs(void **state)
 	print_message("%u creates by %d threads: %u syncs\n", (unsigned)s.commit_waits, THREADS,
 		      (unsigned)s.commits);
 	assert_int_equal(s.commit_waits, THREADS * c.rounds);
-	assert_true(s.commits < s.commit_waits);
+	struct statfs sf;
+	ok(fstatfs(c.f->dirfd, &sf));
+	if (sf.f_type != TMPFS_MAGIC) /* there a sync is over before the next waiter comes */
+		assert_true(s.commits < s.commit_waits);
 }
 
 static int nothing(void *ctx, const struct cow_ovl_dirent *ent)
