@@ -2,7 +2,10 @@
  *
  * The plugin's face to the server: registration, version gate, global configuration block
  *
- *	COWHERD { Store = "/var/lib/cowherd"; }
+ *	COWHERD { Store = "/var/lib/cowherd"; Idle_Seconds = 600; }
+ *
+ * Idle_Seconds: a client's root that nobody used for so long, with no file open, is closed until
+ *the next request.
  */
 #include <errno.h>
 #include <sys/stat.h>
@@ -45,6 +48,7 @@ struct cow_module cow_module = {
 
 static struct config_item items[] = {
     CONF_ITEM_PATH("Store", 1, MAXPATHLEN, COW_STORE_DEFAULT, cow_module, store_path),
+    CONF_ITEM_UI32("Idle_Seconds", 1, 86400, COW_NFS_IDLE_S, cow_module, idle_s),
     CONFIG_EOL,
 };
 
@@ -71,7 +75,10 @@ static fsal_status_t init_config(struct fsal_module *fsal, config_file_t conf,
 		LogCrit(COMPONENT_FSAL, "cowherd: %s", cow_err_str(&err));
 		return fsalstat(ERR_FSAL_INVAL, -r);
 	}
-	LogEvent(COMPONENT_FSAL, "cowherd: serving the store '%s'", cow_module.store_path);
+	cow_nfs_set_idle_s(cow_module.idle_s);
+	LogEvent(COMPONENT_FSAL,
+		 "cowherd: serving the store '%s' (an idle root is closed after %u s)",
+		 cow_module.store_path, cow_module.idle_s);
 	return fsalstat(ERR_FSAL_NO_ERROR, 0);
 }
 

@@ -29,13 +29,15 @@
 #define COW_FSAL_NAME "COWHERD"
 #define COW_FSAL_HANDLE_V1 0xc1
 #define COW_FSAL_WIRE_MAX (1 + COW_OVL_HANDLE_MAX)
-#define COW_FSAL_ROOT_FILEID 1 /* survives a reset; no file system here gives number 1 to a file   \
-				*/
+#define COW_FSAL_ROOT_FILEID                                                                       \
+	1 /* survives a reset; no file system here gives number 1 to a file                        \
+	   */
 
 struct cow_module {
 	struct fsal_module fsal; /* the server knows only this */
 	struct fsal_obj_ops obj_ops;
 	char *store_path; /* configuration */
+	uint32_t idle_s;
 	struct cow_store *store;
 };
 extern struct cow_module cow_module;

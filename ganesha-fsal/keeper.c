@@ -12,6 +12,7 @@
 
 /* Serialises start and end of the thread; taken before keeper_lock, never by the thread itself. */
 static pthread_mutex_t admin_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_mutex_t drain_lock = PTHREAD_MUTEX_INITIALIZER;	/* before keeper_lock */
 static pthread_mutex_t keeper_lock = PTHREAD_MUTEX_INITIALIZER; /* guards all below */
 static pthread_cond_t keeper_wake;
 static pthread_t keeper_thread;
@@ -31,6 +32,8 @@ void cow_nfs_keeper_retire(struct cow_nfs_bind *b)
 
 void cow_nfs_keeper_drain(void)
 {
+	/* Held while detaching: who comes back finds also those done that another thread began. */
+	pthread_mutex_lock(&drain_lock);
 	pthread_mutex_lock(&keeper_lock);
 	struct cow_nfs_bind *b = retired;
 	retired = NULL;
@@ -40,6 +43,7 @@ void cow_nfs_keeper_drain(void)
 		cow_nfs_bind_free(b);
 		b = next;
 	}
+	pthread_mutex_unlock(&drain_lock);
 }
 
 /* The root after @r in the list with a reference; the first one after NULL. A root that left the

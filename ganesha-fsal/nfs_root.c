@@ -11,6 +11,12 @@
 #define RETRY_MS 500 /* a root that could not be attached is not tried again sooner */
 
 static atomic_ullong last_serial;
+static uint64_t idle_ms = COW_NFS_IDLE_S * 1000ull;
+
+void cow_nfs_set_idle_s(unsigned seconds)
+{
+	idle_ms = seconds * 1000ull;
+}
 
 int cow_nfs_root_new(struct cow_store *store, const struct cow_mac *mac, void (*swapped)(void *),
 		     void *arg, struct cow_nfs_root **ret, struct cow_err *err)
@@ -159,7 +165,7 @@ static int attach_locked(struct cow_nfs_root *r, int *ret_swapped)
 	bind_set_locked(r, NULL);
 	struct cow_nfs_bind *b;
 	int rc = bind_new(r, &b);
-	if (rc == -EBUSY) { /* most likely by our own last bind, not yet detached */
+	if (rc == -EBUSY) { /* most likely by our own last bind, not yet detached: wait */
 		cow_nfs_keeper_drain();
 		rc = bind_new(r, &b);
 	}
@@ -255,7 +261,7 @@ void cow_nfs_root_tick(struct cow_nfs_root *r, uint64_t now_ms)
 	pthread_rwlock_rdlock(&r->lock);
 	const struct cow_nfs_bind *b = r->bind;
 	int stale = b && !cow_nfs_bind_current(b);
-	int idle = b && !r->opens && now_ms - r->used_ms > COW_NFS_IDLE_MS;
+	int idle = b && !r->opens && now_ms > r->used_ms + idle_ms;
 	pthread_rwlock_unlock(&r->lock);
 	if (stale || idle)
 		bind_set_locked(r, NULL);

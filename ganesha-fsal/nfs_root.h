@@ -104,8 +104,12 @@ void cow_nfs_root_seen(struct cow_nfs_root *r, const char *addr);
 
 /* -------------------------------------------------- for the keeper (keeper.c) */
 
-#define COW_NFS_IDLE_MS (10 * 60 * 1000) /* an unused instance is dropped after */
-#define COW_NFS_STATE_MS (30 * 1000)	 /* state/nfs is written at most every */
+#define COW_NFS_IDLE_S 600	     /* default of the next */
+#define COW_NFS_STATE_MS (30 * 1000) /* state/nfs is written at most every */
+
+/* An instance nobody used for so long, and of which nothing is open, is detached. Set before the
+ * first root is made. */
+void cow_nfs_set_idle_s(unsigned seconds);
 
 /* One round: drop a replaced or idle bind, write state/nfs. */
 void cow_nfs_root_tick(struct cow_nfs_root *r, uint64_t now_ms);

@@ -119,7 +119,7 @@ lab_export_block() # MAC ID [ADDRESS]
 	CONF
 }
 
-lab_conf() # DIR_CHUNK
+lab_conf() # DIR_CHUNK [more of the block COWHERD]
 {
 	cat >"$LAB/ganesha.conf" <<-CONF
 	NFS_CORE_PARAM { Protocols = 3, 4; mount_path_pseudo = true; Enable_NLM = false;
@@ -133,7 +133,7 @@ lab_conf() # DIR_CHUNK
 	EXPORT_DEFAULTS { SecType = sys; Access_Type = NONE; Squash = no_root_squash;
 	 Attr_Expiration_Time = 60; }
 	LOG { Default_Log_Level = EVENT; }
-	COWHERD { Store = "$LAB/store"; }
+	COWHERD { Store = "$LAB/store"; ${2:-} }
 	%include "$LAB/exports.conf"
 	CONF
 }

@@ -8,7 +8,7 @@ cd "$(dirname "$0")"
 . ./lab.sh
 lab_enter "$@"
 
-readonly M1=dc-a6-32-01-02-03 M2=dc-a6-32-01-02-04 M3=dc-a6-32-01-02-05
+readonly M1=dc-a6-32-01-02-03 M2=dc-a6-32-01-02-04 M3=dc-a6-32-01-02-05 M4=dc-a6-32-01-02-06
 tool() { "$LAB_TOOLS/store_tool" "$1" "$LAB/store" "${@:2}"; }
 
 make_image() # what nfs_ops.c expects
@@ -92,7 +92,8 @@ a_reset_makes_old_handles_stale()
 	lab_equal "a name of the old tree" "$(lab_lookup "$now" data)" 2
 	lab_equal "the image's file" "$(lab_read "$(lab_lookup "$now" hello)")" golden
 	lab_equal "the other client" "$(lab_getattr "$(lab_root_handle "$M1")")" 0
-	tool rollback "$M2"
+	# the server lets the old root go within a second
+	lab_wait 5 tool rollback "$M2" || lab_fail "the server keeps the root of before the reset"
 	lab_equal "root of the reset after rollback" "$(lab_getattr "$now")" 70
 	lab_equal "root of before, after rollback" "$(lab_getattr "$root")" 70
 	[[ $(lab_lookup "$(lab_root_handle "$M2")" data) != 2 ]] || lab_fail "rollback lost /data"
@@ -151,6 +152,54 @@ removal_under_load() # ID
 	lab_ok "RemoveExport under READDIR load: $cycles cycles, $v listings met one"
 }
 
+# A stop closes every root cleanly: a volatile one is refused after anything else.
+a_clean_stop_and_a_kill_differ()
+{
+	local file
+	lab_equal "volatile root after a stop" \
+		"$(lab_read "$(lab_lookup "$(lab_root_handle "$M4")" hello)")" golden
+	lab_kill
+	lab_up
+	file=$(lab_root_handle "$M4")
+	[[ $file == mount* ]] || lab_fail "a volatile root is served after a kill: $file"
+	lab_equal "the others" "$(lab_getattr "$(lab_root_handle "$M1")")" 0
+	lab_ok "a volatile root comes back after a clean stop, and not after a kill"
+}
+
+# An idle root is closed; the objects the server keeps find it again.
+idle_roots_are_closed_and_opened_again()
+{
+	local root file
+	root=$(lab_root_handle "$M1")
+	file=$(lab_lookup "$root" hello)
+	lab_wait 10 is_closed "$M1" || lab_fail "the root stays open while nobody uses it"
+	lab_equal "cached file after the root was closed" "$(lab_read "$file")" golden
+	is_closed "$M1" && lab_fail "the check for an open root does not work"
+	lab_equal "root" "$(lab_getattr "$root")" 0
+	lab_ok "idle roots are closed, and opened again under the same handles"
+}
+
+# The engine keeps the `lock` file of a root it has attached open.
+is_closed() # MAC
+{
+	! find "/proc/$LAB_SERVER/fd" -lname "$LAB/store/clients/$1/roots/*/lock" | grep -q .
+}
+
+# A client that writes while the server is killed and comes back: no error, no byte lost.
+writing_goes_on_over_a_kill()
+{
+	local pid
+	lab_client nfs_goon 3 "$M1" >"$LAB/goon.out" &
+	pid=$!
+	lab_wait 5 grep -q started "$LAB/goon.out" || lab_fail "the writer does not start"
+	sleep 0.3
+	lab_kill
+	sleep 0.5
+	lab_up
+	wait "$pid" || lab_fail "a writer did not survive the kill of the server"
+	lab_ok "a client goes on writing over a kill of the server"
+}
+
 use_is_recorded()
 {
 	local addr
@@ -187,8 +236,21 @@ suite 0
 exports_come_and_go
 use_is_recorded
 handles_survive_a_kill
+writing_goes_on_over_a_kill
 lab_down
 lab_ok "SIGTERM ends the server cleanly"
+
+echo "# Idle_Seconds = 1"
+tool add "$M4" test volatile
+write_exports "$M1" "$M4"
+lab_conf 0 "Idle_Seconds = 1;"
+lab_up
+idle_roots_are_closed_and_opened_again
+lab_getattr "$(lab_root_handle "$M4")" >/dev/null
+lab_down
+lab_up
+a_clean_stop_and_a_kill_differ
+lab_down
 if grep -E 'CRIT|FATAL|MAJ ' "$LAB/server.log" | grep -vE 'svc_vc_|krb5|gss' >&2; then
 	lab_fail "the server complains (above)"
 fi

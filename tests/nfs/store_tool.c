@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later
  *
  * The store's own API from a shell script, without the command line program:
- *	store_tool init STORE | import STORE NAME SOURCE | add STORE MAC IMAGE | reset STORE MAC
- *	store_tool rollback STORE MAC | id STORE MAC (export id) | state STORE MAC (last NFS use,
- *address)
+ *	store_tool init STORE | import STORE NAME SOURCE | add STORE MAC IMAGE [volatile] | reset
+ *STORE MAC store_tool rollback STORE MAC | id STORE MAC (export id) | state STORE MAC (last NFS
+ *use, address)
  */
 #include <stdio.h>
 #include <string.h>
@@ -17,7 +17,7 @@ static int usage(void)
 	return 2;
 }
 
-static int on_client(struct cow_store *s, const char *verb, const char *text, const char *image,
+static int on_client(struct cow_store *s, const char *verb, const char *text, char **more,
 		     struct cow_err *err)
 {
 	struct cow_mac mac;
@@ -26,7 +26,9 @@ static int on_client(struct cow_store *s, const char *verb, const char *text, co
 	if (cow_mac_parse(text, strlen(text), &mac) < 0)
 		return cow_err_say(err, COW_ERR_USAGE, -22, "not a MAC: %s", text);
 	if (!strcmp(verb, "add")) {
-		struct cow_client_add_opts o = {.image = image, .durability = COW_OVL_RELAXED};
+		struct cow_client_add_opts o = {.image = more[0], .durability = COW_OVL_RELAXED};
+		if (more[0] && more[1] && cow_ovl_durability_parse(more[1], &o.durability) < 0)
+			return cow_err_say(err, COW_ERR_USAGE, -22, "no durability: %s", more[1]);
 		return cow_client_add(s, &mac, &o, err);
 	}
 	if (!strcmp(verb, "reset"))
@@ -60,7 +62,7 @@ static int run(int argc, char **argv, struct cow_err *err)
 		return argc == 5 ? cow_image_import(s, argv[3], argv[4], &o, &version, err)
 				 : cow_err_say(err, COW_ERR_USAGE, -22, "import STORE NAME SOURCE");
 	}
-	return on_client(s, argv[1], argv[3], argc > 4 ? argv[4] : NULL, err);
+	return on_client(s, argv[1], argv[3], argv + 4, err);
 }
 
 int main(int argc, char **argv)
