@@ -93,7 +93,6 @@ int cow_tftp_ipxe_script(const struct cow_tftp_boot *b, const char *kernel, cons
 		return -ENOMEM;
 	(void)fprintf(f, "#!ipxe\n");
 	put_title(f, b);
-	(void)fprintf(f, ":load\n");
 	int r = put_kernel_line(f, b, kernel, initrd);
 
 	if (initrd)
@@ -105,7 +104,7 @@ int cow_tftp_ipxe_script(const struct cow_tftp_boot *b, const char *kernel, cons
 		      "echo cowherd: the boot files could not be loaded or started\n"
 		      "prompt --key s --timeout 10000 Press s for a shell; next try in 10 seconds "
 		      "&& shell ||\n"
-		      "goto load\n");
+		      "chain --replace --autofree boot.ipxe || goto failed\n");
 	bool failed = ferror(f);
 
 	if (fclose(f) != 0 || failed)

@@ -46,30 +46,27 @@ static int open_stop(struct cow_err *err)
 	return fd < 0 ? cow_err_set(err, -errno, "watch signals") : fd;
 }
 
-static int open_site(const struct cow_tftp_options *o, struct cow_tftp_site *ret,
-		     struct cow_err *err)
+/* A supervisor that does not read must not stop the boots. */
+static int prepare_event_fd(int fd, struct cow_err *err)
 {
-	*ret = (struct cow_tftp_site){.nfs = o->nfs,
-				      .nfs_port = o->nfs_port,
-				      .mount_port = o->mount_port,
-				      .ipxe_fd = -1,
-				      .event_fd = o->event_fd};
-	if (o->event_fd >= 0) {
-		int flags = fcntl(o->event_fd, F_GETFL);
+	int flags = fcntl(fd, F_GETFL);
 
-		/* A supervisor that does not read must not stop the boots. */
-		if (flags < 0 || fcntl(o->event_fd, F_SETFL, flags | O_NONBLOCK) < 0 ||
-		    fcntl(o->event_fd, F_SETFD, FD_CLOEXEC) < 0)
-			return cow_err_set(err, -errno, "use file descriptor %d", o->event_fd);
-	}
-	if (o->ipxe_dir) {
-		ret->ipxe_fd = open(o->ipxe_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		if (ret->ipxe_fd < 0 && errno != ENOENT)
-			return cow_err_set(err, -errno, "open '%s'", o->ipxe_dir);
-		if (ret->ipxe_fd < 0) /* boards do without, and so do PCs with iPXE in their ROM */
-			cow_log(COW_LOG_WARNING, "no loaders for PCs: '%s' does not exist",
-				o->ipxe_dir);
-	}
+	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 ||
+	    fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
+		return cow_err_set(err, -errno, "use file descriptor %d", fd);
+	return 0;
+}
+
+/* *ret_fd stays -1 when there is none: boards do without, and so do PCs with iPXE in their ROM. */
+static int open_loaders(const char *dir, int *ret_fd, struct cow_err *err)
+{
+	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0 && errno != ENOENT)
+		return cow_err_set(err, -errno, "open '%s'", dir);
+	if (fd < 0)
+		cow_log(COW_LOG_WARNING, "no loaders for PCs: '%s' does not exist", dir);
+	*ret_fd = fd;
 	return 0;
 }
 
@@ -93,26 +90,35 @@ static int serve(const struct cow_tftp_options *o, int stop_fd, struct cow_err *
 {
 	cow_autostore store = NULL;
 	COW_CLEANUP(cow_auto_cow_tftp_clients_free) struct cow_tftp_clients *clients = NULL;
-	struct cow_tftp_files files = {.neigh_fd = -1};
+	cow_autoclose int neigh = -1;
+	cow_autoclose int loaders = -1;
+	struct cow_tftp_files files;
 	const struct cow_tftp_resolver resolver = {
 	    .open = cow_tftp_files_open, .tick = cow_tftp_files_tick, .ctx = &files};
 	COW_CLEANUP(cow_auto_cow_tftp_server_free) struct cow_tftp_server *server = NULL;
 	int r = cow_store_open(o->store, &store, err);
 
-	if (r == 0)
-		r = open_site(o, &files.site, err);
+	if (r == 0 && o->event_fd >= 0)
+		r = prepare_event_fd(o->event_fd, err);
+	if (r == 0 && o->ipxe_dir)
+		r = open_loaders(o->ipxe_dir, &loaders, err);
 	if (r < 0)
 		return r;
 	r = cow_tftp_clients_new(store, &clients);
 	if (r < 0)
 		return cow_err_set(err, r, "make the client cache");
-	files.clients = clients;
-	cow_autoclose int neigh = cow_tftp_neigh_open();
-	cow_autoclose int ipxe = files.site.ipxe_fd;
-
+	neigh = cow_tftp_neigh_open();
 	if (neigh < 0)
 		return cow_err_set(err, neigh, "open the neighbour table");
-	files.neigh_fd = neigh;
+	files = (struct cow_tftp_files){
+	    .site = {.nfs = o->nfs,
+		     .nfs_port = o->nfs_port,
+		     .mount_port = o->mount_port,
+		     .ipxe_fd = loaders,
+		     .event_fd = o->event_fd},
+	    .clients = clients,
+	    .neigh_fd = neigh,
+	};
 	r = cow_tftp_server_new(&o->listen, &resolver, &server, err);
 	if (r == 0)
 		r = cow_tftp_drop_privileges(o->user, err);

@@ -42,8 +42,8 @@ static void check_pi(const struct cow_tftp_boot *b, const char *in, size_t len)
 static void check_ipxe(const struct cow_tftp_boot *b, const char *kernel)
 {
 	static const char *const starts[] = {
-	    "#!ipxe",  "echo cowherd:", ":load",   "kernel ",  "initrd ", "boot || goto failed",
-	    ":failed", "imgfree",	"prompt ", "goto load"};
+	    "#!ipxe",  "echo cowherd:", "kernel ", "initrd ",	     "boot || goto failed",
+	    ":failed", "imgfree",	"prompt ", "chain --replace"};
 	char *out;
 	size_t len;
 

@@ -35,7 +35,7 @@ int cow_tftp_cmdline_pi(const struct cow_tftp_boot *b, const char *in, size_t le
 
 /*
  * cow_tftp_ipxe_script - boot.ipxe: load @kernel and @initrd (NULL: none; names next to the script)
- * and boot; on failure offer a shell for ten seconds, then try again.
+ * and boot; on failure offer a shell for ten seconds, then fetch the script afresh and try again.
  * Ownership: caller frees *ret. Return: 0; -EINVAL a name iPXE would not take literally; -ENOMEM.
  */
 int cow_tftp_ipxe_script(const struct cow_tftp_boot *b, const char *kernel, const char *initrd,

@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later
+ *
+ * Small parts of the daemon under a clock of our own: deadlines, limits, tables, boot sessions.
+ */
+#include "cow_test.h"
+
+#include <arpa/inet.h>
+
+#include "hosts.h"
+#include "options.h"
+#include "serials.h"
+#include "table.h"
+#include "tftp/limits.h"
+#include "tftp/session.h"
+#include "timers.h"
+
+static struct in_addr host(unsigned n)
+{
+	return (struct in_addr){.s_addr = htonl(0x0a4d0000 + n)};
+}
+
+/* ---------------------------------------------------------------- deadlines */
+
+enum { TIMERS = 200 };
+
+static void timers_come_in_order_whatever_was_moved(void **state)
+{
+	struct cow_tftp_timer t[TIMERS] = {0};
+	struct cow_tftp_timers ts;
+	uint64_t rnd = 42, last = 0;
+	unsigned armed = 0;
+
+	assert_int_equal(cow_tftp_timers_init(&ts, TIMERS), 0);
+	for (int i = 0; i < 20000; i++) {
+		rnd = rnd * 6364136223846793005ull + 1442695040888963407ull;
+		struct cow_tftp_timer *x = &t[(rnd >> 33) % TIMERS];
+
+		if (rnd >> 62 == 0)
+			cow_tftp_timer_cancel(&ts, x);
+		else
+			cow_tftp_timer_set(&ts, x, (rnd >> 20) % 1000);
+	}
+	for (int i = 0; i < TIMERS; i++)
+		armed += t[i].pos != 0;
+	assert_true(armed > 0 && armed == ts.count);
+	for (; armed; armed--) {
+		struct cow_tftp_timer *x = cow_tftp_timers_first(&ts);
+
+		assert_true(x->at_ms >= last);
+		last = x->at_ms;
+		cow_tftp_timer_cancel(&ts, x);
+		cow_tftp_timer_cancel(&ts, x); /* twice is once */
+	}
+	assert_null(cow_tftp_timers_first(&ts));
+	cow_tftp_timers_done(&ts);
+}
+
+/* ---------------------------------------------------------------- limits */
+
+static void requests_are_metered_per_host(void **state)
+{
+	struct cow_tftp_hosts *h;
+	uint64_t now = 1000;
+	unsigned n = 0;
+
+	assert_int_equal(cow_tftp_hosts_new(7, &h), 0);
+	while (cow_tftp_hosts_admit(h, host(1), now))
+		n++;
+	assert_int_equal(n, COW_TFTP_REQUESTS_BURST);
+	assert_true(cow_tftp_hosts_admit(h, host(2), now)); /* others are not concerned */
+	now += 100;
+	for (n = 0; cow_tftp_hosts_admit(h, host(1), now); n++)
+		;
+	assert_int_equal(n, COW_TFTP_REQUESTS_PER_S / 10);
+	now += 3600 * 1000;
+	for (n = 0; cow_tftp_hosts_admit(h, host(1), now); n++)
+		;
+	assert_int_equal(n, COW_TFTP_REQUESTS_BURST); /* no more than the burst is saved up */
+	cow_tftp_hosts_free(h);
+}
+
+static void live_transfers_are_counted_per_host(void **state)
+{
+	struct cow_tftp_hosts *h;
+
+	assert_int_equal(cow_tftp_hosts_new(7, &h), 0);
+	assert_false(cow_tftp_hosts_enter(h, host(1))); /* never admitted */
+	assert_true(cow_tftp_hosts_admit(h, host(1), 5));
+	for (int i = 0; i < COW_TFTP_TRANSFERS_PER_HOST; i++)
+		assert_true(cow_tftp_hosts_enter(h, host(1)));
+	assert_false(cow_tftp_hosts_enter(h, host(1)));
+	/* A flood of other addresses does not push out one that is being served. */
+	for (unsigned i = 2; i < 100000; i++)
+		(void)cow_tftp_hosts_admit(h, host(i), 6 + i);
+	assert_false(cow_tftp_hosts_enter(h, host(1)));
+	cow_tftp_hosts_leave(h, host(1));
+	assert_true(cow_tftp_hosts_enter(h, host(1)));
+	cow_tftp_hosts_free(h);
+}
+
+/* ---------------------------------------------------------------- tables */
+
+static void slots_are_found_by_peer(void **state)
+{
+	struct cow_tftp_table tb;
+
+	assert_int_equal(cow_tftp_table_init(&tb, 99), 0);
+	for (unsigned i = 0; i < COW_TFTP_SLOTS_MAX; i++) {
+		struct cow_tftp_peer p = {.addr = host(i / 4), .port = (in_port_t)(i % 4 + 1)};
+		struct cow_tftp_slot *s = cow_tftp_table_add(&tb, &p);
+
+		assert_non_null(s);
+		s->socket = i;
+	}
+	assert_null(cow_tftp_table_add(&tb, &(struct cow_tftp_peer){.port = 9}));
+	for (unsigned i = 0; i < COW_TFTP_SLOTS_MAX; i++) {
+		struct cow_tftp_peer p = {.addr = host(i / 4), .port = (in_port_t)(i % 4 + 1)};
+		struct cow_tftp_slot *s = cow_tftp_table_find(&tb, &p);
+
+		assert_non_null(s);
+		assert_int_equal(s->socket, i);
+		cow_tftp_table_remove(&tb, s);
+		assert_null(cow_tftp_table_find(&tb, &p));
+	}
+	assert_int_equal(tb.count, 0);
+	assert_null(cow_tftp_table_any(&tb));
+	cow_tftp_table_done(&tb);
+}
+
+static void serials_of_eight_digits_count(void **state)
+{
+	const struct cow_mac a = {{2, 0, 0, 0, 0, 1}};
+	struct cow_tftp_serials s = {0};
+
+	assert_true(cow_tftp_serials_stale(&s, 1, 2000));
+	cow_tftp_serials_clear(&s, 1000);
+	assert_false(cow_tftp_serials_stale(&s, 2999, 2000));
+	assert_true(cow_tftp_serials_stale(&s, 3000, 2000));
+	assert_int_equal(cow_tftp_serials_add(&s, "short", &a), 0);
+	assert_null(cow_tftp_serials_find(&s, "short"));
+	for (unsigned i = 0; i < 1000; i++) {
+		const struct cow_mac mac = {{2, 0, 0, 0, (uint8_t)(i >> 8), (uint8_t)i}};
+		char text[16];
+
+		(void)snprintf(text, sizeof(text), "%08x", 0xABCD0000u + i);
+		assert_int_equal(cow_tftp_serials_add(&s, text, &mac), 0);
+	}
+	assert_int_equal(cow_tftp_serials_find(&s, "ABCD0301")->b[5], 1);
+	assert_int_equal(cow_tftp_serials_find(&s, "abcd0301")->b[4], 3);
+	assert_null(cow_tftp_serials_find(&s, "abcdffff"));
+	cow_tftp_serials_clear(&s, 5000);
+	assert_null(cow_tftp_serials_find(&s, "abcd0301"));
+	cow_tftp_serials_done(&s);
+}
+
+/* ---------------------------------------------------------------- sessions */
+
+static void a_boot_begins_once_after_a_pause(void **state)
+{
+	struct cow_tftp_session s = {0};
+	uint64_t now = 5; /* a machine that has just started */
+
+	/* The loader of a PC opens the session, its script is the boot. */
+	assert_false(cow_tftp_session_note(&s, host(1), "undionly.kpxe", now));
+	assert_true(cow_tftp_session_note(&s, host(1), "boot.ipxe", now + 3000));
+	assert_false(cow_tftp_session_note(&s, host(1), "boot.ipxe", now + 3100));
+	assert_false(cow_tftp_session_note(&s, host(1), "initrd.img-6.1", now + 20000));
+	assert_false(cow_tftp_session_note(&s, host(1), "boot.ipxe", now + 49999));
+	assert_true(cow_tftp_session_note(&s, host(1), "boot.ipxe", now + 79999));
+	assert_true(
+	    cow_tftp_session_note(&s, host(2), "config.txt", now + 80000)); /* other address */
+}
+
+static void boards_begin_with_various_files(void **state)
+{
+	static const char *const first[] = {"bootcode.bin",  "start.elf",   "start4.elf",
+					    "config.txt",    "cmdline.txt", "boot.ipxe",
+					    "sub/config.txt"};
+
+	for (size_t i = 0; i < sizeof(first) / sizeof(first[0]); i++) {
+		struct cow_tftp_session s = {0};
+
+		assert_true(cow_tftp_session_note(&s, host(1), first[i], 1));
+	}
+}
+
+/* ---------------------------------------------------------------- options */
+
+static void listen_addresses(void **state)
+{
+	static const char *const bad[] = {
+	    "",		  ":69", "10.0.0",    "10.0.0.1:",    "10.0.0.1:65536",
+	    "10.0.0.1:x", "::1", "localhost", "10.0.0.1:69 ", "10.0.0.1:-1"};
+	struct sockaddr_in at = {.sin_port = htons(69)};
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		assert_int_equal(cow_tftp_listen_parse(bad[i], &at), -EINVAL);
+	assert_int_equal(at.sin_port, htons(69));
+	assert_int_equal(cow_tftp_listen_parse("10.77.0.1", &at), 0);
+	assert_int_equal(at.sin_addr.s_addr, htonl(0x0a4d0001));
+	assert_int_equal(at.sin_port, htons(69));
+	assert_int_equal(cow_tftp_listen_parse("0.0.0.0:6969", &at), 0);
+	assert_int_equal(at.sin_port, htons(6969));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(timers_come_in_order_whatever_was_moved),
+	    cmocka_unit_test(requests_are_metered_per_host),
+	    cmocka_unit_test(live_transfers_are_counted_per_host),
+	    cmocka_unit_test(slots_are_found_by_peer),
+	    cmocka_unit_test(serials_of_eight_digits_count),
+	    cmocka_unit_test(a_boot_begins_once_after_a_pause),
+	    cmocka_unit_test(boards_begin_with_various_files),
+	    cmocka_unit_test(listen_addresses),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
