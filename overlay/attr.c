@@ -14,13 +14,9 @@
 #include "internal.h"
 
 #define SET_KNOWN                                                                                  \
-	(COW_SET_MODE | COW_SET_UID | COW_SET_GID | COW_SET_SIZE | COW_SET_ATIME |                 \
-	 COW_SET_MTIME | COW_SET_ATIME_NOW | COW_SET_MTIME_NOW)
+	(COW_SET_MODE | COW_SET_UID | COW_SET_GID | COW_SET_SIZE | COW_SET_ATIME | COW_SET_MTIME | \
+	 COW_SET_ATIME_NOW | COW_SET_MTIME_NOW)
 #define NS_PER_S 1000000000
-
-/* The inode of an empty directory that stands where another subvolume was when a snapshot was made:
- * one number for all of them, so it names nothing. */
-#define BTRFS_EMPTY_SUBVOL_INO 2
 
 static struct timespec ts_of(const struct statx_timestamp *t)
 {
@@ -31,23 +27,23 @@ int cow_attr_of_fd(struct cow_ovl_inst *i, int fd, struct cow_ovl_attr *ret)
 {
 	struct statx sx;
 	if (statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS | STATX_BTIME, &sx) < 0)
-		return -errno;
+		return cow_nerr();
 	if (makedev(sx.stx_dev_major, sx.stx_dev_minor) != i->dev ||
-	    (i->btrfs && sx.stx_ino == BTRFS_EMPTY_SUBVOL_INO))
+	    (i->btrfs && sx.stx_ino == COW_BTRFS_EMPTY_SUBVOL_INO))
 		return -EXDEV;
 	*ret = (struct cow_ovl_attr){
-		.id = i->rec.id_base + sx.stx_ino,
-		.change = (uint64_t)sx.stx_ctime.tv_sec * NS_PER_S + sx.stx_ctime.tv_nsec,
-		.size = sx.stx_size,
-		.bytes_used = sx.stx_blocks * 512,
-		.mode = sx.stx_mode,
-		.nlink = sx.stx_nlink,
-		.uid = sx.stx_uid,
-		.gid = sx.stx_gid,
-		.rdev = makedev(sx.stx_rdev_major, sx.stx_rdev_minor),
-		.atime = ts_of(&sx.stx_atime),
-		.mtime = ts_of(&sx.stx_mtime),
-		.ctime = ts_of(&sx.stx_ctime),
+	    .id = i->rec.id_base + sx.stx_ino,
+	    .change = (uint64_t)sx.stx_ctime.tv_sec * NS_PER_S + sx.stx_ctime.tv_nsec,
+	    .size = sx.stx_size,
+	    .bytes_used = sx.stx_blocks * 512,
+	    .mode = sx.stx_mode,
+	    .nlink = sx.stx_nlink,
+	    .uid = sx.stx_uid,
+	    .gid = sx.stx_gid,
+	    .rdev = makedev(sx.stx_rdev_major, sx.stx_rdev_minor),
+	    .atime = ts_of(&sx.stx_atime),
+	    .mtime = ts_of(&sx.stx_mtime),
+	    .ctime = ts_of(&sx.stx_ctime),
 	};
 	if (sx.stx_mask & STATX_BTIME)
 		ret->btime = ts_of(&sx.stx_btime);
@@ -69,8 +65,11 @@ int cow_attr_of(struct cow_ovl_node *n, int fd, struct cow_ovl_attr *ret)
 	int r = cow_attr_of_fd(n->inst, fd, &attr);
 	if (r < 0)
 		return r == -EXDEV ? -ESTALE : r;
-	if (attr.nlink == 0 && atomic_load(&n->opens) == 0)
-		return -ESTALE;
+	if (attr.nlink == 0) {
+		atomic_store(&n->orphan, true);
+		if (atomic_load(&n->opens) == 0)
+			return -ESTALE;
+	}
 	attr.change += bump;
 	*ret = attr;
 	return 0;
@@ -95,7 +94,8 @@ int cow_ovl_getattr(struct cow_ovl_node *n, struct cow_ovl_attr *ret)
 
 static bool time_ok(const struct cow_ovl_set *set, unsigned bit, const struct timespec *ts)
 {
-	/* Also keeps UTIME_NOW and UTIME_OMIT, which are large nanoseconds, out of clients' reach. */
+	/* Also keeps UTIME_NOW and UTIME_OMIT, which are large nanoseconds, out of clients' reach.
+	 */
 	return !(set->mask & bit) || (ts->tv_nsec >= 0 && ts->tv_nsec < NS_PER_S);
 }
 
@@ -131,16 +131,16 @@ int cow_fd_chmod(const struct cow_fd *f, mode_t mode)
 {
 	char path[COW_PROC_PATH_LEN];
 	if (f->level != COW_FD_PATH)
-		return fchmod(f->fd, mode) < 0 ? -errno : 0;
+		return fchmod(f->fd, mode) < 0 ? cow_nerr() : 0;
 	cow_proc_path(f->fd, path);
-	return chmod(path, mode) < 0 ? -errno : 0;
+	return chmod(path, mode) < 0 ? cow_nerr() : 0;
 }
 
 int cow_strip_suid(const struct cow_fd *f)
 {
 	struct stat st;
 	if (fstat(f->fd, &st) < 0)
-		return -errno;
+		return cow_nerr();
 	mode_t mode = st.st_mode & 07777 & ~(mode_t)S_ISUID;
 	if (mode & S_IXGRP) /* without it the bit means mandatory locking: write(2) keeps it */
 		mode &= ~(mode_t)S_ISGID;
@@ -153,7 +153,7 @@ static int set_size(const struct cow_fd *f, const struct cow_ovl_cred *cred, uin
 	if (r < 0)
 		return r;
 	do {
-		r = ftruncate(f->fd, (off_t)size) < 0 ? -errno : 0;
+		r = ftruncate(f->fd, (off_t)size) < 0 ? cow_nerr() : 0;
 	} while (r == -EINTR);
 	return r;
 }
@@ -165,7 +165,7 @@ static int set_mode(struct cow_ovl_node *n, const struct cow_fd *f, const struct
 	if (S_ISLNK(n->type))
 		return 0; /* Linux gives symlinks no mode of their own; NFS clients send one */
 	if (fstat(f->fd, &st) < 0)
-		return -errno;
+		return cow_nerr();
 	if (!cow_cred_has_group(cred, st.st_gid))
 		mode &= ~(mode_t)S_ISGID;
 	return cow_fd_chmod(f, mode);
@@ -182,7 +182,7 @@ static int set_times(const struct cow_fd *f, const struct cow_ovl_set *set)
 		ts[1].tv_nsec = UTIME_NOW;
 	else if (set->mask & COW_SET_MTIME)
 		ts[1] = set->mtime;
-	return utimensat(f->fd, "", ts, AT_EMPTY_PATH) < 0 ? -errno : 0;
+	return utimensat(f->fd, "", ts, AT_EMPTY_PATH) < 0 ? cow_nerr() : 0;
 }
 
 int cow_set_apply(struct cow_ovl_node *n, const struct cow_fd *f, const struct cow_ovl_cred *cred,
@@ -194,12 +194,12 @@ int cow_set_apply(struct cow_ovl_node *n, const struct cow_fd *f, const struct c
 	if (r == 0 && set->mask & (COW_SET_UID | COW_SET_GID))
 		r = fchownat(f->fd, "", set->mask & COW_SET_UID ? set->uid : (uid_t)-1,
 			     set->mask & COW_SET_GID ? set->gid : (gid_t)-1, AT_EMPTY_PATH) < 0
-			    ? -errno
-			    : 0;
+			? cow_nerr()
+			: 0;
 	if (r == 0 && set->mask & COW_SET_MODE)
 		r = set_mode(n, f, cred, set->mode);
-	if (r == 0 && set->mask & (COW_SET_ATIME | COW_SET_MTIME | COW_SET_ATIME_NOW |
-				   COW_SET_MTIME_NOW))
+	if (r == 0 &&
+	    set->mask & (COW_SET_ATIME | COW_SET_MTIME | COW_SET_ATIME_NOW | COW_SET_MTIME_NOW))
 		r = set_times(f, set);
 	if (set->mask)
 		cow_node_bump(n); /* also when it stopped half-way */
@@ -248,7 +248,7 @@ static ssize_t readlink_entered(struct cow_ovl_node *n, char *buf, size_t len)
 		return r;
 	ssize_t got = readlinkat(f->fd, "", target, sizeof(target));
 	if (got < 0)
-		return -errno;
+		return cow_nerr();
 	if ((size_t)got > len)
 		return -ERANGE;
 	__builtin_memcpy(buf, target, (size_t)got);
@@ -271,17 +271,17 @@ int cow_ovl_statfs(struct cow_ovl_inst *i, struct cow_ovl_statfs *ret)
 	int r = cow_inst_enter(i);
 	if (r < 0)
 		return r;
-	r = fstatvfs(i->treefd, &sv) < 0 ? -errno : 0;
+	r = fstatvfs(i->treefd, &sv) < 0 ? cow_nerr() : 0;
 	cow_inst_leave(i);
 	if (r < 0)
 		return r;
 	*ret = (struct cow_ovl_statfs){
-		.bytes_total = (uint64_t)sv.f_blocks * sv.f_frsize,
-		.bytes_free = (uint64_t)sv.f_bfree * sv.f_frsize,
-		.bytes_avail = (uint64_t)sv.f_bavail * sv.f_frsize,
-		.files_total = sv.f_files,
-		.files_free = sv.f_ffree,
-		.name_max = (uint32_t)sv.f_namemax,
+	    .bytes_total = (uint64_t)sv.f_blocks * sv.f_frsize,
+	    .bytes_free = (uint64_t)sv.f_bfree * sv.f_frsize,
+	    .bytes_avail = (uint64_t)sv.f_bavail * sv.f_frsize,
+	    .files_total = sv.f_files,
+	    .files_free = sv.f_ffree,
+	    .name_max = (uint32_t)sv.f_namemax,
 	};
 	return 0;
 }

@@ -61,9 +61,9 @@ static int make_object(int dirfd, const char *name, const struct cow_ovl_cred *c
 	if (r < 0)
 		return r;
 	if (S_ISREG(how->type))
-		r = COW_FD_TRY(openat(
-			dirfd, name, O_CREAT | O_EXCL | O_NOFOLLOW | O_RDWR | O_CLOEXEC | O_NOCTTY,
-			mode));
+		r = COW_FD_TRY(openat(dirfd, name,
+				      O_CREAT | O_EXCL | O_NOFOLLOW | O_RDWR | O_CLOEXEC | O_NOCTTY,
+				      mode));
 	else if (S_ISDIR(how->type))
 		r = mkdirat(dirfd, name, mode);
 	else if (S_ISLNK(how->type))
@@ -71,7 +71,7 @@ static int make_object(int dirfd, const char *name, const struct cow_ovl_cred *c
 	else
 		r = mknodat(dirfd, name, how->type | mode, how->rdev);
 	if (r < 0)
-		r = -errno;
+		r = cow_nerr();
 	cow_cred_restore(saved);
 	return r;
 }
@@ -117,7 +117,8 @@ static int create_locked(struct cow_ovl_node *dir, int dirfd, const char *name,
 	if (r == 0)
 		r = finish(n, cred, how, ret_attr);
 	if (r < 0) {
-		/* It was never announced. A failure here leaves an object with owner and mode right. */
+		/* It was never announced. A failure here leaves an object with owner and mode
+		 * right. */
 		(void)unlinkat(dirfd, name, S_ISDIR(how->type) ? AT_REMOVEDIR : 0);
 		if (n)
 			cow_fd_forget(n);
@@ -142,7 +143,7 @@ static int create_entered(struct cow_ovl_node *dir, const char *name, size_t len
 		r = check(how);
 	if (r == 0)
 		r = cow_fd_get(dir, COW_FD_PATH, &d);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	pthread_mutex_lock(&dir->names);
 	r = create_locked(dir, d->fd, name0, cred, how, &n, &attr);

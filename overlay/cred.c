@@ -40,13 +40,13 @@ bool cow_cred_has_group(const struct cow_ovl_cred *cred, gid_t gid)
 static int caps_get(struct cow_cred_saved *s)
 {
 	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
-	return syscall(SYS_capget, &head, s->caps) < 0 ? -errno : 0;
+	return syscall(SYS_capget, &head, s->caps) < 0 ? cow_nerr() : 0;
 }
 
 static int caps_put(const struct cow_cred_saved *s)
 {
 	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
-	return syscall(SYS_capset, &head, s->caps) < 0 ? -errno : 0;
+	return syscall(SYS_capset, &head, s->caps) < 0 ? cow_nerr() : 0;
 }
 
 /* setfsuid and setfsgid answer with the old id and no error: ask again what is in force. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later
  *
- * Data of regular files. An open pins an fd, so the data outlives the last name; all opens of a node
- * share one fd where their access allows it.
+ * Data of regular files. An open pins an fd, so the data outlives the last name; all opens of a
+ * node share one fd where their access allows it.
  */
 #include <errno.h>
 #include <limits.h>
@@ -51,10 +51,10 @@ static int open_entered(struct cow_ovl_node *n, const struct cow_ovl_cred *cred,
 	if (!o)
 		return -ENOMEM;
 	*o = (struct cow_ovl_open){
-		.node = cow_ovl_get(n),
-		.fd = cow_steal_ptr(&f),
-		.flags = flags,
-		.strip = !cow_cred_is_root(cred),
+	    .node = cow_ovl_get(n),
+	    .fd = cow_steal_ptr(&f),
+	    .flags = flags,
+	    .strip = !cow_cred_is_root(cred),
 	};
 	atomic_fetch_add(&n->opens, 1);
 	atomic_fetch_add(&n->inst->opens, 1);
@@ -139,14 +139,14 @@ static ssize_t io_rest(io_fn io, int fd, const struct iovec *iov, int iovcnt, ui
 	for (int k = 0; k < iovcnt; base += iov[k++].iov_len)
 		while (done < base + iov[k].iov_len) {
 			struct iovec one = {
-				.iov_base = (uint8_t *)iov[k].iov_base + (done - base),
-				.iov_len = iov[k].iov_len - (done - base),
+			    .iov_base = (uint8_t *)iov[k].iov_base + (done - base),
+			    .iov_len = iov[k].iov_len - (done - base),
 			};
 			ssize_t n = io(fd, &one, 1, (off_t)(off + done));
 			if (n < 0 && errno == EINTR)
 				continue;
 			if (n < 0 && done == 0)
-				return -errno;
+				return cow_nerr();
 			if (n <= 0)
 				return (ssize_t)done;
 			done += (size_t)n;
@@ -159,7 +159,7 @@ static ssize_t io_all(io_fn io, int fd, const struct iovec *iov, int iovcnt, uin
 {
 	ssize_t n = io(fd, iov, iovcnt, (off_t)off);
 	if (n < 0 && errno != EINTR)
-		return -errno;
+		return cow_nerr();
 	if (n < 0)
 		n = 0;
 	return (size_t)n == total ? n : io_rest(io, fd, iov, iovcnt, off, (size_t)n);
@@ -184,7 +184,7 @@ static int sync_data(struct cow_ovl_node *n, int fd)
 {
 	if (n->inst->durability == COW_OVL_VOLATILE)
 		return 0;
-	return fdatasync(fd) < 0 ? -errno : 0;
+	return fdatasync(fd) < 0 ? cow_nerr() : 0;
 }
 
 static ssize_t write_entered(struct cow_ovl_open *o, const struct iovec *iov, int iovcnt,
@@ -205,8 +205,7 @@ ssize_t cow_ovl_write(struct cow_ovl_open *o, const struct iovec *iov, int iovcn
 		      unsigned flags)
 {
 	size_t total;
-	int r = flags & ~(unsigned)COW_WRITE_STABLE ? -EINVAL
-						    : iov_check(iov, iovcnt, off, &total);
+	int r = flags & ~(unsigned)COW_WRITE_STABLE ? -EINVAL : iov_check(iov, iovcnt, off, &total);
 	if (r == 0)
 		r = enter_open(o, COW_OPEN_WRITE);
 	if (r < 0)
@@ -219,8 +218,7 @@ ssize_t cow_ovl_write(struct cow_ovl_open *o, const struct iovec *iov, int iovcn
 static bool fallocate_known(int mode)
 {
 	return mode == 0 || mode == FALLOC_FL_KEEP_SIZE ||
-	       mode == (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE) ||
-	       mode == FALLOC_FL_ZERO_RANGE;
+	       mode == (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE) || mode == FALLOC_FL_ZERO_RANGE;
 }
 
 static int range_check(uint64_t off, uint64_t len)
@@ -236,12 +234,11 @@ static int fallocate_entered(struct cow_ovl_open *o, int mode, uint64_t off, uin
 		return r;
 	atomic_store(&o->node->dirty, true);
 	do {
-		r = fallocate(o->fd->fd, mode, (off_t)off, (off_t)len) < 0 ? -errno : 0;
+		r = fallocate(o->fd->fd, mode, (off_t)off, (off_t)len) < 0 ? cow_nerr() : 0;
 	} while (r == -EINTR);
 	cow_node_bump(o->node);
-	return r == 0 && o->node->inst->durability == COW_OVL_STRICT
-		       ? sync_data(o->node, o->fd->fd)
-		       : r;
+	return r == 0 && o->node->inst->durability == COW_OVL_STRICT ? sync_data(o->node, o->fd->fd)
+								     : r;
 }
 
 int cow_ovl_fallocate(struct cow_ovl_open *o, int mode, uint64_t off, uint64_t len)
@@ -267,7 +264,7 @@ int cow_ovl_seek(struct cow_ovl_open *o, uint64_t off, int whence, uint64_t *ret
 		return r;
 	/* Moves the position of the shared fd too, which nothing of ours looks at. */
 	off_t at = lseek(o->fd->fd, (off_t)off, whence);
-	r = at < 0 ? -errno : 0;
+	r = at < 0 ? cow_nerr() : 0;
 	cow_inst_leave(o->node->inst);
 	if (r == 0)
 		*ret_off = (uint64_t)at;
@@ -285,7 +282,7 @@ static int commit_entered(struct cow_ovl_node *n)
 	if (r < 0)
 		return r;
 	atomic_store(&n->dirty, false);
-	r = fdatasync(f->fd) < 0 ? -errno : 0;
+	r = fdatasync(f->fd) < 0 ? cow_nerr() : 0;
 	int before = atomic_exchange(&n->wb_err, 0);
 	return before < 0 ? before : r;
 }
@@ -306,7 +303,7 @@ static int clone_check(struct cow_ovl_open *src, uint64_t src_off, struct cow_ov
 {
 	struct stat st;
 	if (fstat(src->fd->fd, &st) < 0)
-		return -errno;
+		return cow_nerr();
 	uint64_t size = (uint64_t)st.st_size;
 	if (src_off > size || *len > size - src_off)
 		return -EINVAL;
@@ -325,7 +322,7 @@ static int copy_range(int in, uint64_t in_off, int out, uint64_t out_off, uint64
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
-			return -errno;
+			return cow_nerr();
 		if (n == 0) /* the source was cut meanwhile */
 			return -EIO;
 		len -= (uint64_t)n;
@@ -337,10 +334,10 @@ static int clone_entered(struct cow_ovl_open *src, uint64_t src_off, struct cow_
 			 uint64_t dst_off, uint64_t len)
 {
 	struct file_clone_range range = {
-		.src_fd = src->fd->fd,
-		.src_offset = src_off,
-		.src_length = len,
-		.dest_offset = dst_off,
+	    .src_fd = src->fd->fd,
+	    .src_offset = src_off,
+	    .src_length = len,
+	    .dest_offset = dst_off,
 	};
 	int r = clone_check(src, src_off, dst, dst_off, &len);
 	if (r == 0 && dst->strip)
@@ -348,13 +345,14 @@ static int clone_entered(struct cow_ovl_open *src, uint64_t src_off, struct cow_
 	if (r < 0 || len == 0)
 		return r;
 	atomic_store(&dst->node->dirty, true);
-	r = ioctl(dst->fd->fd, FICLONERANGE, &range) < 0 ? -errno : 0;
-	if (r == -EOPNOTSUPP || r == -ENOTTY || r == -EINVAL) /* no reflinks, or odd block borders */
+	r = ioctl(dst->fd->fd, FICLONERANGE, &range) < 0 ? cow_nerr() : 0;
+	if (r == -EOPNOTSUPP || r == -ENOTTY ||
+	    r == -EINVAL) /* no reflinks, or odd block borders */
 		r = copy_range(src->fd->fd, src_off, dst->fd->fd, dst_off, len);
 	cow_node_bump(dst->node);
 	return r == 0 && dst->node->inst->durability == COW_OVL_STRICT
-		       ? sync_data(dst->node, dst->fd->fd)
-		       : r;
+		   ? sync_data(dst->node, dst->fd->fd)
+		   : r;
 }
 
 static int clone_enter(struct cow_ovl_inst *src, struct cow_ovl_inst *dst)
@@ -395,8 +393,8 @@ int cow_ovl_clone(struct cow_ovl_open *src, uint64_t src_off, struct cow_ovl_ope
 	if (r < 0)
 		return r;
 	r = from->dev != to->dev && !(from->btrfs && to->btrfs)
-		    ? -EXDEV
-		    : clone_entered(src, src_off, dst, dst_off, len);
+		? -EXDEV
+		: clone_entered(src, src_off, dst, dst_off, len);
 	cow_inst_leave(to);
 	if (from != to)
 		cow_inst_leave(from);

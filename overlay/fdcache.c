@@ -25,11 +25,12 @@ static struct {
 	size_t nidle, limit;
 	bool limit_known;
 } cache = {
-	.m = PTHREAD_MUTEX_INITIALIZER,
-	.idle = TAILQ_HEAD_INITIALIZER(cache.idle),
+    .m = PTHREAD_MUTEX_INITIALIZER,
+    .idle = TAILQ_HEAD_INITIALIZER(cache.idle),
 };
 
 #define LIMIT_FALLBACK 512 /* half of the usual soft limit, where it cannot be asked */
+#define LIMIT_MAX 65536	   /* each keeps an inode and a name in kernel memory: some 1.5 KiB */
 #define RELIEF 32	   /* fds closed at once when the process has run out */
 
 static size_t limit_locked(void)
@@ -38,7 +39,8 @@ static size_t limit_locked(void)
 		struct rlimit rl;
 		cache.limit = LIMIT_FALLBACK;
 		if (getrlimit(RLIMIT_NOFILE, &rl) == 0)
-			cache.limit = (size_t)(rl.rlim_cur / 2);
+			cache.limit =
+			    rl.rlim_cur / 2 < LIMIT_MAX ? (size_t)(rl.rlim_cur / 2) : LIMIT_MAX;
 		cache.limit_known = true;
 	}
 	return cache.limit;
@@ -65,7 +67,7 @@ static void evict(struct cow_fd *f, struct cow_ovl_node *written)
 	if (written) {
 		atomic_store(&written->dirty, false);
 		if (fdatasync(f->fd) < 0)
-			atomic_store(&written->wb_err, -errno);
+			atomic_store(&written->wb_err, cow_nerr());
 	}
 	(void)close(f->fd); /* nothing is buffered behind an fd of ours but what was just synced */
 	free(f);
@@ -128,9 +130,9 @@ static struct cow_fd *use_locked(struct cow_fd *f)
 static int open_node(struct cow_ovl_node *n, unsigned level)
 {
 	static const int flags[] = {
-		[COW_FD_PATH] = O_PATH | O_CLOEXEC,
-		[COW_FD_READ] = O_RDONLY | O_CLOEXEC | O_NOCTTY,
-		[COW_FD_WRITE] = O_RDWR | O_CLOEXEC | O_NOCTTY,
+	    [COW_FD_PATH] = O_PATH | O_CLOEXEC,
+	    [COW_FD_READ] = O_RDONLY | O_CLOEXEC | O_NOCTTY,
+	    [COW_FD_WRITE] = O_RDWR | O_CLOEXEC | O_NOCTTY,
 	};
 	struct stat st;
 
@@ -140,7 +142,9 @@ static int open_node(struct cow_ovl_node *n, unsigned level)
 	if (fd < 0)
 		return fd;
 	if (fstat(fd, &st) < 0)
-		return -errno;
+		return cow_nerr();
+	if (st.st_nlink == 0)
+		atomic_store(&n->orphan, true);
 	if (st.st_dev != n->inst->dev || (st.st_mode & S_IFMT) != n->type ||
 	    (st.st_nlink == 0 && atomic_load(&n->opens) == 0))
 		return -ESTALE;
@@ -208,7 +212,8 @@ void cow_fd_put(struct cow_fd *f)
 		return;
 	}
 	bool purged = f->fd < 0;
-	bool keep = !purged && f->node && !f->drop && !(f->inst->flags & COW_OVL_OBSERVER);
+	bool keep = !purged && f->node && !f->drop && !atomic_load(&f->node->orphan) &&
+		    !(f->inst->flags & COW_OVL_OBSERVER);
 	if (!purged) {
 		TAILQ_INSERT_TAIL(&cache.idle, f, idle);
 		cache.nidle++;

@@ -31,7 +31,7 @@ int cow_btrfs_fsid(int fd, uint8_t ret[COW_REC_UUID_LEN])
 	struct btrfs_ioctl_fs_info_args args = {0};
 	if (ioctl(fd, BTRFS_IOC_FS_INFO, &args) < 0)
 		return errno == ENOTTY || errno == EINVAL || errno == EOPNOTSUPP ? -EOPNOTSUPP
-										 : -errno;
+										 : cow_nerr();
 	memcpy(ret, args.fsid, COW_REC_UUID_LEN);
 	return 0;
 }

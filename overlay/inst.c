@@ -18,9 +18,9 @@
 #define LOCK_NAME "lock"
 
 static const char *const durability_names[] = {
-	[COW_OVL_STRICT] = "strict",
-	[COW_OVL_RELAXED] = "relaxed",
-	[COW_OVL_VOLATILE] = "volatile",
+    [COW_OVL_STRICT] = "strict",
+    [COW_OVL_RELAXED] = "relaxed",
+    [COW_OVL_VOLATILE] = "volatile",
 };
 
 int cow_ovl_durability_parse(const char *s, enum cow_ovl_durability *ret)
@@ -61,11 +61,12 @@ static int tree_open(int dirfd, struct tree *ret, struct cow_err *err)
 {
 	struct stat st;
 	struct statfs sf;
+	*ret = (struct tree){.fd = -1};
 	cow_autoclose int fd = cow_opendir_at(dirfd, TREE_NAME);
 	if (fd < 0)
 		return cow_err_set(err, fd, "open the root's directory '%s'", TREE_NAME);
 	if (fstat(fd, &st) < 0 || fstatfs(fd, &sf) < 0)
-		return cow_err_set(err, -errno, "examine '%s'", TREE_NAME);
+		return cow_err_set(err, cow_nerr(), "examine '%s'", TREE_NAME);
 	int r = cow_fh_of(fd, &ret->root, &ret->mnt_id);
 	if (r == -EOVERFLOW || r == -EOPNOTSUPP)
 		return cow_err_say(err, COW_ERR_REFUSED, -EOPNOTSUPP,
@@ -133,7 +134,8 @@ int cow_ovl_inst_create(int dirfd, const struct cow_ovl_image *img,
 static int record_open(int dirfd, int flags, struct cow_err *err)
 {
 	int fd = COW_FD_TRY(openat(dirfd, COW_REC_NAME, flags | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY));
-	return fd < 0 ? cow_err_set(err, -errno, "open the instance record '%s'", COW_REC_NAME) : fd;
+	return fd < 0 ? cow_err_set(err, cow_nerr(), "open the instance record '%s'", COW_REC_NAME)
+		      : fd;
 }
 
 static int lock_take(int dirfd, struct cow_err *err)
@@ -232,7 +234,8 @@ void cow_inst_unref(struct cow_ovl_inst *i)
 static void fd_drop(int *fd)
 {
 	if (*fd >= 0)
-		(void)close(*fd); /* the record is synced by its writes; the others are not written */
+		(void)close(
+		    *fd); /* the record is synced by its writes; the others are not written */
 	*fd = -1;
 }
 
@@ -275,7 +278,8 @@ static int tree_load(struct cow_ovl_inst *i, int dirfd, struct cow_err *err)
 	i->dev = tree.dev;
 	i->mnt_id = tree.mnt_id;
 	i->btrfs = tree.btrfs;
-	if (!tree_is_recorded(&tree, &i->rec)) { /* copied or restored: other inodes, other handles */
+	if (!tree_is_recorded(&tree,
+			      &i->rec)) { /* copied or restored: other inodes, other handles */
 		r = cow_record_renew(&i->rec);
 		if (r < 0)
 			return cow_err_set(err, r, "random numbers for the instance record");
@@ -429,11 +433,11 @@ int cow_ovl_inst_sync(struct cow_ovl_inst *i)
 void cow_ovl_stats(struct cow_ovl_inst *i, struct cow_ovl_stats *ret)
 {
 	*ret = (struct cow_ovl_stats){
-		.nodes = atomic_load(&i->nodes),
-		.opens = atomic_load(&i->opens),
-		.fds = cow_fd_count(i),
-		.fd_opens = atomic_load(&i->fd_opens),
-		.commits = atomic_load(&i->commits),
-		.commit_waits = atomic_load(&i->commit_waits),
+	    .nodes = atomic_load(&i->nodes),
+	    .opens = atomic_load(&i->opens),
+	    .fds = cow_fd_count(i),
+	    .fd_opens = atomic_load(&i->fd_opens),
+	    .commits = atomic_load(&i->commits),
+	    .commit_waits = atomic_load(&i->commit_waits),
 	};
 }

@@ -21,6 +21,10 @@
 
 #define COW_NODE_SHARDS 64
 
+/* The inode of an empty directory that stands where another subvolume was when a snapshot was made:
+ * one number for all of them, so it names nothing. */
+#define COW_BTRFS_EMPTY_SUBVOL_INO 2
+
 struct cow_domain;
 struct cow_fd;
 
@@ -62,9 +66,10 @@ struct cow_ovl_node {
 	struct cow_ovl_node *next; /* guarded by the shard lock */
 	atomic_uint refs;	   /* 0 -> 1 never; 1 -> 0 under the shard lock */
 	atomic_uint opens;
-	atomic_uint bump;  /* changes made through us, see attr.c */
-	atomic_int wb_err; /* negative errno of a write-back nobody was told about */
-	atomic_bool dirty; /* written since the last commit */
+	atomic_uint bump;   /* changes made through us, see attr.c */
+	atomic_int wb_err;  /* negative errno of a write-back nobody was told about */
+	atomic_bool dirty;  /* written since the last commit */
+	atomic_bool orphan; /* seen without a name, which is for ever: keep no idle fd */
 	mode_t type;
 	uint64_t hash, id;
 	struct cow_fh fh;

@@ -40,13 +40,13 @@ int cow_gone_is_stale(int dirfd, int r)
 static int open_path(int dirfd, const char *name)
 {
 	struct open_how how = {
-		.flags = O_PATH | O_NOFOLLOW | O_CLOEXEC,
-		.resolve = RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS,
+	    .flags = O_PATH | O_NOFOLLOW | O_CLOEXEC,
+	    .resolve = RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS,
 	};
 	int fd = COW_FD_TRY((int)syscall(SYS_openat2, dirfd, name, &how, sizeof(how)));
 	if (fd < 0 && errno == ENOSYS)
 		fd = COW_FD_TRY(openat(dirfd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC));
-	return fd < 0 ? -errno : fd;
+	return fd < 0 ? cow_nerr() : fd;
 }
 
 int cow_lookup_entered(struct cow_ovl_node *dir, int dirfd, const char *name,

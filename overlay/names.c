@@ -38,10 +38,10 @@ static int link_entered(struct cow_ovl_node *n, struct cow_ovl_node *dir, const 
 		r = cow_attr_of(n, f->fd, &attr);
 	if (r == 0 && attr.nlink == 0) /* open, but no name: cannot come back */
 		r = -ESTALE;
-	if (r < 0)
+	if (r != 0)
 		return r;
 	pthread_mutex_lock(&dir->names);
-	r = linkat(f->fd, "", d->fd, name0, AT_EMPTY_PATH) < 0 ? -errno : 0;
+	r = linkat(f->fd, "", d->fd, name0, AT_EMPTY_PATH) < 0 ? cow_nerr() : 0;
 	pthread_mutex_unlock(&dir->names);
 	if (r < 0)
 		return cow_gone_is_stale(f->fd, cow_gone_is_stale(d->fd, r));
@@ -61,14 +61,15 @@ int cow_ovl_link(struct cow_ovl_node *n, struct cow_ovl_node *dir, const char *n
 	return r;
 }
 
-/* A btrfs subvolume can be renamed and, since Linux 4.18, removed like a directory; it is not ours. */
+/* A btrfs subvolume can be renamed and, since Linux 4.18, removed like a directory; it is not ours.
+ */
 static int check_ours(struct cow_ovl_inst *i, int dirfd, const char *name)
 {
 	struct stat st;
 	if (!i->btrfs)
 		return 0; /* a mount point is EBUSY or EXDEV to the kernel itself */
 	if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-		return errno == ENOENT ? 0 : -errno; /* the call that follows says it */
+		return errno == ENOENT ? 0 : cow_nerr(); /* the call that follows says it */
 	return st.st_dev == i->dev ? 0 : -EXDEV;
 }
 
@@ -92,9 +93,9 @@ static int unlink_as(int dirfd, const char *name, unsigned flags)
 {
 	int r = -EISDIR;
 	if (flags & COW_REMOVE_FILE)
-		r = unlinkat(dirfd, name, 0) < 0 ? -errno : 0;
+		r = unlinkat(dirfd, name, 0) < 0 ? cow_nerr() : 0;
 	if (r == -EISDIR && flags & COW_REMOVE_DIR)
-		r = unlinkat(dirfd, name, AT_REMOVEDIR) < 0 ? -errno : 0;
+		r = unlinkat(dirfd, name, AT_REMOVEDIR) < 0 ? cow_nerr() : 0;
 	return r == -EEXIST ? -ENOTEMPTY : r; /* POSIX lets a file system choose; we do not */
 }
 
@@ -121,7 +122,7 @@ static int remove_entered(struct cow_ovl_node *dir, const char *name, size_t len
 	int r = cow_name_copy(name, len, name0);
 	if (r == 0)
 		r = dir_fd(dir, &d);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	pthread_mutex_lock(&dir->names);
 	r = remove_locked(dir, d->fd, name0, flags);
@@ -158,7 +159,7 @@ static int rename_locked(const struct rename *rn)
 	cow_autonode moved = held_node(i, rn->fd1, rn->name1);
 	cow_autonode other = held_node(i, rn->fd2, rn->name2);
 	if (renameat2(rn->fd1, rn->name1, rn->fd2, rn->name2, rn->flags) < 0)
-		return cow_gone_is_stale(rn->fd2, cow_gone_is_stale(rn->fd1, -errno));
+		return cow_gone_is_stale(rn->fd2, cow_gone_is_stale(rn->fd1, cow_nerr()));
 	if (moved)
 		cow_node_bump(moved);
 	if (other && rn->flags & RENAME_EXCHANGE)
@@ -178,7 +179,7 @@ static int rename_entered(struct rename *rn)
 	int r = dir_fd(rn->dir1, &d1);
 	if (r == 0)
 		r = dir_fd(rn->dir2, &d2);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	rn->fd1 = d1->fd;
 	rn->fd2 = d2->fd;

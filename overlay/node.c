@@ -25,7 +25,7 @@ static int fh_read(int dirfd, const char *name, int flags, struct cow_fh *ret, i
 	struct file_handle *h = (struct file_handle *)buf;
 	h->handle_bytes = COW_FH_MAX;
 	if (name_to_handle_at(dirfd, name, h, ret_mnt_id, flags) < 0)
-		return -errno;
+		return cow_nerr();
 	if (h->handle_bytes == 0 || h->handle_bytes > COW_FH_MAX || h->handle_type < 0 ||
 	    h->handle_type > UINT8_MAX)
 		return -EOVERFLOW;
@@ -61,7 +61,7 @@ int cow_fh_open(struct cow_ovl_inst *i, const struct cow_fh *fh, int flags)
 		(void)sched_yield();
 	}
 	if (fd < 0)
-		return -errno;
+		return cow_nerr();
 	atomic_fetch_add(&i->fd_opens, 1);
 	return fd;
 }
@@ -99,7 +99,9 @@ static int grow_locked(struct cow_shard *s)
 	size_t want = s->nbucket ? s->nbucket * 2 : BUCKETS_FIRST;
 	if (s->count < s->nbucket)
 		return 0;
-	struct cow_ovl_node **old = s->bucket, **bucket = calloc(want, sizeof(*bucket));
+	struct cow_ovl_node **old = s->bucket;
+	/* NOLINTNEXTLINE(bugprone-sizeof-expression): an array of pointers is what is meant */
+	struct cow_ovl_node **bucket = calloc(want, sizeof(*bucket));
 	if (!bucket)
 		return s->nbucket ? 0 : -ENOMEM;
 	size_t nold = s->nbucket;

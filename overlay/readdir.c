@@ -38,12 +38,12 @@ static int scan_open(struct scan *s, uint64_t cookie)
 	if (r < 0)
 		return r;
 	cow_autoclose int fd =
-		COW_FD_TRY(openat(d->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
+	    COW_FD_TRY(openat(d->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
 	if (fd < 0)
-		return cow_gone_is_stale(d->fd, -errno);
+		return cow_gone_is_stale(d->fd, cow_nerr());
 	atomic_fetch_add(&s->dir->inst->fd_opens, 1);
 	if (cookie != 0 && lseek(fd, (off_t)cookie, SEEK_SET) < 0)
-		return -errno;
+		return cow_nerr();
 	return cow_fd_adopt(s->dir->inst, NULL, cow_steal_fd(&fd), COW_FD_READ, &s->fd);
 }
 
@@ -62,9 +62,10 @@ static int look_at(struct scan *s, struct cow_ovl_dirent *ent)
 		return 0;
 	if (statx(s->fd->fd, ent->name, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT,
 		  STATX_TYPE | STATX_INO, &sx) < 0)
-		return -errno;
+		return cow_nerr();
 	if (makedev(sx.stx_dev_major, sx.stx_dev_minor) != i->dev ||
-	    sx.stx_attributes & STATX_ATTR_MOUNT_ROOT || (i->btrfs && sx.stx_ino == 2))
+	    sx.stx_attributes & STATX_ATTR_MOUNT_ROOT ||
+	    (i->btrfs && sx.stx_ino == COW_BTRFS_EMPTY_SUBVOL_INO))
 		return -EXDEV;
 	ent->type = sx.stx_mode & S_IFMT;
 	return 0;
@@ -88,11 +89,11 @@ static int report(struct scan *s, const struct dirent64 *de)
 {
 	struct cow_ovl_attr attr;
 	struct cow_ovl_dirent ent = {
-		.name = de->d_name,
-		.name_len = strlen(de->d_name),
-		.cookie = (uint64_t)de->d_off,
-		.id = s->dir->inst->rec.id_base + de->d_ino,
-		.type = type_of(de->d_type),
+	    .name = de->d_name,
+	    .name_len = strlen(de->d_name),
+	    .cookie = (uint64_t)de->d_off,
+	    .id = s->dir->inst->rec.id_base + de->d_ino,
+	    .type = type_of(de->d_type),
 	};
 	if (strcmp(de->d_name, ".") == 0 || strcmp(de->d_name, "..") == 0)
 		return 0;
@@ -117,9 +118,10 @@ static ssize_t fill(struct scan *s)
 	int r = cow_inst_enter(s->dir->inst);
 	if (r < 0)
 		return r;
+	/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): set where scan_open() returned 0 */
 	ssize_t got = getdents64(s->fd->fd, s->buf, BUF_LEN);
 	if (got < 0)
-		got = -errno;
+		got = cow_nerr();
 	cow_inst_leave(s->dir->inst);
 	return got;
 }
@@ -159,7 +161,7 @@ int cow_ovl_readdir(struct cow_ovl_node *dir, uint64_t cookie, unsigned flags,
 		return r;
 	r = scan_open(&s, cookie);
 	cow_inst_leave(dir->inst);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	r = scan_run(&s, &eof);
 	cow_fd_put(s.fd);

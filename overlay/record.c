@@ -54,11 +54,11 @@ static int decode(const struct cow_rec_slot *s, struct cow_record *rec)
 	if (memcmp(s->magic, MAGIC, sizeof(s->magic)) != 0 || cow_get_le32(s->crc) != crc)
 		return -EBADMSG;
 	*rec = (struct cow_record){
-		.flags = cow_get_le32(s->flags),
-		.durability = cow_get_le32(s->durability),
-		.generation = cow_get_le64(s->generation),
-		.epoch = cow_get_le64(s->epoch),
-		.id_base = cow_get_le64(s->id_base),
+	    .flags = cow_get_le32(s->flags),
+	    .durability = cow_get_le32(s->durability),
+	    .generation = cow_get_le64(s->generation),
+	    .epoch = cow_get_le64(s->epoch),
+	    .id_base = cow_get_le64(s->id_base),
 	};
 	if (cow_get_le32(s->version) != COW_REC_VERSION ||
 	    cow_get_le32(s->kind) != COW_REC_KIND_PLAIN ||
@@ -127,8 +127,9 @@ static int read_retry(int fd, struct cow_record *ret, unsigned *ret_slot, struct
 	for (unsigned n = 0; n < READ_TRIES && r == -EBADMSG; n++)
 		r = read_slots(fd, ret, ret_slot);
 	if (r == -EBADMSG)
-		return cow_err_say(err, COW_ERR_FAILED, r,
-				   "the instance record is damaged: neither of its two copies is whole");
+		return cow_err_say(
+		    err, COW_ERR_FAILED, r,
+		    "the instance record is damaged: neither of its two copies is whole");
 	if (r == -EOPNOTSUPP)
 		return cow_err_say(err, COW_ERR_REFUSED, r,
 				   "the instance record is of a kind this version does not know");
@@ -137,8 +138,8 @@ static int read_retry(int fd, struct cow_record *ret, unsigned *ret_slot, struct
 
 int cow_record_read(int fd, struct cow_record *ret, struct cow_err *err)
 {
-	unsigned slot;
-	struct cow_record rec;
+	unsigned slot = 0;
+	struct cow_record rec = {0};
 	int r = read_retry(fd, &rec, &slot, err);
 	if (r < 0)
 		return r;
@@ -148,8 +149,8 @@ int cow_record_read(int fd, struct cow_record *ret, struct cow_err *err)
 
 int cow_record_write(int fd, struct cow_record *rec, struct cow_err *err)
 {
-	unsigned newest;
-	struct cow_record old;
+	unsigned newest = 0;
+	struct cow_record old = {0};
 	int r = read_retry(fd, &old, &newest, err);
 	if (r < 0)
 		return r;
@@ -160,7 +161,7 @@ int cow_record_write(int fd, struct cow_record *rec, struct cow_err *err)
 		encode(rec, &slot);
 		r = cow_pwrite_full(fd, &slot, sizeof(slot), (off_t)where * COW_REC_SLOT_LEN);
 		if (r == 0 && fdatasync(fd) < 0)
-			r = -errno;
+			r = cow_nerr();
 		if (r < 0)
 			return cow_err_set(err, r, "write the instance record");
 	}

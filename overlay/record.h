@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later
  *
  * The `instance` file: what makes a directory an instance and its handles genuine. Two slots of
- * 4 KiB at offsets 0 and 4096 hold the same record; every update writes one and then the other, each
- * with the next generation and each made durable before the next step, so that a torn or decayed
- * slot never costs more than itself. All integers are little endian. docs/instance.md is the
+ * 4 KiB at offsets 0 and 4096 hold the same record; every update writes one and then the other,
+ *each with the next generation and each made durable before the next step, so that a torn or
+ *decayed slot never costs more than itself. All integers are little endian. docs/instance.md is the
  * reference for strangers; this header is the reference for the code.
  *
  *	  0 magic "COWINST1"     |   8 version u32 = 1     |  12 kind u32, 1: plain
@@ -19,6 +19,7 @@
 #define COW_OVERLAY_RECORD_H
 
 #include <assert.h>
+#include <errno.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -39,6 +40,13 @@ enum {
 	COW_REC_KNOWN_FLAGS = COW_REC_CLEAN | COW_REC_VOLATILE_DIRTY,
 	COW_REC_MUST_KNOW = 0xffff,
 };
+
+/* The last system call's error as a return value: negative in an analyser's eyes too. */
+static inline int cow_nerr(void)
+{
+	int r = -errno;
+	return r < 0 ? r : -EIO;
+}
 
 struct cow_rec_slot {
 	uint8_t magic[8], version[4], kind[4], flags[4], durability[4], generation[8];

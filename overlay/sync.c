@@ -44,7 +44,7 @@ static int key_of(int fd, struct domain_key *ret)
 	if (r != -EOPNOTSUPP)
 		return r;
 	if (fstat(fd, &st) < 0)
-		return -errno;
+		return cow_nerr();
 	ret->dev = st.st_dev;
 	return 0;
 }
@@ -56,7 +56,7 @@ static int domain_new(int dirfd, const struct domain_key *key, struct cow_domain
 		return -ENOMEM;
 	d->fd = COW_FD_TRY(openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
 	if (d->fd < 0) {
-		int r = -errno;
+		int r = cow_nerr();
 		free(d);
 		return r;
 	}
@@ -122,7 +122,7 @@ static void lead_locked(struct cow_domain *d, struct cow_ovl_inst *i)
 {
 	uint64_t mine = ++d->started;
 	pthread_mutex_unlock(&d->m);
-	int r = syncfs(d->fd) < 0 ? -errno : 0;
+	int r = syncfs(d->fd) < 0 ? cow_nerr() : 0;
 	atomic_fetch_add(&i->commits, 1);
 	pthread_mutex_lock(&d->m);
 	d->done = mine;
@@ -142,7 +142,8 @@ static int commit_locked(struct cow_domain *d, struct cow_ovl_inst *i)
 		else
 			pthread_cond_wait(&d->done_cond, &d->m);
 	}
-	/* A later failure may be reported to somebody whose own sync went well; never the reverse. */
+	/* A later failure may be reported to somebody whose own sync went well; never the reverse.
+	 */
 	return d->failed >= need ? d->error : 0;
 }
 

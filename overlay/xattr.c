@@ -56,7 +56,7 @@ static ssize_t get_entered(struct cow_ovl_node *n, const char *name, void *buf, 
 	if (r < 0)
 		return r;
 	ssize_t got = getxattr(path, name, buf, len);
-	return got < 0 ? -errno : got;
+	return got < 0 ? cow_nerr() : got;
 }
 
 ssize_t cow_ovl_getxattr(struct cow_ovl_node *n, const char *name, void *buf, size_t len)
@@ -70,13 +70,14 @@ ssize_t cow_ovl_getxattr(struct cow_ovl_node *n, const char *name, void *buf, si
 }
 
 /* An access ACL is a chmod too: setgid goes when the caller is not in the file's group. */
-static int strip_after_acl(const struct cow_fd *f, const struct cow_ovl_cred *cred, const char *name)
+static int strip_after_acl(const struct cow_fd *f, const struct cow_ovl_cred *cred,
+			   const char *name)
 {
 	struct stat st;
 	if (strcmp(name, "system.posix_acl_access") != 0 || cow_cred_is_root(cred))
 		return 0;
 	if (fstat(f->fd, &st) < 0)
-		return -errno;
+		return cow_nerr();
 	if (!(st.st_mode & S_ISGID) || cow_cred_has_group(cred, st.st_gid))
 		return 0;
 	return cow_fd_chmod(f, st.st_mode & 07777 & ~(mode_t)S_ISGID);
@@ -99,7 +100,7 @@ static int set_entered(struct cow_ovl_node *n, const struct cow_ovl_cred *cred, 
 	if (r < 0)
 		return r;
 	if (setxattr(path, name, value, len, flags) < 0)
-		return -errno;
+		return cow_nerr();
 	cow_node_bump(n);
 	r = strip_after_acl(f, cred, name);
 	return r < 0 ? r : cow_inst_commit(n->inst);
@@ -128,7 +129,7 @@ static int remove_entered(struct cow_ovl_node *n, const char *name)
 	if (r < 0)
 		return r;
 	if (removexattr(path, name) < 0)
-		return -errno;
+		return cow_nerr();
 	cow_node_bump(n);
 	return cow_inst_commit(n->inst);
 }
@@ -170,7 +171,7 @@ static ssize_t list_entered(struct cow_ovl_node *n, char *buf, size_t len)
 		return -ENOMEM;
 	ssize_t got = listxattr(path, all, COW_XATTR_LIST_MAX);
 	if (got < 0)
-		return -errno;
+		return cow_nerr();
 	size_t visible = filter(all, (size_t)got);
 	if (len != 0 && visible > len)
 		return -ERANGE;

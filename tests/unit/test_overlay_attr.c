@@ -8,9 +8,8 @@
 
 static const gid_t user_groups[] = {1002, 3000};
 static const struct cow_ovl_cred user = {
-	.uid = 1001, .gid = 1002, .groups = user_groups, .ngroups = 2};
-static const mode_t all_types[] = {S_IFREG, S_IFDIR, S_IFLNK, S_IFCHR,
-				   S_IFBLK, S_IFIFO, S_IFSOCK};
+    .uid = 1001, .gid = 1002, .groups = user_groups, .ngroups = 2};
+static const mode_t all_types[] = {S_IFREG, S_IFDIR, S_IFLNK, S_IFCHR, S_IFBLK, S_IFIFO, S_IFSOCK};
 #define NTYPES (sizeof(all_types) / sizeof(*all_types))
 
 static int set_mode(struct cow_ovl_node *n, const struct cow_ovl_cred *cred, mode_t mode)
@@ -22,10 +21,13 @@ static int set_mode(struct cow_ovl_node *n, const struct cow_ovl_cred *cred, mod
 static void every_type_takes_owner_mode_and_times(void **state)
 {
 	struct ovl *f = *state;
-	struct cow_ovl_set set = {
-		.mask = COW_SET_UID | COW_SET_GID | COW_SET_MODE | COW_SET_ATIME | COW_SET_MTIME,
-		.uid = 4000000000u, .gid = 65534, .mode = 06751,
-		.atime = {.tv_sec = 11, .tv_nsec = 12}, .mtime = {.tv_sec = 13, .tv_nsec = 14}};
+	struct cow_ovl_set set = {.mask = COW_SET_UID | COW_SET_GID | COW_SET_MODE | COW_SET_ATIME |
+					  COW_SET_MTIME,
+				  .uid = 4000000000u,
+				  .gid = 65534,
+				  .mode = 06751,
+				  .atime = {.tv_sec = 11, .tv_nsec = 12},
+				  .mtime = {.tv_sec = 13, .tv_nsec = 14}};
 	for (size_t k = 0; k < NTYPES; k++) {
 		struct cow_ovl_attr a;
 		cow_autonode n = NULL;
@@ -85,11 +87,11 @@ static void bad_sets_change_nothing(void **state)
 	ok(make_file(f->root, "f", &n));
 	struct cow_ovl_attr before = attr_of(n), after;
 	const struct cow_ovl_set bad[] = {
-		{.mask = 1u << 20},
-		{.mask = COW_SET_MODE | COW_SET_UID, .mode = 0100644, .uid = 1},
-		{.mask = COW_SET_UID, .uid = (uid_t)-1},
-		{.mask = COW_SET_MTIME | COW_SET_UID, .uid = 1, .mtime = {.tv_nsec = UTIME_NOW}},
-		{.mask = COW_SET_ATIME | COW_SET_UID, .uid = 1, .atime = {.tv_nsec = -1}},
+	    {.mask = 1u << 20},
+	    {.mask = COW_SET_MODE | COW_SET_UID, .mode = 0100644, .uid = 1},
+	    {.mask = COW_SET_UID, .uid = (uid_t)-1},
+	    {.mask = COW_SET_MTIME | COW_SET_UID, .uid = 1, .mtime = {.tv_nsec = UTIME_NOW}},
+	    {.mask = COW_SET_ATIME | COW_SET_UID, .uid = 1, .atime = {.tv_nsec = -1}},
 	};
 	for (size_t k = 0; k < sizeof(bad) / sizeof(*bad); k++)
 		assert_int_equal(cow_ovl_setattr(n, &cow_ovl_root_cred, &bad[k], NULL), -EINVAL);
@@ -101,7 +103,8 @@ static void now_is_the_servers_clock(void **state)
 {
 	struct ovl *f = *state;
 	struct cow_ovl_set set = {.mask = COW_SET_ATIME | COW_SET_MTIME_NOW | COW_SET_MTIME,
-				  .atime = {.tv_sec = 5}, .mtime = {.tv_sec = 5}};
+				  .atime = {.tv_sec = 5},
+				  .mtime = {.tv_sec = 5}};
 	struct cow_ovl_attr a;
 	time_t before = time(NULL);
 	cow_autonode n = NULL;
@@ -184,10 +187,12 @@ static void xattrs_of_every_type(void **state)
 		cow_autonode n = NULL;
 		ok(make(f->root, "o", all_types[k], 0600, &n));
 		ok(cow_ovl_setxattr(n, &cow_ovl_root_cred, "trusted.a", "value", 5, 0));
-		assert_int_equal(cow_ovl_setxattr(n, &cow_ovl_root_cred, "trusted.a", "x", 1,
-						  XATTR_CREATE), -EEXIST);
-		assert_int_equal(cow_ovl_setxattr(n, &cow_ovl_root_cred, "trusted.b", "x", 1,
-						  XATTR_REPLACE), -ENODATA);
+		assert_int_equal(
+		    cow_ovl_setxattr(n, &cow_ovl_root_cred, "trusted.a", "x", 1, XATTR_CREATE),
+		    -EEXIST);
+		assert_int_equal(
+		    cow_ovl_setxattr(n, &cow_ovl_root_cred, "trusted.b", "x", 1, XATTR_REPLACE),
+		    -ENODATA);
 		assert_int_equal(cow_ovl_getxattr(n, "trusted.a", buf, sizeof(buf)), 5);
 		assert_memory_equal(buf, "value", 5);
 		assert_int_equal(cow_ovl_getxattr(n, "trusted.a", NULL, 0), 5);
@@ -262,19 +267,19 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, ovl_setup, ovl_teardown)
 	const struct CMUnitTest tests[] = {
-		T(every_type_takes_owner_mode_and_times),
-		T(a_symlink_is_never_followed),
-		T(size_is_for_regular_files),
-		T(bad_sets_change_nothing),
-		T(now_is_the_servers_clock),
-		T(change_differs_after_every_change),
-		T(chown_strips_setuid_and_an_explicit_mode_sets_it),
-		T(setgid_is_for_members_of_the_group),
-		T(truncation_by_a_user_clears_setuid),
-		T(xattrs_of_every_type),
-		T(our_own_xattrs_are_hidden_and_their_neighbours_are_not),
-		T(bad_xattr_calls_are_refused),
-		T(statfs_is_the_file_systems),
+	    T(every_type_takes_owner_mode_and_times),
+	    T(a_symlink_is_never_followed),
+	    T(size_is_for_regular_files),
+	    T(bad_sets_change_nothing),
+	    T(now_is_the_servers_clock),
+	    T(change_differs_after_every_change),
+	    T(chown_strips_setuid_and_an_explicit_mode_sets_it),
+	    T(setgid_is_for_members_of_the_group),
+	    T(truncation_by_a_user_clears_setuid),
+	    T(xattrs_of_every_type),
+	    T(our_own_xattrs_are_hidden_and_their_neighbours_are_not),
+	    T(bad_xattr_calls_are_refused),
+	    T(statfs_is_the_file_systems),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

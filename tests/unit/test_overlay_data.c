@@ -118,6 +118,24 @@ static void an_unlinked_open_file_lives_until_close(void **state)
 	assert_int_equal(cow_ovl_from_handle(f->inst, handle, len, &none), -ESTALE);
 }
 
+/* Also when its last fd was opened after the unlink. */
+static void an_unlinked_file_gives_its_space_back_at_close(void **state)
+{
+	struct ovl *f = *state;
+	struct cow_ovl_stats s;
+	ok(make_file(f->root, "f", NULL));
+	ovl_restart(f);
+	cow_autonode n = NULL;
+	ok(look(f->root, "f", &n));
+	struct cow_ovl_open *r = open_as(n, &cow_ovl_root_cred, COW_OPEN_READ);
+	ok(rm(f->root, "f", COW_REMOVE_FILE));
+	struct cow_ovl_open *w = open_as(n, &cow_ovl_root_cred, COW_OPEN_WRITE);
+	cow_ovl_close(r);
+	cow_ovl_close(w);
+	cow_ovl_stats(f->inst, &s);
+	assert_int_equal(s.fds, 1); /* the root's */
+}
+
 static void a_removed_file_gives_its_space_back_at_once(void **state)
 {
 	struct ovl *f = *state;
@@ -318,22 +336,23 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, ovl_setup, ovl_teardown)
 	const struct CMUnitTest tests[] = {
-		T(what_is_written_is_read),
-		T(only_what_was_opened_for_is_done),
-		T(a_reader_sees_what_a_later_writer_wrote),
-		T(truncation_at_open),
-		T(an_unlinked_open_file_lives_until_close),
-		T(a_removed_file_gives_its_space_back_at_once),
-		T(writes_by_a_user_clear_setuid),
-		T(impossible_transfers_are_refused),
-		T(holes_and_data_are_told_apart),
-		T(clone_copies_a_range),
-		T(the_fd_limit_is_kept),
-		T(out_of_descriptors_the_cache_gives_way),
-		cmocka_unit_test_setup_teardown(volatile_roots_do_not_sync, ovl_setup_volatile,
-						ovl_teardown),
-		cmocka_unit_test_setup_teardown(strict_roots_sync_names_and_attributes,
-						ovl_setup_strict, ovl_teardown),
+	    T(what_is_written_is_read),
+	    T(only_what_was_opened_for_is_done),
+	    T(a_reader_sees_what_a_later_writer_wrote),
+	    T(truncation_at_open),
+	    T(an_unlinked_open_file_lives_until_close),
+	    T(an_unlinked_file_gives_its_space_back_at_close),
+	    T(a_removed_file_gives_its_space_back_at_once),
+	    T(writes_by_a_user_clear_setuid),
+	    T(impossible_transfers_are_refused),
+	    T(holes_and_data_are_told_apart),
+	    T(clone_copies_a_range),
+	    T(the_fd_limit_is_kept),
+	    T(out_of_descriptors_the_cache_gives_way),
+	    cmocka_unit_test_setup_teardown(volatile_roots_do_not_sync, ovl_setup_volatile,
+					    ovl_teardown),
+	    cmocka_unit_test_setup_teardown(strict_roots_sync_names_and_attributes,
+					    ovl_setup_strict, ovl_teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

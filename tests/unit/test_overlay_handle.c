@@ -171,7 +171,7 @@ static void another_instances_handle_is_refused(void **state)
 	void *other_state = NULL;
 	struct cow_ovl_node *none;
 	ok(ovl_setup(&other_state));
-	struct ovl *other = other_state;
+	struct ovl *other = other_state; /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference) */
 	struct handle h = handle_of(other->root);
 	assert_int_equal(from(f, &h, &none), -ESTALE);
 	assert_int_equal(cow_ovl_handle_check(f->inst, h.b, h.len), -ESTALE);
@@ -186,14 +186,14 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, ovl_setup, ovl_teardown)
 	const struct CMUnitTest tests[] = {
-		T(layout_is_the_documented_one),
-		T(every_type_survives_a_restart_and_a_rename),
-		T(a_directory_found_by_handle_knows_its_parent),
-		T(unlink_kills_it_warm_and_cold),
-		T(a_new_epoch_kills_all),
-		T(no_changed_byte_gets_through),
-		T(no_other_length_gets_through),
-		T(another_instances_handle_is_refused),
+	    T(layout_is_the_documented_one),
+	    T(every_type_survives_a_restart_and_a_rename),
+	    T(a_directory_found_by_handle_knows_its_parent),
+	    T(unlink_kills_it_warm_and_cold),
+	    T(a_new_epoch_kills_all),
+	    T(no_changed_byte_gets_through),
+	    T(no_other_length_gets_through),
+	    T(another_instances_handle_is_refused),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -85,7 +85,7 @@ static void either_slot_is_enough(void **state)
 	for (int slot = 0; slot < 2; slot++)
 		for (off_t at = 0; at < SLOT; at += 61) {
 			ovl_detach(f);
-			flip_byte(f, slot * SLOT + at);
+			flip_byte(f, (off_t)slot * SLOT + at);
 			ovl_attach(f);
 			assert_int_equal(cow_ovl_inst_epoch(f->inst), epoch);
 		}
@@ -289,19 +289,19 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, ovl_setup, ovl_teardown)
 	const struct CMUnitTest tests[] = {
-		T(create_refuses_a_second_record_and_a_missing_tree),
-		T(images_below_are_refused_by_name),
-		T(only_one_server_at_a_time),
-		T(either_slot_is_enough),
-		T(a_short_record_is_one_slot),
-		T(both_slots_damaged_is_an_error),
-		T(a_killed_server_is_no_obstacle),
-		cmocka_unit_test_setup_teardown(a_volatile_root_is_refused_after_a_kill,
-						ovl_setup_volatile, ovl_teardown),
-		T(a_copied_tree_gets_a_new_epoch),
-		T(an_observer_looks_and_changes_nothing),
-		T(what_is_held_after_close_is_stale_and_harmless),
-		cmocka_unit_test(durability_has_names),
+	    T(create_refuses_a_second_record_and_a_missing_tree),
+	    T(images_below_are_refused_by_name),
+	    T(only_one_server_at_a_time),
+	    T(either_slot_is_enough),
+	    T(a_short_record_is_one_slot),
+	    T(both_slots_damaged_is_an_error),
+	    T(a_killed_server_is_no_obstacle),
+	    cmocka_unit_test_setup_teardown(a_volatile_root_is_refused_after_a_kill,
+					    ovl_setup_volatile, ovl_teardown),
+	    T(a_copied_tree_gets_a_new_epoch),
+	    T(an_observer_looks_and_changes_nothing),
+	    T(what_is_held_after_close_is_stale_and_harmless),
+	    cmocka_unit_test(durability_has_names),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

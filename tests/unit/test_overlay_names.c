@@ -68,8 +68,8 @@ static void the_overlay_marker_device_is_refused(void **state)
 	struct ovl *f = *state;
 	struct cow_ovl_create how = {.type = S_IFCHR, .mode = 0600, .rdev = makedev(0, 0)};
 	struct cow_ovl_node *n;
-	assert_int_equal(
-		cow_ovl_create(f->root, "w", 1, &cow_ovl_root_cred, &how, &n, NULL), -EPERM);
+	assert_int_equal(cow_ovl_create(f->root, "w", 1, &cow_ovl_root_cred, &how, &n, NULL),
+			 -EPERM);
 	assert_int_equal(look(f->root, "w", &n), -ENOENT);
 }
 
@@ -78,8 +78,8 @@ static void new_objects_belong_to_the_caller(void **state)
 	struct ovl *f = *state;
 	static const mode_t types[] = {S_IFREG, S_IFDIR, S_IFLNK, S_IFCHR, S_IFSOCK};
 	for (size_t k = 0; k < sizeof(types) / sizeof(*types); k++) {
-		struct cow_ovl_create how = {.type = types[k], .mode = 04755, .target = "t",
-					     .rdev = makedev(1, 3)};
+		struct cow_ovl_create how = {
+		    .type = types[k], .mode = 04755, .target = "t", .rdev = makedev(1, 3)};
 		struct cow_ovl_attr a;
 		cow_autonode n = NULL;
 		ok(cow_ovl_create(f->root, "mine", 4, &user, &how, &n, &a));
@@ -134,7 +134,9 @@ static void create_applies_further_attributes_or_leaves_nothing(void **state)
 	struct cow_ovl_attr a;
 	struct cow_ovl_node *n;
 	how.set = (struct cow_ovl_set){.mask = COW_SET_SIZE | COW_SET_MTIME | COW_SET_UID,
-				       .size = 12345, .mtime = {.tv_sec = 1000000}, .uid = 55};
+				       .size = 12345,
+				       .mtime = {.tv_sec = 1000000},
+				       .uid = 55};
 	ok(cow_ovl_create(f->root, "a", 1, &cow_ovl_root_cred, &how, &n, &a));
 	cow_ovl_put(n);
 	assert_int_equal(a.size, 12345);
@@ -150,7 +152,8 @@ static void create_applies_further_attributes_or_leaves_nothing(void **state)
 	assert_int_equal(r, -EFBIG);
 	assert_int_equal(look(f->root, "b", &n), -ENOENT);
 	how.set.mask = 1u << 30;
-	assert_int_equal(cow_ovl_create(f->root, "b", 1, &cow_ovl_root_cred, &how, &n, &a), -EINVAL);
+	assert_int_equal(cow_ovl_create(f->root, "b", 1, &cow_ovl_root_cred, &how, &n, &a),
+			 -EINVAL);
 	assert_int_equal(look(f->root, "b", &n), -ENOENT);
 }
 
@@ -294,10 +297,10 @@ static void parent_leads_up_to_the_root_and_no_further(void **state)
 static void a_default_acl_reaches_new_files(void **state)
 {
 	struct ovl *f = *state;
-	/* acl(5) in its xattr form: version 2, then tag, perm, id: user rwx, group r-x, other ---. */
-	static const uint8_t acl[] = {
-		2, 0, 0, 0, 1, 0, 7, 0, 255, 255, 255, 255, 4, 0, 5, 0, 255, 255, 255, 255,
-		32, 0, 0, 0, 255, 255, 255, 255};
+	/* acl(5) in its xattr form: version 2, then tag, perm, id: user rwx, group r-x, other ---.
+	 */
+	static const uint8_t acl[] = {2, 0,   0,   0,	1,   0,	 7, 0, 255, 255, 255, 255, 4,  0, 5,
+				      0, 255, 255, 255, 255, 32, 0, 0, 0,   255, 255, 255, 255};
 	struct cow_ovl_create how = {.type = S_IFREG, .mode = 0666};
 	struct cow_ovl_attr a;
 	cow_autonode dir = NULL;
@@ -318,23 +321,23 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, ovl_setup, ovl_teardown)
 	const struct CMUnitTest tests[] = {
-		T(every_type_is_created_with_its_mode),
-		T(names_that_are_no_component_are_refused),
-		T(create_never_opens_what_is_there),
-		T(the_overlay_marker_device_is_refused),
-		T(new_objects_belong_to_the_caller),
-		T(a_user_creates_where_only_root_may_write),
-		T(setgid_directories_hand_their_group_on),
-		T(create_applies_further_attributes_or_leaves_nothing),
-		T(links_count_and_share),
-		T(a_symlink_can_be_linked_and_read),
-		T(remove_insists_on_the_kind_asked_for),
-		T(a_removed_directory_is_stale_in_every_call),
-		T(rename_replaces_and_the_old_object_is_stale),
-		T(rename_exchanges),
-		T(rename_refuses_what_would_make_a_loop),
-		T(parent_leads_up_to_the_root_and_no_further),
-		T(a_default_acl_reaches_new_files),
+	    T(every_type_is_created_with_its_mode),
+	    T(names_that_are_no_component_are_refused),
+	    T(create_never_opens_what_is_there),
+	    T(the_overlay_marker_device_is_refused),
+	    T(new_objects_belong_to_the_caller),
+	    T(a_user_creates_where_only_root_may_write),
+	    T(setgid_directories_hand_their_group_on),
+	    T(create_applies_further_attributes_or_leaves_nothing),
+	    T(links_count_and_share),
+	    T(a_symlink_can_be_linked_and_read),
+	    T(remove_insists_on_the_kind_asked_for),
+	    T(a_removed_directory_is_stale_in_every_call),
+	    T(rename_replaces_and_the_old_object_is_stale),
+	    T(rename_exchanges),
+	    T(rename_refuses_what_would_make_a_loop),
+	    T(parent_leads_up_to_the_root_and_no_further),
+	    T(a_default_acl_reaches_new_files),
 	};
 	(void)signal(SIGXFSZ, SIG_IGN); /* RLIMIT_FSIZE is to be an error, not the end */
 	return cmocka_run_group_tests(tests, NULL, NULL);

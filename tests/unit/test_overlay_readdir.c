@@ -229,14 +229,14 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, ovl_setup, ovl_teardown)
 	const struct CMUnitTest tests[] = {
-		T(ten_thousand_entries_each_once),
-		T(pages_go_on_after_changes_and_restarts),
-		T(any_cookie_ever_handed_out_goes_on_behind_its_entry),
-		T(a_refused_entry_comes_again),
-		T(nodes_and_attributes_come_along),
-		T(types_and_ids_agree_with_lookup),
-		T(closing_the_instance_ends_a_scan),
-		T(bad_calls_are_refused),
+	    T(ten_thousand_entries_each_once),
+	    T(pages_go_on_after_changes_and_restarts),
+	    T(any_cookie_ever_handed_out_goes_on_behind_its_entry),
+	    T(a_refused_entry_comes_again),
+	    T(nodes_and_attributes_come_along),
+	    T(types_and_ids_agree_with_lookup),
+	    T(closing_the_instance_ends_a_scan),
+	    T(bad_calls_are_refused),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -30,10 +30,10 @@ struct fs {
 	off_t size;
 };
 static const struct fs file_systems[] = {
-	{"btrfs", "mkfs.btrfs", "", 256 << 20},
-	{"xfs", "mkfs.xfs", "", 400 << 20},
-	{"ext4", "mkfs.ext4", "", 128 << 20},
-	{"tmpfs", NULL, "size=256m", 0},
+    {"btrfs", "mkfs.btrfs", "", 256 << 20},
+    {"xfs", "mkfs.xfs", "", 400 << 20},
+    {"ext4", "mkfs.ext4", "", 128 << 20},
+    {"tmpfs", NULL, "size=256m", 0},
 };
 static const struct fs small_ext4 = {"ext4", "mkfs.ext4", "", 8 << 20};
 
@@ -72,7 +72,7 @@ static int loop_attach(int image, char ret[32])
 static void mount_image(const struct fs *fs, const char *point)
 {
 	char image[96], loop[32] = "tmpfs";
-	char *mkfs[] = {(char *)(uintptr_t)fs->mkfs, (char *)(uintptr_t)"-q", image, NULL};
+	char *mkfs[] = {(char *)(uintptr_t)fs->mkfs, (char *)(uintptr_t) "-q", image, NULL};
 	cow_autoclose int fd = -1;
 	cow_autoclose int dev = -1;
 	ok(mkdir(point, 0755));
@@ -403,18 +403,18 @@ int main(int argc, char **argv)
 {
 #define B(name) cmocka_unit_test_setup_teardown(name, setup_btrfs, teardown)
 	const struct CMUnitTest tests[] = {
-		B(a_nested_subvolume_is_out_of_reach),
-		B(what_a_snapshot_leaves_of_a_nested_subvolume_is_out_of_reach),
-		B(a_snapshot_of_a_root_gets_a_new_epoch),
-		B(a_genuine_handle_of_another_subvolume_is_stale),
-		B(a_mount_in_the_tree_is_out_of_reach),
-		B(roots_in_two_subvolumes_share_syncs),
-		cmocka_unit_test_setup_teardown(a_full_file_system_leaves_nothing_half_made,
-						setup_small, teardown),
-		cmocka_unit_test(every_program_passes_on_btrfs),
-		cmocka_unit_test(every_program_passes_on_xfs),
-		cmocka_unit_test(every_program_passes_on_ext4),
-		cmocka_unit_test(every_program_passes_on_tmpfs),
+	    B(a_nested_subvolume_is_out_of_reach),
+	    B(what_a_snapshot_leaves_of_a_nested_subvolume_is_out_of_reach),
+	    B(a_snapshot_of_a_root_gets_a_new_epoch),
+	    B(a_genuine_handle_of_another_subvolume_is_stale),
+	    B(a_mount_in_the_tree_is_out_of_reach),
+	    B(roots_in_two_subvolumes_share_syncs),
+	    cmocka_unit_test_setup_teardown(a_full_file_system_leaves_nothing_half_made,
+					    setup_small, teardown),
+	    cmocka_unit_test(every_program_passes_on_btrfs),
+	    cmocka_unit_test(every_program_passes_on_xfs),
+	    cmocka_unit_test(every_program_passes_on_ext4),
+	    cmocka_unit_test(every_program_passes_on_tmpfs),
 	};
 	(void)argc;
 	programs = argv + 1;

@@ -36,7 +36,8 @@ static void expect(struct crowd *c, int line, int r, const int *allowed, size_t 
 	atomic_fetch_add(&c->failures, 1);
 }
 #define EXPECT(r, ...)                                                                             \
-	expect(c, __LINE__, r, (const int[]){__VA_ARGS__}, sizeof((const int[]){__VA_ARGS__}) / sizeof(int))
+	expect(c, __LINE__, r, (const int[]){__VA_ARGS__},                                         \
+	       sizeof((const int[]){__VA_ARGS__}) / sizeof(int))
 
 /* Everything in one directory under sixteen names, so that threads meet all the time. */
 static void *mingle(void *arg)
@@ -205,12 +206,11 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, ovl_setup, ovl_teardown)
 	const struct CMUnitTest tests[] = {
-		T(eight_threads_in_one_directory),
-		T(eight_threads_and_two_cached_fds),
-		T(a_replaced_name_is_never_absent),
-		cmocka_unit_test_setup_teardown(waiters_share_syncs, ovl_setup_strict,
-						ovl_teardown),
-		T(close_ends_all_calls),
+	    T(eight_threads_in_one_directory),
+	    T(eight_threads_and_two_cached_fds),
+	    T(a_replaced_name_is_never_absent),
+	    cmocka_unit_test_setup_teardown(waiters_share_syncs, ovl_setup_strict, ovl_teardown),
+	    T(close_ends_all_calls),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

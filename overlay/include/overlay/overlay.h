@@ -122,7 +122,7 @@ struct cow_ovl_stats {
 void cow_ovl_stats(struct cow_ovl_inst *i, struct cow_ovl_stats *ret);
 
 /* Ceiling of file descriptors all instances of the process keep open for reuse; the default is half
- * of RLIMIT_NOFILE at first use. Opens in use are not counted. */
+ * of RLIMIT_NOFILE at first use, 65536 at most. Opens in use are not counted. */
 void cow_ovl_set_fd_limit(size_t max_fds);
 
 /* ---------------------------------------------------------------- nodes */
