@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later
  *
  * What the files of the engine share. Lock order (docs/locking.md):
- *	inst->freeze (shared) > node->names (lower address first) > shard->m > fd cache > domain->m
+ *	inst->freeze (shared) > domains_m > node->names (lower address first) > shard->m > fd cache >
+ *	domain->m
  * Public functions enter the instance, call one worker and leave it; workers (suffix _entered)
  * never enter again, since a waiting writer of `freeze` stops new readers.
  */
