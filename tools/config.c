@@ -96,10 +96,10 @@ static int check_interface(const char *v)
 static int check_user(const char *v)
 {
 	return strspn(v, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") ==
-			       strlen(v) &&
+			   strlen(v) &&
 		       v[0] != '-'
-	       ? 0
-	       : -EINVAL;
+		   ? 0
+		   : -EINVAL;
 }
 
 static int check_range(const char *v)
@@ -150,35 +150,33 @@ static int check_version(const char *v)
 	}
 
 static const struct key keys[] = {
-	TEXT_KEY("store", "path", store_path, COW_STORE_DEFAULT, PATH_FORM, check_path),
-	TEXT_KEY("store", "loop", store_loop, "", PATH_FORM " or empty", check_opt_path),
+    TEXT_KEY("store", "path", store_path, COW_STORE_DEFAULT, PATH_FORM, check_path),
+    TEXT_KEY("store", "loop", store_loop, "", PATH_FORM " or empty", check_opt_path),
 
-	TEXT_KEY("serve", "address", address, "", "IPv4 address or empty", check_address),
-	TEXT_KEY("serve", "interface", interface, "", "interface name or empty", check_interface),
-	TEXT_KEY("serve", "run_dir", run_dir, "/run/cowherd", PATH_FORM, check_path),
-	CHOICE_KEY("serve", "log_level", log_level, "info", "error, warning, notice, info, debug",
-		   level_words),
+    TEXT_KEY("serve", "address", address, "", "IPv4 address or empty", check_address),
+    TEXT_KEY("serve", "interface", interface, "", "interface name or empty", check_interface),
+    TEXT_KEY("serve", "run_dir", run_dir, "/run/cowherd", PATH_FORM, check_path),
+    CHOICE_KEY("serve", "log_level", log_level, "info", "error, warning, notice, info, debug",
+	       level_words),
 
-	CHOICE_KEY("nfs", "enabled", nfs_enabled, "yes", "yes or no", switch_words),
-	NUMBER_KEY("nfs", "port", nfs_port, "2049", "1..65535", 1, 65535),
-	NUMBER_KEY("nfs", "mount_port", nfs_mount_port, "20048", "1..65535", 1, 65535),
-	TEXT_KEY("nfs", "version", nfs_version, "4.1", "3, 4.0, 4.1 or 4.2", check_version),
-	CHOICE_KEY("nfs", "access", nfs_access, "bound", "bound, subnet or open", access_words),
-	TEXT_KEY("nfs", "plugin_dir", plugin_dir, "", PATH_FORM " or empty", check_opt_path),
+    CHOICE_KEY("nfs", "enabled", nfs_enabled, "yes", "yes or no", switch_words),
+    NUMBER_KEY("nfs", "port", nfs_port, "2049", "1..65535", 1, 65535),
+    NUMBER_KEY("nfs", "mount_port", nfs_mount_port, "20048", "1..65535", 1, 65535),
+    TEXT_KEY("nfs", "version", nfs_version, "4.1", "3, 4.0, 4.1 or 4.2", check_version),
+    CHOICE_KEY("nfs", "access", nfs_access, "bound", "bound, subnet or open", access_words),
+    TEXT_KEY("nfs", "plugin_dir", plugin_dir, "", PATH_FORM " or empty", check_opt_path),
 
-	CHOICE_KEY("tftp", "enabled", tftp_enabled, "yes", "yes or no", switch_words),
-	NUMBER_KEY("tftp", "port", tftp_port, "69", "1..65535", 1, 65535),
-	TEXT_KEY("tftp", "ipxe_dir", ipxe_dir, "/usr/lib/ipxe", PATH_FORM, check_path),
-	TEXT_KEY("tftp", "user", tftp_user, "", "user name or empty", check_user),
+    CHOICE_KEY("tftp", "enabled", tftp_enabled, "yes", "yes or no", switch_words),
+    NUMBER_KEY("tftp", "port", tftp_port, "69", "1..65535", 1, 65535),
+    TEXT_KEY("tftp", "ipxe_dir", ipxe_dir, "/usr/lib/ipxe", PATH_FORM, check_path),
+    TEXT_KEY("tftp", "user", tftp_user, "", "user name or empty", check_user),
 
-	CHOICE_KEY("dhcp", "mode", dhcp_mode, "off", "off, full or proxy", dhcp_words),
-	TEXT_KEY("dhcp", "range", dhcp_range, "", "FIRST,LAST (IPv4 addresses) or empty",
-		 check_range),
-	TEXT_KEY("dhcp", "lease", dhcp_lease, "infinite",
-		 "infinite, or seconds, or a number with m or h", check_lease),
-	TEXT_KEY("dhcp", "router", dhcp_router, "", "IPv4 address or empty", check_address),
-	TEXT_KEY("dhcp", "dns", dhcp_dns, "", "IPv4 addresses with commas, or empty",
-		 check_addresses),
+    CHOICE_KEY("dhcp", "mode", dhcp_mode, "off", "off, full or proxy", dhcp_words),
+    TEXT_KEY("dhcp", "range", dhcp_range, "", "FIRST,LAST (IPv4 addresses) or empty", check_range),
+    TEXT_KEY("dhcp", "lease", dhcp_lease, "infinite",
+	     "infinite, or seconds, or a number with m or h", check_lease),
+    TEXT_KEY("dhcp", "router", dhcp_router, "", "IPv4 address or empty", check_address),
+    TEXT_KEY("dhcp", "dns", dhcp_dns, "", "IPv4 addresses with commas, or empty", check_addresses),
 };
 
 #define KEYS (sizeof(keys) / sizeof(keys[0]))
@@ -357,7 +355,8 @@ int cow_config_parse(const char *buf, size_t len, const char *what, struct cow_c
 
 int cow_config_load(const char *path, struct cow_config **ret, struct cow_err *err)
 {
-	const char *env = getenv(COW_CONFIG_ENV); /* NOLINT(concurrency-mt-unsafe): before threads */
+	const char *env =
+	    getenv(COW_CONFIG_ENV); /* NOLINT(concurrency-mt-unsafe): before threads */
 	const char *store = getenv(COW_STORE_ENV); /* NOLINT(concurrency-mt-unsafe) */
 	const char *file = path ? path : env && *env ? env : COW_CONFIG_DEFAULT;
 	cow_autofree char *buf = NULL;

@@ -64,8 +64,8 @@ COW_DEFINE_AUTO(struct cow_config, cow_config_free)
 int cow_config_new(struct cow_config **ret);
 
 /*
- * cow_config_parse - defaults overlaid with @buf. An unknown section or key is refused with the list
- * of the known ones, a bad value with what is allowed (exit status 2).
+ * cow_config_parse - defaults overlaid with @buf. An unknown section or key is refused with the
+ * list of the known ones, a bad value with what is allowed (exit status 2).
  * @what: names the text in messages.
  */
 int cow_config_parse(const char *buf, size_t len, const char *what, struct cow_config **ret,

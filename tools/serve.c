@@ -32,7 +32,8 @@
 static void serve_done(struct cow_serve *s)
 {
 	if (s->guard > 0) {
-		(void)kill(-s->guard, SIGKILL); /* empty but for the guard, unless we failed half-way */
+		(void)kill(-s->guard,
+			   SIGKILL); /* empty but for the guard, unless we failed half-way */
 		(void)waitpid(s->guard, NULL, 0);
 		(void)close(s->guard_fd);
 	}
@@ -78,6 +79,7 @@ static int take_run_dir(struct cow_serve *s, struct cow_err *err)
 	if (r < 0)
 		return cow_err_set(err, r, "lock '%s/lock'", run);
 	s->lock_fd = r;
+	(void)unlinkat(s->run_fd, "status", 0); /* of one that was killed */
 	return 0;
 }
 
@@ -137,7 +139,7 @@ static void raise_limits(void)
 	if (rl.rlim_max < OPEN_FILES_MIN)
 		rl.rlim_max = OPEN_FILES_MIN;
 	if (setrlimit(RLIMIT_NOFILE, &rl) < 0)
-		cow_log(COW_LOG_WARNING, "cannot raise the limit of open files to %d: %s",
+		cow_log(COW_LOG_NOTICE, "cannot raise the limit of open files to %d (%s)",
 			OPEN_FILES_MIN, strerrorname_np(errno));
 }
 
@@ -151,7 +153,8 @@ static void on_signal(void *ctx, uint32_t events)
 		return;
 	if (si.ssi_signo == SIGHUP) {
 		struct cow_err err = COW_ERR_INIT;
-		cow_log(COW_LOG_INFO, "SIGHUP: the store is read anew; the configuration needs a restart");
+		cow_log(COW_LOG_INFO,
+			"SIGHUP: the store is read anew; the configuration needs a restart");
 		if (cow_serve_refresh(s, &err) < 0)
 			cow_log(COW_LOG_ERROR, "%s", cow_err_str(&err));
 		return;
@@ -170,8 +173,8 @@ static int watch_signals(struct cow_serve *s, struct cow_err *err)
 	(void)sigaddset(&set, SIGINT);
 	(void)sigaddset(&set, SIGHUP);
 	(void)pthread_sigmask(SIG_BLOCK, &set, NULL);
-	s->signals = (struct cow_watch){.fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK),
-					.fn = on_signal, .ctx = s};
+	s->signals = (struct cow_watch){
+	    .fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK), .fn = on_signal, .ctx = s};
 	int r = s->signals.fd < 0 ? -errno : cow_loop_watch(s->loop, &s->signals, EPOLLIN);
 	return r < 0 ? cow_err_set(err, r, "signals") : 0;
 }
@@ -207,7 +210,10 @@ static int run(struct cow_serve *s, struct cow_err *err)
 	r = cow_loop_run(s->loop);
 	if (r < 0)
 		return cow_err_set(err, r, "event loop"); /* the guard ends the children */
-	(void)unlinkat(s->run_fd, "status", 0); /* or it is stale: `status` asks the lock */
+	/* Only of use while we run; `status` asks the lock before it believes the record. */
+	(void)unlinkat(s->run_fd, "status", 0);
+	(void)unlinkat(s->run_fd, "bus", 0);
+	(void)unlinkat(s->run_fd, "ganesha.pid", 0);
 	if (s->failure.code != COW_OK) {
 		*err = s->failure;
 		return -s->failure.errnum;
@@ -225,7 +231,8 @@ static int usage(FILE *to)
 		    "Serve the clients of a store: NFS, TFTP and, if configured, DHCP.\n"
 		    "  --config FILE  default: " COW_CONFIG_DEFAULT "\n"
 		    "  --store DIR    instead of the configuration's [store] path\n"
-		    "  --run DIR      instead of the configuration's [serve] run_dir\n",
+		    "  --run DIR      instead of the configuration's [serve] run_dir\n"
+		    "  --help         show this text\n",
 		    to);
 	return to == stdout ? cow_cli_flush() : COW_ERR_USAGE;
 }
@@ -233,15 +240,18 @@ static int usage(FILE *to)
 static int configure(struct cow_serve *s, int argc, char **argv, struct cow_err *err)
 {
 	static const struct option options[] = {
-		{"config", required_argument, NULL, 'c'}, {"store", required_argument, NULL, 's'},
-		{"run", required_argument, NULL, 'r'},	  {"help", no_argument, NULL, 'h'},
-		{NULL, 0, NULL, 0},
+	    {"config", required_argument, NULL, 'c'},
+	    {"store", required_argument, NULL, 's'},
+	    {"run", required_argument, NULL, 'r'},
+	    {"help", no_argument, NULL, 'h'},
+	    {NULL, 0, NULL, 0},
 	};
 	const char *config = NULL, *store = NULL, *run_dir = NULL;
 	int opt;
 
 	optind = 0;
-	while ((opt = getopt_long(argc, argv, "h", options, NULL)) != -1) { /* NOLINT(concurrency-mt-unsafe): before threads */
+	while ((opt = getopt_long(argc, argv, "h", options, NULL)) !=
+	       -1) { /* NOLINT(concurrency-mt-unsafe): before threads */
 		if (opt == 'c')
 			config = optarg;
 		else if (opt == 's')
@@ -254,7 +264,8 @@ static int configure(struct cow_serve *s, int argc, char **argv, struct cow_err 
 			exit(usage(stderr)); /* NOLINT(concurrency-mt-unsafe) */
 	}
 	if (optind < argc)
-		exit(cow_cli_usage("serve", "unexpected '%s'", argv[optind])); /* NOLINT(concurrency-mt-unsafe) */
+		exit(cow_cli_usage("serve", "unexpected '%s'",
+				   argv[optind])); /* NOLINT(concurrency-mt-unsafe) */
 	int r = cow_config_load(config, &s->config, err);
 	if (r == 0 && store)
 		r = cow_config_set(s->config, "store", "path", store, err);

@@ -53,8 +53,8 @@ struct cow_serve {
 	int portmap_fd[COW_PORTMAP_FDS];
 	unsigned portmap_fds;
 	struct cow_probe nfs_probe, tftp_probe;
-	unsigned nfs_misses;	   /* NULL calls in a row without an answer, once it was up */
-	uint64_t nfs_answered_ms;  /* first answer in this life; 0: none yet */
+	unsigned nfs_misses;	  /* NULL calls in a row without an answer, once it was up */
+	uint64_t nfs_answered_ms; /* first answer in this life; 0: none yet */
 
 	struct cow_herd *herd;
 	struct cow_herd_watch *herd_watch;
@@ -68,7 +68,7 @@ struct cow_serve {
 	size_t event_len;
 
 	struct cow_timer status_timer;
-	bool ready;    /* all answered at least once */
+	bool ready; /* all answered at least once */
 	bool stopping;
 	struct cow_err failure; /* why we stop, if not because we were asked to */
 };

@@ -74,10 +74,10 @@ static int connect_bus(struct cow_bus *b, struct cow_bus_result *res)
 static DBusMessage *make_call(const struct cow_bus_result *res, const char *file)
 {
 	static const char *const method[] = {
-		[COW_BUS_LIST] = "ShowExports",
-		[COW_BUS_ADD] = "AddExport",
-		[COW_BUS_UPDATE] = "UpdateExport",
-		[COW_BUS_REMOVE] = "RemoveExport",
+	    [COW_BUS_LIST] = "ShowExports",
+	    [COW_BUS_ADD] = "AddExport",
+	    [COW_BUS_UPDATE] = "UpdateExport",
+	    [COW_BUS_REMOVE] = "RemoveExport",
 	};
 	char expr[48];
 	const char *pexpr = expr;
@@ -159,7 +159,7 @@ static void perform(struct cow_bus *b, struct cow_bus_result *res, const char *f
 		return;
 	}
 	DBusMessage *reply =
-		dbus_connection_send_with_reply_and_block(b->conn, m, CALL_TIMEOUT_MS, &e);
+	    dbus_connection_send_with_reply_and_block(b->conn, m, CALL_TIMEOUT_MS, &e);
 	dbus_message_unref(m);
 	if (!reply) {
 		classify(res, &e);
@@ -268,8 +268,8 @@ int cow_bus_new(struct cow_loop *l, const char *socket_path,
 	b->ctx = ctx;
 	(void)pthread_mutex_init(&b->lock, NULL);
 	(void)pthread_cond_init(&b->wake, NULL);
-	b->watch = (struct cow_watch){.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
-				      .fn = on_result, .ctx = b};
+	b->watch = (struct cow_watch){
+	    .fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), .fn = on_result, .ctx = b};
 	int r = b->watch.fd < 0 ? -errno : 0;
 	char *escaped = dbus_address_escape_value(socket_path);
 	if (r == 0 && (!escaped || asprintf(&b->address, "unix:path=%s", escaped) < 0))

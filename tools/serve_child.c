@@ -63,8 +63,8 @@ static bool same_name(const char *a, const char *b)
 	return strncmp(a, b, n + 1) == 0;
 }
 
-/* Our environment with the child's words in front of it. Made before fork(): the child may only make
- * async-signal-safe calls, since another thread may hold malloc's lock. */
+/* Our environment with the child's words in front of it. Made before fork(): the child may only
+ * make async-signal-safe calls, since another thread may hold malloc's lock. */
 static void make_env(const struct cow_child *c, char listen_pid[32], char listen_n[32],
 		     char *ret[ENV_MAX])
 {
@@ -73,13 +73,15 @@ static void make_env(const struct cow_child *c, char listen_pid[32], char listen
 	for (size_t i = 0; c->env[i]; i++)
 		ret[n++] = (char *)(uintptr_t)c->env[i]; /* execve() changes nothing */
 	if (c->listen_fds) {
-		(void)strcpy(listen_pid, "LISTEN_PID="); /* NOLINT: 32 bytes; the child adds its pid */
+		(void)strcpy(listen_pid,
+			     "LISTEN_PID="); /* NOLINT: 32 bytes; the child adds its pid */
 		(void)snprintf(listen_n, 32, "LISTEN_FDS=%u", c->n_fds);
 		ret[n++] = listen_pid;
 		ret[n++] = listen_n;
 	}
 	for (char **e = environ; *e && n < ENV_MAX - 1; e++) {
-		bool ours = strncmp(*e, "NOTIFY_SOCKET=", 14) == 0 || strncmp(*e, "LISTEN_", 7) == 0;
+		bool ours =
+		    strncmp(*e, "NOTIFY_SOCKET=", 14) == 0 || strncmp(*e, "LISTEN_", 7) == 0;
 		for (size_t i = 0; c->env[i] && !ours; i++)
 			ours = same_name(c->env[i], *e);
 		if (!ours)
@@ -175,7 +177,8 @@ static void try_start(struct cow_child *c)
 		c->before_start(c->ctx);
 	int r = spawn(c);
 	if (r < 0) {
-		(void)snprintf(c->reason, sizeof(c->reason), "cannot start: %s", strerror(-r)); /* NOLINT(concurrency-mt-unsafe) */
+		(void)snprintf(c->reason, sizeof(c->reason), "cannot start: %s",
+			       strerror(-r)); /* NOLINT(concurrency-mt-unsafe) */
 		cow_log(COW_LOG_ERROR, "service=%s %s", c->name, c->reason);
 		c->restarts++;
 		pause_then_start(c, 0);
@@ -211,8 +214,7 @@ static void describe_end(struct cow_child *c, int status)
 	else if (WEXITSTATUS(status) == 127)
 		(void)snprintf(c->reason, sizeof(c->reason), "cannot run %s", c->argv[0]);
 	else
-		(void)snprintf(c->reason, sizeof(c->reason), "exit status %d",
-			       WEXITSTATUS(status));
+		(void)snprintf(c->reason, sizeof(c->reason), "exit status %d", WEXITSTATUS(status));
 }
 
 static void on_end(void *ctx, uint32_t events)
@@ -237,9 +239,10 @@ static void on_end(void *ctx, uint32_t events)
 	describe_end(c, status);
 	c->restarts++;
 	pause_then_start(c, lived);
-	cow_log(COW_LOG_WARNING, "service=%s pid=%d died after %llu ms: %s; again in %llu ms (restart %u)",
-		c->name, (int)pid, (unsigned long long)lived, c->reason,
-		(unsigned long long)c->pause_ms, c->restarts);
+	cow_log(COW_LOG_WARNING,
+		"service=%s pid=%d died after %llu ms: %s; again in %llu ms (restart %u)", c->name,
+		(int)pid, (unsigned long long)lived, c->reason, (unsigned long long)c->pause_ms,
+		c->restarts);
 }
 
 void cow_child_start(struct cow_child *c)

@@ -34,12 +34,12 @@ struct cow_child {
 	const char *env[COW_CHILD_ARGS + 1];  /* "NAME=value", added to ours or replacing */
 	int fds[COW_CHILD_FDS];		      /* become 3, 4, … in the child */
 	unsigned n_fds;
-	bool listen_fds;	/* tell it about them by LISTEN_FDS (sd_listen_fds(3)) */
-	unsigned stop_ms;	/* SIGKILL after this */
+	bool listen_fds;  /* tell it about them by LISTEN_FDS (sd_listen_fds(3)) */
+	unsigned stop_ms; /* SIGKILL after this */
 	struct cow_loop *loop;
-	pid_t group;		/* process group it joins; 0: its own */
-	bool (*may_start)(void *ctx);	     /* NULL: always */
-	void (*before_start)(void *ctx);     /* NULL: nothing; e.g. write its configuration */
+	pid_t group;			 /* process group it joins; 0: its own */
+	bool (*may_start)(void *ctx);	 /* NULL: always */
+	void (*before_start)(void *ctx); /* NULL: nothing; e.g. write its configuration */
 	void (*changed)(void *ctx, struct cow_child *c); /* state changed; look at it */
 	void *ctx;
 

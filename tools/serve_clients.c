@@ -24,8 +24,8 @@ static void log_bad(const struct cow_herd *now, const struct cow_herd *before)
 {
 	for (size_t i = 0; i < now->bads; i++)
 		if (!cow_herd_find_bad(before, now->bad[i].id))
-			cow_log(COW_LOG_ERROR, "client=%s cannot be read: %s", COW_Q(now->bad[i].id),
-				COW_Q(now->bad[i].text));
+			cow_log(COW_LOG_ERROR, "client=%s cannot be read: %s",
+				COW_Q(now->bad[i].id), COW_Q(now->bad[i].text));
 }
 
 static int update_hosts(struct cow_serve *s, const struct cow_herd *h, struct cow_err *err)

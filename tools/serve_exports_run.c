@@ -13,8 +13,8 @@
 #include "common/log.h"
 #include "serve_exports.h"
 
-#define AGAIN_MS 100	  /* another command, or SIGHUP, is being worked on */
-#define LOST_MS 200	  /* the server is not on the bus, or not yet */
+#define AGAIN_MS 100	   /* another command, or SIGHUP, is being worked on */
+#define LOST_MS 200	   /* the server is not on the bus, or not yet */
 #define FAILED_MIN_MS 1000 /* doubles with each failure of one export */
 #define FAILED_MAX_MS 60000
 
@@ -143,8 +143,8 @@ static void succeeded(struct cow_exports *x, const struct cow_bus_result *res)
 static void refused(struct cow_exports *x, const struct cow_bus_result *res)
 {
 	static const char *const verb[] = {"list", "add", "update", "remove"};
-	struct cow_export *e = cow_export_find(res->op == COW_BUS_REMOVE ? &x->have : &x->want,
-					       res->export_id);
+	struct cow_export *e =
+	    cow_export_find(res->op == COW_BUS_REMOVE ? &x->have : &x->want, res->export_id);
 
 	cow_log(COW_LOG_ERROR, "export=%u client='%s' cannot %s: %s", res->export_id, x->doing.id,
 		verb[res->op], COW_Q(res->text));
@@ -199,7 +199,7 @@ static void step(void *ctx)
 		return;
 	}
 	const struct cow_export *e =
-		id ? cow_export_find(op == COW_BUS_REMOVE ? &x->have : &x->want, id) : NULL;
+	    id ? cow_export_find(op == COW_BUS_REMOVE ? &x->have : &x->want, id) : NULL;
 	const struct cow_export doing = e ? *e : (struct cow_export){.export_id = id};
 	int r = cow_bus_call(x->bus, op, id, x->file);
 	if (r == -EBUSY)

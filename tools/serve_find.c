@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later
  *
  * Where the programs are. Other packages' are looked for along PATH, /usr/sbin and /sbin; our own
- * beside this executable (as it is in the folder it was built in) and then where they are installed.
+ * beside this executable (as it is in the folder it was built in) and then where they are
+ * installed.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -62,7 +63,8 @@ static int find(const char *name, const char *package, char **ret, struct cow_er
 	if (*ret)
 		return 0;
 	return cow_err_say(err, COW_ERR_NOT_FOUND, -ENOENT,
-			   "%s is not installed; install it with: apt-get install %s", name, package);
+			   "%s is not installed; install it with: apt-get install %s", name,
+			   package);
 }
 
 /* Folder of this executable + "/../" + sub. */
@@ -94,17 +96,21 @@ static int find_own(const char *configured, const char *env, const char *sub, co
 
 	for (size_t i = 0; i < n; i++) {
 		cow_autofree char *path =
-			dirs[i] ? probe(dirs[i], strlen(dirs[i]), file, mode) : NULL;
+		    dirs[i] ? probe(dirs[i], strlen(dirs[i]), file, mode) : NULL;
 		if (!path)
 			continue;
 		*ret_dir = realpath(dirs[i], NULL);
 		return *ret_dir ? 0 : cow_err_set(err, -errno, "folder '%s'", dirs[i]);
 	}
-	return cow_err_say(err, COW_ERR_NOT_FOUND, -ENOENT, "%s is neither in '%s' nor in '%s'", file,
-			   *configured ? configured : beside ? beside : "", *configured ? env : installed);
+	if (*configured)
+		return cow_err_say(err, COW_ERR_NOT_FOUND, -ENOENT, "%s is not in '%s'", file,
+				   configured);
+	return cow_err_say(err, COW_ERR_NOT_FOUND, -ENOENT, "%s is neither in '%s' nor in '%s'",
+			   file, beside ? beside : "", installed);
 }
 
-static int find_plugin(const struct cow_config *c, struct cow_serve_programs *p, struct cow_err *err)
+static int find_plugin(const struct cow_config *c, struct cow_serve_programs *p,
+		       struct cow_err *err)
 {
 	int r = find_own(c->plugin_dir, "COWHERD_PLUGIN_DIR", "ganesha-fsal", COW_PLUGINDIR, PLUGIN,
 			 R_OK, &p->plugin_dir, err);

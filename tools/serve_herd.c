@@ -19,7 +19,8 @@ void cow_herd_free(struct cow_herd *h)
 
 static void copy(char *to, size_t size, const char *from)
 {
-	(void)snprintf(to, size, "%s", from ? from : ""); /* longer ones are only shown, cut is fine */
+	(void)snprintf(to, size, "%s",
+		       from ? from : ""); /* longer ones are only shown, cut is fine */
 }
 
 /* Configured addresses first, then by time, the latest first. */
@@ -40,7 +41,8 @@ static int by_claim(const void *a, const void *b)
 
 void cow_herd_bind(struct cow_herd *h)
 {
-	cow_autofree struct cow_herd_client **order = calloc(h->clients + 1, sizeof(struct cow_herd_client *));
+	cow_autofree struct cow_herd_client **order =
+	    calloc(h->clients + 1, sizeof(struct cow_herd_client *));
 
 	for (size_t i = 0; i < h->clients; i++) {
 		struct cow_herd_client *c = &h->client[i];

@@ -28,7 +28,7 @@ struct cow_herd_client {
 	char address[COW_ADDR_LEN]; /* configured; "": none */
 	char learnt[COW_ADDR_LEN];  /* of the last boot; "": none */
 	int64_t learnt_s;
-	char bound[COW_ADDR_LEN];   /* the one that counts; "": nobody yet (cow_herd_bind) */
+	char bound[COW_ADDR_LEN]; /* the one that counts; "": nobody yet (cow_herd_bind) */
 };
 
 struct cow_herd_bad {

@@ -13,7 +13,8 @@
 
 static void copy(char *to, size_t size, const char *from)
 {
-	(void)snprintf(to, size, "%s", from ? from : ""); /* longer ones are only shown, cut is fine */
+	(void)snprintf(to, size, "%s",
+		       from ? from : ""); /* longer ones are only shown, cut is fine */
 }
 
 /* An address that is not plain IPv4 counts as none: it would end up in configuration files. */

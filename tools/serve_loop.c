@@ -17,8 +17,8 @@ struct cow_loop {
 	int epfd;
 	bool stop;
 	struct cow_timer *timers;
-	/* The batch being worked off: an event of a descriptor that an earlier callback took out must
-	 * not reach its owner, who may be gone. */
+	/* The batch being worked off: an event of a descriptor that an earlier callback took out
+	 * must not reach its owner, who may be gone. */
 	struct epoll_event batch[BATCH];
 	int batch_len;
 };

@@ -14,7 +14,7 @@ struct cow_loop;
 
 /* Embedded in its owner; zeroed before first use. The owner keeps it alive while it is watched. */
 struct cow_watch {
-	int fd; /* borrowed */
+	int fd;					/* borrowed */
 	void (*fn)(void *ctx, uint32_t events); /* EPOLL* */
 	void *ctx;
 };

@@ -13,8 +13,9 @@
 
 static const struct in_addr *in4(const struct sockaddr *sa)
 {
-	return sa && sa->sa_family == AF_INET ? &((const struct sockaddr_in *)(const void *)sa)->sin_addr
-					      : NULL;
+	return sa && sa->sa_family == AF_INET
+		   ? &((const struct sockaddr_in *)(const void *)sa)->sin_addr
+		   : NULL;
 }
 
 static void fill(struct cow_serve_net *n, const struct ifaddrs *i)
@@ -64,8 +65,9 @@ int cow_serve_find_net(const struct cow_config *c, struct cow_serve_net *ret, st
 	bool found = false;
 
 	if (!*c->address && !*c->interface)
-		return cow_err_say(err, COW_ERR_USAGE, -EDESTADDRREQ,
-				   "no address to serve on: set 'address' or 'interface' in [serve]");
+		return cow_err_say(
+		    err, COW_ERR_USAGE, -EDESTADDRREQ,
+		    "no address to serve on: set 'address' or 'interface' in [serve]");
 	if (getifaddrs(&all) < 0)
 		return cow_err_set(err, -errno, "list network addresses");
 	for (const struct ifaddrs *i = all; i && !found; i = i->ifa_next) {
@@ -77,7 +79,8 @@ int cow_serve_find_net(const struct cow_config *c, struct cow_serve_net *ret, st
 	freeifaddrs(all);
 	if (found)
 		return 0;
-	return cow_err_say(err, COW_ERR_NOT_FOUND, -EADDRNOTAVAIL,
-			   "cannot serve on address '%s' interface '%s': not on this machine; it has %s",
-			   c->address, c->interface, *have ? have : "no IPv4 address");
+	return cow_err_say(
+	    err, COW_ERR_NOT_FOUND, -EADDRNOTAVAIL,
+	    "cannot serve on address '%s' interface '%s': not on this machine; it has %s",
+	    c->address, c->interface, *have ? have : "no IPv4 address");
 }

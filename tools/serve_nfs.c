@@ -24,9 +24,9 @@
 #define PORTMAP_SOCKET "/run/rpcbind.sock"
 #define PORTMAP_PORT 111
 #define PROBE_TIMEOUT_MS 2000
-#define MISSES_MAX 3	    /* NULL calls without an answer before a restart */
+#define MISSES_MAX 3	     /* NULL calls without an answer before a restart */
 #define SERVER_STOP_MS 30000 /* a thousand exports take their time */
-#define NO_BUS_MS 5000	    /* answers NFS but not the bus for this long: start it anew */
+#define NO_BUS_MS 5000	     /* answers NFS but not the bus for this long: start it anew */
 
 /* ------------------------------------------------ port mapper */
 
@@ -62,7 +62,8 @@ static int open_sockets(struct cow_serve *s)
 {
 	const struct sockaddr_un un = {.sun_family = AF_UNIX, .sun_path = PORTMAP_SOCKET};
 	struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons(PORTMAP_PORT)};
-	const struct sockaddr_in6 in6 = {.sin6_family = AF_INET6, .sin6_port = htons(PORTMAP_PORT),
+	const struct sockaddr_in6 in6 = {.sin6_family = AF_INET6,
+					 .sin6_port = htons(PORTMAP_PORT),
 					 .sin6_addr = IN6ADDR_LOOPBACK_INIT};
 
 	(void)unlink(PORTMAP_SOCKET); /* nobody answered there: a left-over, or nothing */
@@ -75,7 +76,8 @@ static int open_sockets(struct cow_serve *s)
 		r = open_one(s, SOCK_DGRAM, (const struct sockaddr *)&in, sizeof(in));
 	if (r < 0)
 		return r;
-	/* Without these rpcbind opens IPv6 sockets on every address; a kernel without IPv6 has none. */
+	/* Without these rpcbind opens IPv6 sockets on every address; a kernel without IPv6 has
+	 * none. */
 	r = open_one(s, SOCK_STREAM, (const struct sockaddr *)&in6, sizeof(in6));
 	if (r == 0)
 		r = open_one(s, SOCK_DGRAM, (const struct sockaddr *)&in6, sizeof(in6));
@@ -130,7 +132,8 @@ static int prepare_bus(struct cow_serve *s, struct cow_err *err)
 
 	if (strlen(s->paths.run) + sizeof("/bus") > sizeof(((struct sockaddr_un *)0)->sun_path))
 		return cow_err_say(err, COW_ERR_USAGE, -ENAMETOOLONG,
-				   "run directory '%s' is too long for a socket's path", s->paths.run);
+				   "run directory '%s' is too long for a socket's path",
+				   s->paths.run);
 	if (cow_text_dbus(&s->paths, &text) < 0 ||
 	    asprintf(&conf, "--config-file=%s/dbus.conf", s->paths.run) < 0)
 		return cow_err_set(err, -ENOMEM, "bus");
@@ -141,8 +144,7 @@ static int prepare_bus(struct cow_serve *s, struct cow_err *err)
 	c->before_start = before_bus;
 	c->stop_ms = 5000;
 	s->enabled[COW_SVC_DBUS] = true;
-	return keep ? cow_serve_write(s, "dbus.conf", text, err)
-		    : cow_err_set(err, -ENOMEM, "bus");
+	return keep ? cow_serve_write(s, "dbus.conf", text, err) : cow_err_set(err, -ENOMEM, "bus");
 }
 
 /* ------------------------------------------------ server */
@@ -221,6 +223,11 @@ static void server_tick(struct cow_serve *s)
 
 	if (c->state != COW_CHILD_RUNNING)
 		return;
+	/* It does not look for its bus a second time; most often it ends by itself. */
+	if (s->child[COW_SVC_DBUS].ready && s->child[COW_SVC_DBUS].started_ms > c->started_ms) {
+		cow_child_kick(c, "its bus was started anew");
+		return;
+	}
 	if (c->ready || s->nfs_answered_ms == 0) {
 		cow_probe_start(&s->nfs_probe);
 		return;
@@ -258,8 +265,17 @@ static int prepare_server(struct cow_serve *s, struct cow_err *err)
 	    asprintf(&env, "DBUS_SYSTEM_BUS_ADDRESS=unix:path=%s/bus", s->paths.run) < 0)
 		return cow_err_set(err, -ENOMEM, "NFS server");
 	const char *k_conf = cow_serve_keep(s, conf), *k_pid = cow_serve_keep(s, pid);
-	const char *argv[] = {s->programs.ganesha, "-F", "-f", k_conf, "-L", "STDERR", "-p", k_pid,
-			      "-N", s->config->log_level >= 4 ? "INFO" : "EVENT", NULL};
+	const char *argv[] = {s->programs.ganesha,
+			      "-F",
+			      "-f",
+			      k_conf,
+			      "-L",
+			      "STDERR",
+			      "-p",
+			      k_pid,
+			      "-N",
+			      s->config->log_level >= 4 ? "INFO" : "EVENT",
+			      NULL};
 	memcpy(c->argv, argv, sizeof(argv));
 	c->env[0] = cow_serve_keep(s, env);
 	/* READ buffers are 1 MiB each: without these every one of them is mapped and unmapped. */
@@ -270,8 +286,11 @@ static int prepare_server(struct cow_serve *s, struct cow_err *err)
 	c->may_start = server_may_start;
 	c->before_start = before_server;
 	c->stop_ms = SERVER_STOP_MS;
-	s->nfs_probe = (struct cow_probe){.kind = COW_PROBE_NFS, .timeout_ms = PROBE_TIMEOUT_MS,
-					  .loop = s->loop, .done = server_answered, .ctx = s};
+	s->nfs_probe = (struct cow_probe){.kind = COW_PROBE_NFS,
+					  .timeout_ms = PROBE_TIMEOUT_MS,
+					  .loop = s->loop,
+					  .done = server_answered,
+					  .ctx = s};
 	s->nfs_probe.to = (struct sockaddr_in){.sin_family = AF_INET,
 					       .sin_port = htons((uint16_t)s->config->nfs_port)};
 	(void)inet_pton(AF_INET, s->net.address, &s->nfs_probe.to.sin_addr); /* our own text */

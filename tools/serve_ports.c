@@ -27,8 +27,11 @@ static unsigned long long match_line(const char *line, enum cow_port_proto proto
 	unsigned local, state;
 	unsigned long long inode;
 
-	if (sscanf(line, " %*u: %*[0-9A-Fa-f]:%x %*[0-9A-Fa-f]:%*x %x %*x:%*x %*x:%*x %*x %*u %*u %llu", /* NOLINT(cert-err34-c): the kernel's text */
-		   &local, &state, &inode) != 3)
+	if (sscanf(
+		line,
+		" %*u: %*[0-9A-Fa-f]:%x %*[0-9A-Fa-f]:%*x %x %*x:%*x %*x:%*x %*x %*u %*u %llu", /* NOLINT(cert-err34-c):
+												   the kernel's text */
+		&local, &state, &inode) != 3)
 		return 0;
 	return local == port && (proto == COW_PORT_UDP || state == TCP_LISTEN) ? inode : 0;
 }
@@ -124,8 +127,8 @@ static int try_bind(enum cow_port_proto proto, const char *address, const char *
 	struct sockaddr_in sa = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
 	int on = 1;
 
-	cow_autoclose int fd = socket(
-		AF_INET, (proto == COW_PORT_TCP ? SOCK_STREAM : SOCK_DGRAM) | SOCK_CLOEXEC, 0);
+	cow_autoclose int fd =
+	    socket(AF_INET, (proto == COW_PORT_TCP ? SOCK_STREAM : SOCK_DGRAM) | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return -errno;
 	/* TCP: old connections in TIME_WAIT do not count, a listener still does. */
@@ -186,14 +189,14 @@ int cow_serve_check_ports(const struct cow_config *c, const struct cow_serve_net
 		const char *address, *interface;
 		unsigned port;
 	} ports[] = {
-		{c->nfs_enabled, "NFS", COW_PORT_TCP, net->address, NULL, c->nfs_port},
-		{c->nfs_enabled, "NFS", COW_PORT_UDP, net->address, NULL, c->nfs_port},
-		{c->nfs_enabled, "NFS mount", COW_PORT_TCP, net->address, NULL, c->nfs_mount_port},
-		{c->nfs_enabled, "NFS mount", COW_PORT_UDP, net->address, NULL, c->nfs_mount_port},
-		{c->tftp_enabled, "TFTP", COW_PORT_UDP, net->address, NULL, c->tftp_port},
-		{c->dhcp_mode != COW_DHCP_OFF, "DHCP", COW_PORT_UDP, NULL, net->interface, 67},
-		{c->dhcp_mode == COW_DHCP_PROXY, "proxy DHCP", COW_PORT_UDP, NULL, net->interface,
-		 4011},
+	    {c->nfs_enabled, "NFS", COW_PORT_TCP, net->address, NULL, c->nfs_port},
+	    {c->nfs_enabled, "NFS", COW_PORT_UDP, net->address, NULL, c->nfs_port},
+	    {c->nfs_enabled, "NFS mount", COW_PORT_TCP, net->address, NULL, c->nfs_mount_port},
+	    {c->nfs_enabled, "NFS mount", COW_PORT_UDP, net->address, NULL, c->nfs_mount_port},
+	    {c->tftp_enabled, "TFTP", COW_PORT_UDP, net->address, NULL, c->tftp_port},
+	    {c->dhcp_mode != COW_DHCP_OFF, "DHCP", COW_PORT_UDP, NULL, net->interface, 67},
+	    {c->dhcp_mode == COW_DHCP_PROXY, "proxy DHCP", COW_PORT_UDP, NULL, net->interface,
+	     4011},
 	};
 
 	for (size_t i = 0; i < sizeof(ports) / sizeof(ports[0]); i++) {

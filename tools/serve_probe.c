@@ -32,10 +32,17 @@ void cow_rpc_null_call(uint32_t xid, uint32_t program, uint32_t version,
 		       uint8_t ret[COW_RPC_CALL_LEN])
 {
 	const uint32_t words[COW_RPC_CALL_LEN / 4] = {
-		LAST_FRAGMENT | (COW_RPC_CALL_LEN - 4),
-		xid, 0 /* CALL */, 2 /* RPC version */, program, version, 0 /* NULL */,
-		0, 0, /* credentials: AUTH_NONE */
-		0, 0, /* verifier: AUTH_NONE */
+	    LAST_FRAGMENT | (COW_RPC_CALL_LEN - 4),
+	    xid,
+	    0 /* CALL */,
+	    2 /* RPC version */,
+	    program,
+	    version,
+	    0 /* NULL */,
+	    0,
+	    0, /* credentials: AUTH_NONE */
+	    0,
+	    0, /* verifier: AUTH_NONE */
 	};
 
 	for (size_t i = 0; i < COW_RPC_CALL_LEN / 4; i++)

@@ -20,7 +20,8 @@
 #define TICK_STARTING_MS 50
 #define TICK_CALM_MS 10000 /* also the pace of the NFS server's watchdog */
 #define PROBE_TIMEOUT_MS 1000
-#define START_TRIES 4 /* a service that dies this often before we were ever ready has a real fault */
+#define START_TRIES                                                                                \
+	4 /* a service that dies this often before we were ever ready has a real fault */
 
 const char *cow_serve_keep(struct cow_serve *s, char *text)
 {
@@ -65,20 +66,38 @@ static int prepare_tftp(struct cow_serve *s, struct cow_err *err)
 		return cow_err_set(err, -ENOMEM, "TFTP server");
 	const char *keep = cow_serve_keep(s, listen), *nfs_port = cow_serve_keep(s, port),
 		   *mount_port = cow_serve_keep(s, mount);
-	const char *argv[] = {s->programs.tftpd, "--store", s->paths.store, "--listen", keep,
-			      "--nfs-version", f->nfs_version, "--ipxe-dir", f->ipxe_dir,
-			      "--event-fd", "3", "--nfs-port", nfs_port,
-			      "--mount-port", mount_port, "--log-level", level[f->log_level],
-			      *f->tftp_user ? "--user" : NULL, f->tftp_user, NULL};
+	const char *argv[] = {s->programs.tftpd,
+			      "--store",
+			      s->paths.store,
+			      "--listen",
+			      keep,
+			      "--nfs-version",
+			      f->nfs_version,
+			      "--ipxe-dir",
+			      f->ipxe_dir,
+			      "--event-fd",
+			      "3",
+			      "--nfs-port",
+			      nfs_port,
+			      "--mount-port",
+			      mount_port,
+			      "--log-level",
+			      level[f->log_level],
+			      *f->tftp_user ? "--user" : NULL,
+			      f->tftp_user,
+			      NULL};
 	memcpy(c->argv, argv, sizeof(argv));
 	c->name = "tftp";
 	c->fds[0] = s->event_fd[1];
 	c->n_fds = 1;
 	c->stop_ms = 5000;
-	s->tftp_probe = (struct cow_probe){.kind = COW_PROBE_TFTP, .timeout_ms = PROBE_TIMEOUT_MS,
-					   .loop = s->loop, .done = tftp_answered, .ctx = s};
-	s->tftp_probe.to = (struct sockaddr_in){.sin_family = AF_INET,
-						.sin_port = htons((uint16_t)f->tftp_port)};
+	s->tftp_probe = (struct cow_probe){.kind = COW_PROBE_TFTP,
+					   .timeout_ms = PROBE_TIMEOUT_MS,
+					   .loop = s->loop,
+					   .done = tftp_answered,
+					   .ctx = s};
+	s->tftp_probe.to =
+	    (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons((uint16_t)f->tftp_port)};
 	(void)inet_pton(AF_INET, s->net.address, &s->tftp_probe.to.sin_addr); /* our own text */
 	s->enabled[COW_SVC_TFTP] = true;
 	return keep && nfs_port && mount_port ? 0 : cow_err_set(err, -ENOMEM, "TFTP server");
@@ -110,7 +129,8 @@ static void dhcp_tick(struct cow_serve *s)
 {
 	struct cow_child *c = &s->child[COW_SVC_DHCP];
 
-	if (c->state != COW_CHILD_RUNNING || c->ready || !cow_port_held_by(COW_PORT_UDP, 67, c->pid))
+	if (c->state != COW_CHILD_RUNNING || c->ready ||
+	    !cow_port_held_by(COW_PORT_UDP, 67, c->pid))
 		return;
 	c->ready = true;
 	cow_serve_changed(s, c);
@@ -172,8 +192,8 @@ static void announce(struct cow_serve *s)
 	if (s->ready || s->stopping || !all_ready(s))
 		return;
 	s->ready = true;
-	cow_log(COW_LOG_INFO, "ready: address=%s interface=%s clients=%zu store='%s'", s->net.address,
-		s->net.interface, s->herd->clients, s->paths.store);
+	cow_log(COW_LOG_INFO, "ready: address=%s interface=%s clients=%zu store='%s'",
+		s->net.address, s->net.interface, s->herd->clients, s->paths.store);
 	cow_notify("READY=1");
 }
 

@@ -13,7 +13,8 @@
 
 void cow_notify(const char *state)
 {
-	const char *path = getenv("NOTIFY_SOCKET"); /* NOLINT(concurrency-mt-unsafe): never set by us */
+	const char *path =
+	    getenv("NOTIFY_SOCKET"); /* NOLINT(concurrency-mt-unsafe): never set by us */
 	struct sockaddr_un sa = {.sun_family = AF_UNIX};
 	size_t len = path ? strlen(path) : 0;
 

@@ -23,7 +23,9 @@ static int put_serve(const struct cow_serve *s, struct cow_kv *kv)
 
 	cow_time_text(s->started_s, when);
 	r |= cow_kv_add(kv, "serve", "state",
-			s->stopping ? "stopping" : s->ready ? "ready" : "starting");
+			s->stopping ? "stopping"
+			: s->ready  ? "ready"
+				    : "starting");
 	r |= cow_kv_setf(kv, "serve", "pid", "%d", (int)getpid());
 	r |= cow_kv_add(kv, "serve", "started", when);
 	r |= cow_kv_add(kv, "serve", "address", s->net.address);

@@ -3,9 +3,9 @@
  * Configuration of dnsmasq, which does DHCP and nothing else here: no DNS, no TFTP.
  *
  * Three kinds of machines ask. Raspberry Pis know no boot file: they look for the menu text
- * "Raspberry Pi Boot   " (three blanks; old ones compare all of it) and for the server in siaddr and
- * option 66. PCs whose ROM is not iPXE load iPXE first: a file by firmware (RFC 4578 architecture).
- * iPXE itself (option 175 or user class) gets the script.
+ * "Raspberry Pi Boot   " (three blanks; old ones compare all of it) and for the server in siaddr
+ * and option 66. PCs whose ROM is not iPXE load iPXE first: a file by firmware (RFC 4578
+ * architecture). iPXE itself (option 175 or user class) gets the script.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -15,7 +15,7 @@
 
 /* Ethernet prefixes of boards; a Pi 3's vendor class cannot be told from a PC's. */
 static const char *const raspberry_pi[] = {
-	"28:cd:c1", "2c:cf:67", "88:a2:9e", "b8:27:eb", "d8:3a:dd", "dc:a6:32", "e4:5f:01", NULL,
+    "28:cd:c1", "2c:cf:67", "88:a2:9e", "b8:27:eb", "d8:3a:dd", "dc:a6:32", "e4:5f:01", NULL,
 };
 
 /* RFC 4578 architecture, dnsmasq's name for it in proxy mode, what such firmware can run. */
@@ -23,10 +23,10 @@ static const struct {
 	unsigned arch;
 	const char *tag, *pxe_name, *file;
 } firmware[] = {
-	{0, "bios", "x86PC", "undionly.kpxe"},
-	{6, "efi32", "IA32_EFI", "snponly.efi"},
-	{7, "efi64", "BC_EFI", "snponly.efi"},
-	{9, "efi64", "x86-64_EFI", "snponly.efi"},
+    {0, "bios", "x86PC", "undionly.kpxe"},
+    {6, "efi32", "IA32_EFI", "snponly.efi"},
+    {7, "efi64", "BC_EFI", "snponly.efi"},
+    {9, "efi64", "x86-64_EFI", "snponly.efi"},
 };
 #define FIRMWARES (sizeof(firmware) / sizeof(firmware[0]))
 
@@ -111,7 +111,7 @@ static int is_host_name(const char *s)
 {
 	return *s && *s != '-' && strlen(s) <= 63 &&
 	       strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-") ==
-		       strlen(s);
+		   strlen(s);
 }
 
 int cow_text_dnsmasq_hosts(const struct cow_herd *h, char **ret)
@@ -125,8 +125,8 @@ int cow_text_dnsmasq_hosts(const struct cow_herd *h, char **ret)
 	for (size_t i = 0; i < h->clients; i++) {
 		const struct cow_herd_client *c = &h->client[i];
 		const uint8_t *m = c->mac.b;
-		(void)fprintf(f, "%02x:%02x:%02x:%02x:%02x:%02x,id:*", m[0], m[1], m[2], m[3],
-			      m[4], m[5]);
+		(void)fprintf(f, "%02x:%02x:%02x:%02x:%02x:%02x,id:*", m[0], m[1], m[2], m[3], m[4],
+			      m[5]);
 		if (*c->address)
 			(void)fprintf(f, ",%s", c->address);
 		if (is_host_name(c->name))

@@ -10,56 +10,54 @@
 
 /*
  * Why each of the less obvious values:
- *	mount_path_pseudo	one path for v3 and v4
- *	Enable_NLM		with it the grace period never ends early; a root needs no remote locks
- *				over v3 ("nolock")
- *	Only_Numeric_Owners	an initramfs has no id mapper
- *	Graceless		true makes clients lose their locks at a restart
- *	Dir_Chunk		0: lookups reach the plugin, so that a reset shows at once
- *	RPC_Ioq_ThrdMax		a thread is busy for as long as the disk takes
- *	RPC_Max_Connections	the default of 1024 is too few for a herd with nconnect
+ *	mount_path_pseudo: one path for v3 and v4.
+ *	Enable_NLM: with it the grace period never ends early; a root needs no remote locks.
+ *	Only_Numeric_Owners: an initramfs has no id mapper.
+ *	Graceless: true makes clients lose their locks at a restart.
+ *	Dir_Chunk = 0: lookups reach the plugin, so that a reset shows at once.
+ *	RPC_Ioq_ThrdMax: a thread is busy for as long as the disk takes.
+ *	RPC_Max_Connections: the default of 1024 is too few for a herd with nconnect.
  */
-static const char ganesha_format[] =
-	"# Written by cowherd at every start; changes are lost.\n"
-	"NFS_CORE_PARAM {\n"
-	"\tProtocols = 3,4;\n"
-	"\tBind_addr = %s;\n"
-	"\tNFS_Port = %u;\n"
-	"\tMNT_Port = %u;\n"
-	"\tPlugins_Dir = \"%s\";\n"
-	"\tmount_path_pseudo = true;\n"
-	"\tEnable_NLM = false;\n"
-	"\tEnable_RQUOTA = false;\n"
-	"\tRPC_Max_Connections = 8192;\n"
-	"\tRPC_Ioq_ThrdMax = 200;\n"
-	"\tRPC_Idle_Timeout_S = 3600;\n"
-	"}\n"
-	"NFSV4 {\n"
-	"\tMinor_Versions = 0,1,2;\n"
-	"\tOnly_Numeric_Owners = true;\n"
-	"\tGraceless = false;\n"
-	"\tLease_Lifetime = 30;\n"
-	"\tGrace_Period = 30;\n"
-	"\tDelegations = false;\n"
-	"\tRecoveryRoot = \"%s/ganesha\";\n"
-	"}\n"
-	"NFS_KRB5 {\n"
-	"\tActive_krb5 = false;\n"
-	"}\n"
-	"MDCACHE {\n"
-	"\tDir_Chunk = 0;\n"
-	"\tEntries_HWMark = 300000;\n"
-	"}\n"
-	"EXPORT_DEFAULTS {\n"
-	"\tAccess_Type = NONE;\n"
-	"\tSquash = no_root_squash;\n"
-	"\tSecType = sys;\n"
-	"\tAttr_Expiration_Time = 60;\n"
-	"}\n"
-	"COWHERD {\n"
-	"\tStore = \"%s\";\n"
-	"}\n"
-	"%%include \"%s/exports.conf\"\n";
+static const char ganesha_format[] = "# Written by cowherd at every start; changes are lost.\n"
+				     "NFS_CORE_PARAM {\n"
+				     "\tProtocols = 3,4;\n"
+				     "\tBind_addr = %s;\n"
+				     "\tNFS_Port = %u;\n"
+				     "\tMNT_Port = %u;\n"
+				     "\tPlugins_Dir = \"%s\";\n"
+				     "\tmount_path_pseudo = true;\n"
+				     "\tEnable_NLM = false;\n"
+				     "\tEnable_RQUOTA = false;\n"
+				     "\tRPC_Max_Connections = 8192;\n"
+				     "\tRPC_Ioq_ThrdMax = 200;\n"
+				     "\tRPC_Idle_Timeout_S = 3600;\n"
+				     "}\n"
+				     "NFSV4 {\n"
+				     "\tMinor_Versions = 0,1,2;\n"
+				     "\tOnly_Numeric_Owners = true;\n"
+				     "\tGraceless = false;\n"
+				     "\tLease_Lifetime = 30;\n"
+				     "\tGrace_Period = 30;\n"
+				     "\tDelegations = false;\n"
+				     "\tRecoveryRoot = \"%s/ganesha\";\n"
+				     "}\n"
+				     "NFS_KRB5 {\n"
+				     "\tActive_krb5 = false;\n"
+				     "}\n"
+				     "MDCACHE {\n"
+				     "\tDir_Chunk = 0;\n"
+				     "\tEntries_HWMark = 300000;\n"
+				     "}\n"
+				     "EXPORT_DEFAULTS {\n"
+				     "\tAccess_Type = NONE;\n"
+				     "\tSquash = no_root_squash;\n"
+				     "\tSecType = sys;\n"
+				     "\tAttr_Expiration_Time = 60;\n"
+				     "}\n"
+				     "COWHERD {\n"
+				     "\tStore = \"%s\";\n"
+				     "}\n"
+				     "%%include \"%s/exports.conf\"\n";
 
 int cow_text_ganesha(const struct cow_config *c, const struct cow_serve_net *net,
 		     const struct cow_serve_paths *p, char **ret)
@@ -71,7 +69,7 @@ int cow_text_ganesha(const struct cow_config *c, const struct cow_serve_net *net
 }
 
 void cow_text_admitted(const struct cow_config *c, const struct cow_serve_net *net,
-		     const struct cow_herd_client *client, char ret[COW_ADDR_LEN + 3])
+		       const struct cow_herd_client *client, char ret[COW_ADDR_LEN + 3])
 {
 	switch ((enum cow_nfs_access)c->nfs_access) {
 	case COW_NFS_ACCESS_BOUND:
@@ -147,31 +145,24 @@ int cow_text_dbus(const struct cow_serve_paths *p, char **ret)
 		}
 	}
 	path[n] = '\0';
-	if (asprintf(ret,
-		     "<!DOCTYPE busconfig PUBLIC \"-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN\"\n"
-		     " \"http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd\">\n"
-		     "<!-- Written by cowherd at every start; changes are lost. -->\n"
-		     "<busconfig>\n"
-		     "  <type>cowherd</type>\n"
-		     "  <listen>unix:path=%s/bus</listen>\n"
-		     "  <auth>EXTERNAL</auth>\n"
-		     "  <policy context=\"default\">\n"
-		     "    <deny user=\"*\"/>\n"
-		     "  </policy>\n"
-		     "  <policy user=\"root\">\n"
-		     "    <allow user=\"root\"/>\n"
-		     "    <allow own=\"*\"/>\n"
-		     "    <allow send_type=\"method_call\"/>\n"
-		     "    <allow send_type=\"signal\"/>\n"
-		     "    <allow send_requested_reply=\"true\" send_type=\"method_return\"/>\n"
-		     "    <allow send_requested_reply=\"true\" send_type=\"error\"/>\n"
-		     "    <allow receive_type=\"method_call\"/>\n"
-		     "    <allow receive_type=\"method_return\"/>\n"
-		     "    <allow receive_type=\"error\"/>\n"
-		     "    <allow receive_type=\"signal\"/>\n"
-		     "  </policy>\n"
-		     "</busconfig>\n",
-		     path) < 0)
+	if (asprintf(
+		ret,
+		"<!DOCTYPE busconfig PUBLIC \"-//freedesktop//DTD D-Bus Bus Configuration "
+		"1.0//EN\"\n"
+		" \"http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd\">\n"
+		"<!-- Written by cowherd at every start; changes are lost. -->\n"
+		"<busconfig>\n"
+		"  <type>cowherd</type>\n"
+		"  <listen>unix:path=%s/bus</listen>\n"
+		"  <auth>EXTERNAL</auth>\n"
+		"  <!-- No rule about users: only the one the bus runs as, root, may connect. -->\n"
+		"  <policy context=\"default\">\n"
+		"    <allow own=\"*\"/>\n"
+		"    <allow send_destination=\"*\"/>\n"
+		"    <allow receive_sender=\"*\"/>\n"
+		"  </policy>\n"
+		"</busconfig>\n",
+		path) < 0)
 		return -ENOMEM;
 	return 0;
 }

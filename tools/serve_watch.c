@@ -91,8 +91,8 @@ int cow_herd_watch_new(struct cow_loop *l, const char *store_path, void (*change
 	w->changed = changed;
 	w->ctx = ctx;
 	w->quiet = w->rescan = (struct cow_timer){.fn = on_timer, .ctx = w};
-	w->watch = (struct cow_watch){.fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK),
-				      .fn = on_event, .ctx = w};
+	w->watch = (struct cow_watch){
+	    .fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK), .fn = on_event, .ctx = w};
 	int r = w->watch.fd < 0 ? -errno : 0;
 	if (r == 0 && asprintf(&w->dir, "%s/clients", store_path) < 0) {
 		w->dir = NULL;

@@ -23,11 +23,11 @@
 struct status {
 	struct cow_config *config;
 	struct cow_store *store;
-	struct cow_kv *run;	   /* RUN/status; empty when nothing runs */
+	struct cow_kv *run; /* RUN/status; empty when nothing runs */
 	int running;
 	int64_t now_s;
-	struct json_object *json;  /* array of clients, or NULL */
-	struct cow_table *table;   /* of clients, or NULL */
+	struct json_object *json; /* array of clients, or NULL */
+	struct cow_table *table;  /* of clients, or NULL */
 	unsigned clients, damaged;
 	int r; /* failure of a callback */
 };
@@ -106,14 +106,18 @@ static int client_row(const struct status *s, const struct cow_client *c,
 		      const struct cow_client_state *st, const char *section)
 {
 	char ago[COW_AGO_LEN], image[COW_LABEL_MAX + 16], id[16];
-	const char *addr = *st->nfs_addr ? st->nfs_addr : *st->boot_addr ? st->boot_addr : c->address;
+	const char *addr = *st->nfs_addr    ? st->nfs_addr
+			   : *st->boot_addr ? st->boot_addr
+					    : c->address;
 	const char *export = s->running ? run_get(s, section, "export") : "-";
 
 	cow_cli_ago(st->boot_s, s->now_s, ago);
 	(void)snprintf(image, sizeof(image), "%s@%u", c->image, c->version);
 	(void)snprintf(id, sizeof(id), "%u", c->export_id);
-	const char *cells[] = {c->id, c->name, image, state_of(s, st), ago, *addr ? addr : "-", id,
-			       *export ? export : "pending"};
+	const char *cells[] = {c->id, c->name,
+			       image, state_of(s, st),
+			       ago,   *addr ? addr : "-",
+			       id,    *export ? export : "pending"};
 	return cow_table_row(s->table, cells);
 }
 
@@ -154,7 +158,8 @@ static int each_client(void *ctx, const struct cow_client *c, const char *id,
 /* ------------------------------------------------ services */
 
 /* Every service section of the record, in its order. */
-static int each_service(const struct status *s, int (*fn)(void *ctx, const char *section), void *ctx)
+static int each_service(const struct status *s, int (*fn)(void *ctx, const char *section),
+			void *ctx)
 {
 	const char *section, *key;
 
@@ -193,11 +198,10 @@ static int service_json(void *ctx, const char *section)
 static int service_row(void *ctx, const char *section)
 {
 	const struct service_out *out = ctx;
-	const char *cells[] = {section + strlen(SERVICE_PREFIX), run_get(out->s, section, "state"),
-			       run_get(out->s, section, "pid"),
-			       run_get(out->s, section, "restarts"),
-			       run_get(out->s, section, "listen"),
-			       run_get(out->s, section, "reason")};
+	const char *cells[] = {
+	    section + strlen(SERVICE_PREFIX),	run_get(out->s, section, "state"),
+	    run_get(out->s, section, "pid"),	run_get(out->s, section, "restarts"),
+	    run_get(out->s, section, "listen"), run_get(out->s, section, "reason")};
 
 	return cow_table_row(out->table, cells);
 }
@@ -247,17 +251,18 @@ static int print_json(struct status *s, struct cow_err *err)
 
 static int print_services(const struct status *s)
 {
-	static const char *const head[] = {"SERVICE", "STATE", "PID", "RESTARTS", "LISTENS ON",
-					   "LAST END"};
+	static const char *const head[] = {"SERVICE",  "STATE",	     "PID",
+					   "RESTARTS", "LISTENS ON", "LAST END"};
 	cow_autotable t = NULL;
 
 	if (!s->running) {
-		(void)printf("cowherd serve is not running (run directory %s)\n", s->config->run_dir);
+		(void)printf("cowherd serve is not running (run directory %s)\n",
+			     s->config->run_dir);
 		return 0;
 	}
-	(void)printf("cowherd serve is %s, process %s, on %s (%s)\n\n", run_get(s, "serve", "state"),
-		     run_get(s, "serve", "pid"), run_get(s, "serve", "address"),
-		     run_get(s, "serve", "interface"));
+	(void)printf("cowherd serve is %s, process %s, on %s (%s)\n\n",
+		     run_get(s, "serve", "state"), run_get(s, "serve", "pid"),
+		     run_get(s, "serve", "address"), run_get(s, "serve", "interface"));
 	int r = cow_table_new(6, &t);
 	struct service_out out = {.s = s, .table = t};
 	if (r == 0)
@@ -271,8 +276,8 @@ static int print_services(const struct status *s)
 
 static int print_text(struct status *s, struct cow_err *err)
 {
-	static const char *const head[] = {"MAC", "NAME", "IMAGE", "STATE", "LAST BOOT", "ADDRESS",
-					   "EXPORT ID", "EXPORT"};
+	static const char *const head[] = {"MAC",	"NAME",	   "IMAGE",	"STATE",
+					   "LAST BOOT", "ADDRESS", "EXPORT ID", "EXPORT"};
 	char free_text[COW_BYTES_LEN], total_text[COW_BYTES_LEN];
 	cow_autotable t = NULL;
 	uint64_t total, avail;
@@ -311,7 +316,8 @@ static int usage(FILE *to)
 		    "  --json         for programs\n"
 		    "  --config FILE  default: " COW_CONFIG_DEFAULT "\n"
 		    "  --store DIR    instead of the configuration's [store] path\n"
-		    "  --run DIR      instead of the configuration's [serve] run_dir\n",
+		    "  --run DIR      instead of the configuration's [serve] run_dir\n"
+		    "  --help         show this text\n",
 		    to);
 	return to == stdout ? cow_cli_flush() : COW_ERR_USAGE;
 }
@@ -324,14 +330,15 @@ struct words {
 static int parse(int argc, char **argv, struct words *w)
 {
 	static const struct option options[] = {
-		{"config", required_argument, NULL, 'c'}, {"store", required_argument, NULL, 's'},
-		{"run", required_argument, NULL, 'r'},	  {"json", no_argument, NULL, 'j'},
-		{"help", no_argument, NULL, 'h'},	  {NULL, 0, NULL, 0},
+	    {"config", required_argument, NULL, 'c'}, {"store", required_argument, NULL, 's'},
+	    {"run", required_argument, NULL, 'r'},    {"json", no_argument, NULL, 'j'},
+	    {"help", no_argument, NULL, 'h'},	      {NULL, 0, NULL, 0},
 	};
 	int opt;
 
 	optind = 0;
-	while ((opt = getopt_long(argc, argv, "h", options, NULL)) != -1) { /* NOLINT(concurrency-mt-unsafe): one thread */
+	while ((opt = getopt_long(argc, argv, "h", options, NULL)) !=
+	       -1) { /* NOLINT(concurrency-mt-unsafe): one thread */
 		switch (opt) {
 		case 'c':
 			w->config = optarg;

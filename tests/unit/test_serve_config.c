@@ -156,15 +156,15 @@ static void named_file_must_be_there(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(empty_file_gives_the_defaults),
-		cmocka_unit_test(values_replace_defaults),
-		cmocka_unit_test(unknown_key_is_refused_with_the_known_ones),
-		cmocka_unit_test(unknown_section_is_refused_with_the_known_ones),
-		cmocka_unit_test(bad_values_are_refused_with_what_is_allowed),
-		cmocka_unit_test(paths_that_would_break_other_configurations_are_refused),
-		cmocka_unit_test(range_is_split_in_two),
-		cmocka_unit_test(page_and_table_agree),
-		cmocka_unit_test(named_file_must_be_there),
+	    cmocka_unit_test(empty_file_gives_the_defaults),
+	    cmocka_unit_test(values_replace_defaults),
+	    cmocka_unit_test(unknown_key_is_refused_with_the_known_ones),
+	    cmocka_unit_test(unknown_section_is_refused_with_the_known_ones),
+	    cmocka_unit_test(bad_values_are_refused_with_what_is_allowed),
+	    cmocka_unit_test(paths_that_would_break_other_configurations_are_refused),
+	    cmocka_unit_test(range_is_split_in_two),
+	    cmocka_unit_test(page_and_table_agree),
+	    cmocka_unit_test(named_file_must_be_there),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -167,8 +167,8 @@ static void null_call_has_the_form_of_rfc_5531(void **state)
 
 	(void)state;
 	cow_rpc_null_call(0x01020304, 100003, 4, c);
-	const uint8_t want[28] = {0x80, 0, 0, 40, 1, 2, 3, 4, 0, 0, 0, 0, 0, 0,
-				  0,	2, 0, 1, 0x86, 0xa3, 0, 0, 0, 4, 0, 0, 0, 0};
+	const uint8_t want[28] = {0x80, 0, 0, 40, 1,	2,    3, 4, 0, 0, 0, 0, 0, 0,
+				  0,	2, 0, 1,  0x86, 0xa3, 0, 0, 0, 4, 0, 0, 0, 0};
 	assert_memory_equal(c, want, sizeof(want));
 }
 
@@ -177,19 +177,21 @@ static void boot_event_is_parsed_strictly(void **state)
 	struct cow_boot_event e;
 
 	(void)state;
-	assert_int_equal(cow_boot_event_parse(
-				 "boot mac=dc-a6-32-01-02-03 addr=10.77.0.101 file=boot.ipxe", &e),
-			 0);
+	assert_int_equal(
+	    cow_boot_event_parse("boot mac=dc-a6-32-01-02-03 addr=10.77.0.101 file=boot.ipxe", &e),
+	    0);
 	assert_int_equal(e.mac.b[0], 0xdc);
 	assert_string_equal(e.addr, "10.77.0.101");
 	assert_string_equal(e.file, "boot.ipxe");
 	static const char *const bad[] = {
-		"", "boot", "halt mac=dc-a6-32-01-02-03 addr=10.77.0.101 file=x",
-		"boot mac=dc-a6-32-01-02 addr=10.77.0.101 file=x",
-		"boot mac=dc-a6-32-01-02-03 addr=10.77.0.999 file=x",
-		"boot mac=dc-a6-32-01-02-03 addr=10.77.0.1/8 file=x",
-		"boot mac=dc-a6-32-01-02-03 addr=10.77.0.101",
-		"boot mac=dc-a6-32-01-02-03 addr= file=x",
+	    "",
+	    "boot",
+	    "halt mac=dc-a6-32-01-02-03 addr=10.77.0.101 file=x",
+	    "boot mac=dc-a6-32-01-02 addr=10.77.0.101 file=x",
+	    "boot mac=dc-a6-32-01-02-03 addr=10.77.0.999 file=x",
+	    "boot mac=dc-a6-32-01-02-03 addr=10.77.0.1/8 file=x",
+	    "boot mac=dc-a6-32-01-02-03 addr=10.77.0.101",
+	    "boot mac=dc-a6-32-01-02-03 addr= file=x",
 	};
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
 		if (cow_boot_event_parse(bad[i], &e) != -EINVAL)
@@ -248,9 +250,12 @@ static void nursery_start(struct nursery *n, const char *script, unsigned stop_m
 {
 	*n = (struct nursery){0};
 	assert_int_equal(cow_loop_new(&n->loop), 0);
-	n->child = (struct cow_child){.name = "sh", .argv = {"/bin/sh", "-c", script},
-				      .stop_ms = stop_ms, .loop = n->loop,
-				      .changed = nursery_changed, .ctx = n};
+	n->child = (struct cow_child){.name = "sh",
+				      .argv = {"/bin/sh", "-c", script},
+				      .stop_ms = stop_ms,
+				      .loop = n->loop,
+				      .changed = nursery_changed,
+				      .ctx = n};
 	n->timer = (struct cow_timer){.fn = nursery_late};
 	cow_loop_timer(n->loop, &n->timer, 20000);
 }
@@ -312,19 +317,19 @@ static void guard_ends_its_group_when_we_are_gone(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(exports_are_removed_then_updated_then_added),
-		cmocka_unit_test(export_id_of_another_client_is_taken_out_first),
-		cmocka_unit_test(client_that_cannot_be_read_keeps_its_export),
-		cmocka_unit_test(refused_export_waits_its_time_and_holds_up_no_other),
-		cmocka_unit_test(wanted_list_is_sorted_and_keeps_failures),
-		cmocka_unit_test(null_reply_is_taken_whole_or_not_at_all),
-		cmocka_unit_test(refused_or_odd_replies_are_no_answer),
-		cmocka_unit_test(null_call_has_the_form_of_rfc_5531),
-		cmocka_unit_test(boot_event_is_parsed_strictly),
-		cmocka_unit_test(pause_doubles_up_to_its_ceiling_and_starts_over),
-		cmocka_unit_test(dead_child_is_started_again_and_stopped_when_asked),
-		cmocka_unit_test(child_that_ignores_sigterm_is_killed_after_its_time),
-		cmocka_unit_test(guard_ends_its_group_when_we_are_gone),
+	    cmocka_unit_test(exports_are_removed_then_updated_then_added),
+	    cmocka_unit_test(export_id_of_another_client_is_taken_out_first),
+	    cmocka_unit_test(client_that_cannot_be_read_keeps_its_export),
+	    cmocka_unit_test(refused_export_waits_its_time_and_holds_up_no_other),
+	    cmocka_unit_test(wanted_list_is_sorted_and_keeps_failures),
+	    cmocka_unit_test(null_reply_is_taken_whole_or_not_at_all),
+	    cmocka_unit_test(refused_or_odd_replies_are_no_answer),
+	    cmocka_unit_test(null_call_has_the_form_of_rfc_5531),
+	    cmocka_unit_test(boot_event_is_parsed_strictly),
+	    cmocka_unit_test(pause_doubles_up_to_its_ceiling_and_starts_over),
+	    cmocka_unit_test(dead_child_is_started_again_and_stopped_when_asked),
+	    cmocka_unit_test(child_that_ignores_sigterm_is_killed_after_its_time),
+	    cmocka_unit_test(guard_ends_its_group_when_we_are_gone),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: LGPL-3.0-or-later
+# shellcheck shell=bash source-path=SCRIPTDIR
+# serve-common.sh - a store with one image, and `cowherd serve` in a lab of namespaces; to be sourced.
+#
+#	. "$(dirname "$0")/serve-common.sh" BUILD_DIR
+#
+# Inside, every process but the test itself belongs to what is tested: the lab has its own process
+# ids, network, mounts and /run.
+. "$(dirname "${BASH_SOURCE[0]}")/../vm/lab.sh"
+
+BUILD=${1:?usage: $0 BUILD_DIR}
+PATH=$BUILD/tools:$PATH
+STORE=
+RUN=
+MAC1=dc-a6-32-01-02-03
+# shellcheck disable=SC2034 # for the tests
+MAC2=dc-a6-32-01-02-04
+
+serve_lab()
+{
+	lab_need ganesha.nfsd dbus-daemon dnsmasq rpcbind mkfs.btrfs nfs-ls perl
+	[ -e "$BUILD/ganesha-fsal/libfsalcowherd.so" ] ||
+		lab_skip "the NFS plugin was not built (tools/setup fetches the headers it needs)"
+	lab_enter "$BUILD"
+	chmod 711 "$LAB" # dnsmasq reads its reservations again as a user of its own
+	STORE=$LAB/store
+	RUN=$LAB/run
+	export COWHERD_CONFIG=$LAB/cowherd.conf
+	serve_config ''
+	mkdir -p "$LAB/source/etc" "$LAB/source/boot"
+	echo golden >"$LAB/source/etc/issue"
+	cowherd init --store "$STORE" --loop 300M "$LAB/btrfs.img" >"$LAB/init.out" ||
+		lab_fail "cowherd init"
+	cowherd image import golden "$LAB/source" >"$LAB/import.out" || lab_fail "cowherd image import"
+	cowherd client add "$MAC1" --image golden >/dev/null || lab_fail "cowherd client add"
+}
+
+# serve_config LINE... - the configuration, with more lines at its end.
+serve_config()
+{
+	cat >"$COWHERD_CONFIG" <<-END
+		[store]
+		path = $STORE
+		[serve]
+		interface = $LAB_BRIDGE
+		run_dir = $RUN
+		log_level = debug
+		[dhcp]
+		mode = full
+		range = 10.77.0.100,10.77.0.200
+	END
+	printf '%s\n' "$@" >>"$COWHERD_CONFIG"
+}
+
+# status_of SECTION KEY - from the record `serve` keeps.
+status_of()
+{
+	awk -v s="[$1]" -v k="$2" '/^\[/ { in_it = $0 == s }
+		in_it && $1 == k { sub(/^[^=]*= ?/, ""); print; exit }' "$RUN/status" 2>/dev/null
+}
+
+# serve_is STATE - of the one started last; a record of another counts for nothing.
+serve_is()
+{
+	[ "$(status_of serve state)" = "$1" ] && [ "$(status_of serve pid)" = "$(cat "$LAB/serve.pid")" ]
+}
+
+service_runs()
+{
+	[ "$(status_of "service.$1" state)" = running ]
+}
+
+serve_start()
+{
+	# A job of this shell, so that its exit status can be asked for.
+	cowherd serve </dev/null >>"$LAB/serve.log" 2>&1 &
+	echo $! >"$LAB/serve.pid"
+	lab_until 20 serve_is ready || lab_fail "serve does not get ready"
+}
+
+# Everything but this shell, its subshells and what they run to look is a left-over.
+others()
+{
+	ps -e -o pid=,stat=,args= | awk -v me="$0" '$2 !~ /^Z/ && !index($0, me) && !/ ps -e -o | awk /'
+}
+
+# Within ten seconds: a killed serve's guard gives its services two.
+expect_nobody()
+{
+	lab_until 10 nobody || {
+		others >&2
+		lab_fail "processes are left"
+	}
+}
+
+nobody()
+{
+	[ -z "$(others)" ]
+}
+
+# reads_root MAC VERSION - can this machine list that root?
+reads_root()
+{
+	nfs-ls "nfs://$LAB_ADDR/clients/$1?version=$2&nfsport=2049&mountport=20048" 2>"$LAB/nfs-ls.err" |
+		grep -q ' etc$'
+}
+
+cannot_read_root()
+{
+	! reads_root "$1" "$2"
+}
+
+export_is()
+{
+	[ "$(status_of "client.$1" export)" = "$2" ]
+}
+
+now_ms()
+{
+	echo $(($(date +%s%N) / 1000000))
+}
