@@ -108,3 +108,17 @@ int cow_acl_value(struct archive_entry *e, int type, cow_acl_lookup_fn lookup, v
 	*ret_len = 4 + n * 8;
 	return 0;
 }
+
+unsigned cow_acl_mode(struct archive_entry *e)
+{
+	int etype, perm, tag, id;
+	const char *name;
+	unsigned mode = archive_entry_perm(e) & 07777;
+	if (archive_entry_acl_reset(e, ARCHIVE_ENTRY_ACL_TYPE_ACCESS) <= 0)
+		return mode;
+	while (archive_entry_acl_next(e, ARCHIVE_ENTRY_ACL_TYPE_ACCESS, &etype, &perm, &tag, &id,
+				      &name) == ARCHIVE_OK)
+		if (tag == ARCHIVE_ENTRY_ACL_MASK)
+			mode = (mode & ~070u) | (unsigned)(perm & 7) << 3;
+	return mode;
+}

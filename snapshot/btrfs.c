@@ -45,6 +45,11 @@ int cow_btrfs_set_read_only(int fd)
 	return result(btrfs_util_set_subvolume_read_only_fd(fd, true));
 }
 
+int cow_btrfs_sync(int fd)
+{
+	return result(btrfs_util_sync_fd(fd));
+}
+
 int cow_btrfs_subvol_delete(int dirfd, const char *name)
 {
 	return result(btrfs_util_delete_subvolume_fd(dirfd, name, 0));

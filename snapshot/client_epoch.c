@@ -17,10 +17,8 @@ int cow_client_epoch_write(int client_dir, uint64_t epoch)
 		openat(client_dir, "epoch", O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0644);
 	if (fd < 0)
 		return -errno;
-	int r = cow_pwrite_full(fd, &epoch, sizeof(epoch), 0);
-	if (r < 0)
-		return r;
-	return fdatasync(fd) < 0 ? -errno : 0;
+	/* Not synced: after a power cut it is made right before anybody maps it (sweep, attach). */
+	return cow_pwrite_full(fd, &epoch, sizeof(epoch), 0);
 }
 
 int cow_client_epoch_repair(int client_dir, struct cow_err *err)

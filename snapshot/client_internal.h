@@ -41,8 +41,12 @@ struct cow_users {
 	size_t n;
 };
 #define COW_USERS_EMPTY {NULL, 0}
-/* A damaged client is an error here: removing an image must not rest on a guess. */
-int cow_users_read(struct cow_store *s, struct cow_users *ret, struct cow_err *err);
+enum cow_users_mode {
+	COW_USERS_ALL,	    /* a damaged client is an error: removing an image must not rest on a guess */
+	COW_USERS_READABLE, /* damaged ones are left out: for listings */
+};
+int cow_users_read(struct cow_store *s, enum cow_users_mode mode, struct cow_users *ret,
+		   struct cow_err *err);
 void cow_users_done(struct cow_users *u);
 #define cow_autousers __attribute__((cleanup(cow_users_done)))
 unsigned cow_users_count(const struct cow_users *u, const char *image, unsigned version);

@@ -152,14 +152,14 @@ int cow_client_set(struct cow_store *s, const struct cow_mac *mac, const char *k
 		   const char *value, struct cow_err *err)
 {
 	char id[COW_MAC_TEXT_LEN + 1];
-	const struct key *k;
+	const struct key *k = NULL;
 	cow_mac_text(mac, id);
 	cow_autofree char *copy = strdup(value ? value : "");
 	if (!copy)
 		return cow_err_set(err, -ENOMEM, "set %s of client %s", key, id);
 	int r = find_key(key, &k, err);
 	if (r < 0)
-		return r;
+		return cow_err_prefix(err, r, "set %s of client %s", COW_Q(key), id);
 	/* Two clients asking for one name at a time must not both get it. */
 	cow_autoclose int lock = cow_store_lock(s, err);
 	if (lock < 0)

@@ -36,7 +36,8 @@ static int swap_current(int client_dir, unsigned n, struct cow_err *err)
 {
 	char target[32];
 	(void)snprintf(target, sizeof(target), "roots/%u", n);
-	if (syncfs(client_dir) < 0) /* I2: the root is on disk before anything refers to it */
+	/* I2: the root is on disk before anything refers to it */
+	if (syncfs(client_dir) < 0)
 		return cow_err_set(err, -errno, "write root %u to disk", n);
 	int r = cow_symlink_swap_at(client_dir, target, "current");
 	return r < 0 ? cow_err_set(err, r, "swap to root %u", n) : 0;

@@ -59,12 +59,13 @@ static int stays(const struct fields *v)
 		"cgroup", "cgroup2", "nfs",   "nfs4",   "cifs",	  "smb3",     "9p",	 "ceph",
 		"fuse.sshfs", "overlay", "autofs", "binfmt_misc", "securityfs", "mqueue", "hugetlbfs", NULL,
 	};
+	int bind = strcmp(v->type, "none") == 0 && strstr(v->opts, "bind") != NULL;
+	if (bind && strcmp(v->what, v->where) == 0)
+		return 1; /* what add_lines() writes */
 	if (strcmp(v->where, "/") == 0 || strcmp(v->where, "/boot") == 0 ||
 	    strcmp(v->where, "/boot/firmware") == 0)
 		return 0;
-	if (is_one_of(v->type, kinds))
-		return 1;
-	return strcmp(v->type, "none") == 0 && strstr(v->opts, "bind") != NULL;
+	return bind || is_one_of(v->type, kinds);
 }
 
 struct state {

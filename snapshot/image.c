@@ -228,7 +228,7 @@ int cow_image_each(struct cow_store *s, int (*fn)(void *ctx, const struct cow_im
 {
 	cow_autonames struct cow_names names = COW_NAMES_EMPTY;
 	cow_autousers struct cow_users users = COW_USERS_EMPTY;
-	int r = cow_users_read(s, &users, err);
+	int r = cow_users_read(s, COW_USERS_READABLE, &users, err);
 	if (r < 0)
 		return r;
 	r = cow_names_read(s->fd, "images", &names);
@@ -249,7 +249,7 @@ static int rm_locked(struct cow_store *s, const struct cow_image *i, struct cow_
 {
 	char number[16];
 	cow_autousers struct cow_users users = COW_USERS_EMPTY;
-	int r = cow_users_read(s, &users, err);
+	int r = cow_users_read(s, COW_USERS_ALL, &users, err);
 	if (r < 0)
 		return r;
 	const char *user = cow_users_first(&users, i->name, i->version);

@@ -85,6 +85,7 @@ static void stage_drop(struct import *m)
 	if (m->dir < 0 || m->lock < 0)
 		return;
 	(void)cow_image_sweep_dir(m->dir);
+	(void)cow_btrfs_sync(m->dir); /* clients may be waiting for the space */
 	cow_autoclose int lock = cow_store_lock(m->s, NULL);
 	if (lock >= 0)
 		cow_image_drop_if_unused(m->s, m->dir, m->name);

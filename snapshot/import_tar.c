@@ -110,6 +110,14 @@ static int open_or_make(struct untar *u, const char *path)
 	return cow_opendir_at(parent, name);
 }
 
+/* Opening a path that ends in a link says the same as one that ends in a file. */
+static int is_link(struct untar *u, const char *path)
+{
+	struct stat st;
+	cow_autoclose int fd = cow_open_beneath(u->f->tree, path, O_PATH | O_NOFOLLOW, 0);
+	return fd >= 0 && fstat(fd, &st) == 0 && S_ISLNK(st.st_mode);
+}
+
 /* Directory and last component of a clean path. The fd is kept by @u. */
 static int parent_of(struct untar *u, const char *path, const char *member, int *ret_dir,
 		     const char **ret_name)
@@ -121,7 +129,7 @@ static int parent_of(struct untar *u, const char *path, const char *member, int 
 		return fail(u, member, -ENOMEM, "make");
 	if (u->dir_fd < 0 || strcmp(dir, u->dir_path) != 0) {
 		int fd = open_or_make(u, dir);
-		if (fd == -ELOOP || fd == -EXDEV)
+		if (fd == -ELOOP || (fd == -ENOTDIR && is_link(u, dir)))
 			return refuse(u, member, "passes through a symbolic link");
 		if (fd == -ENOTDIR)
 			return refuse(u, member, "passes through something that is no directory");
@@ -253,7 +261,7 @@ static int meta_of(struct untar *u, struct archive_entry *e, const char *member,
 	if (uid < 0 || uid >= UINT32_MAX || gid < 0 || gid >= UINT32_MAX)
 		return refuse(u, member, "has an owner that is out of range");
 	*ret = (struct cow_meta){
-		.mode = archive_entry_filetype(e) | (archive_entry_perm(e) & 07777),
+		.mode = archive_entry_filetype(e) | cow_acl_mode(e),
 		.uid = (uid_t)uid,
 		.gid = (gid_t)gid,
 		.rdev = archive_entry_rdev(e),
@@ -376,7 +384,7 @@ static int member_link(struct untar *u, const char *member, const char *target_n
 		return fail(u, member, -ENOMEM, "make");
 	cow_autoclose int from = cow_open_beneath(u->f->tree, *above ? above : ".",
 						  O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
-	if (from == -ELOOP || from == -EXDEV)
+	if (from == -ELOOP || (from == -ENOTDIR && is_link(u, above)))
 		return refuse(u, member, "is a hard link through a symbolic link");
 	const char *from_name = slash ? slash + 1 : target;
 	if (from < 0 || fstatat(from, from_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
@@ -473,8 +481,8 @@ static int apply_later(struct untar *u, struct later *l)
 		r = set_acls(u, l->entry, xfd, dir, name, l->path, lookup_name);
 	if (r == -ENOENT)
 		return refuse(u, l->path,
-			      "has an ACL for a user or group the image does not know; make the "
-			      "archive with --numeric-owner");
+			      "has an ACL for a user or group that is not in the image's "
+			      "etc/passwd or etc/group");
 	if (r == 0)
 		r = xfd >= 0 ? cow_fill_finish_fd(fd, &l->m) : cow_fill_finish_at(dir, name, &l->m);
 	return r < 0 ? fail(u, l->path, r, "set the attributes of") : 0;

@@ -84,6 +84,14 @@ static int loop_attach(int backing, const char *file, char *dev, size_t dev_len,
 	return cow_err_set(err, -EBUSY, "find a free loop device");
 }
 
+/* A second mount on top would hide the first, and bind the file to a second device. */
+static int is_mount_root(const char *path)
+{
+	struct statx sx;
+	return statx(AT_FDCWD, path, 0, 0, &sx) == 0 &&
+	       (sx.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0;
+}
+
 int cow_store_mount_loop(const char *path, const char *file, struct cow_err *err)
 {
 	char dev[32];
@@ -93,6 +101,9 @@ int cow_store_mount_loop(const char *path, const char *file, struct cow_err *err
 	int r = cow_mkdir_p(path, 0755);
 	if (r < 0)
 		return cow_err_set(err, r, "make directory '%s'", path);
+	if (is_mount_root(path))
+		return cow_err_say(err, COW_ERR_BUSY, -EBUSY, "something is mounted on '%s' already",
+				   path);
 	cow_autoclose int loop = loop_attach(backing, file, dev, sizeof(dev), err);
 	if (loop < 0)
 		return loop;

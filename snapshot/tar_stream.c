@@ -67,7 +67,8 @@ static la_ssize_t read_unpacked(struct archive *a, void *ctx, const void **ret)
 		return 0;
 	}
 	if (r != ARCHIVE_OK && r != ARCHIVE_WARN) {
-		archive_set_error(a, EBADMSG, "%s", archive_error_string(t->unpack));
+		const char *why = archive_error_string(t->unpack);
+		archive_set_error(a, EBADMSG, "%s", why ? why : "the compressed data ends early");
 		return -1;
 	}
 	remember_last(t, *ret, n);
@@ -92,6 +93,14 @@ static int damaged(struct cow_tar *t, struct archive *a, struct cow_err *err)
 		return cow_err_set(err, -ENOMEM, "read '%s'", t->what);
 	return cow_err_say(err, COW_ERR_FAILED, -EBADMSG, "'%s' is damaged or cut short: %s", t->what,
 			   why ? why : "unreadable");
+}
+
+static int no_tar(struct cow_tar *t, struct cow_err *err)
+{
+	return cow_err_hint(err,
+			    cow_err_say(err, COW_ERR_FAILED, -EBADMSG, "'%s' is no tar archive",
+					t->what),
+			    "give a directory or a tar file, plain or compressed with gzip, xz or zstd");
 }
 
 static int open_unpack(struct cow_tar *t)
@@ -128,7 +137,7 @@ int cow_tar_open(int fd, const char *what, uint64_t *read_bytes, struct cow_tar 
 		return damaged(t, t->unpack, err);
 	if (archive_read_support_format_tar(t->tar) != ARCHIVE_OK ||
 	    archive_read_open(t->tar, t, NULL, read_unpacked, NULL) != ARCHIVE_OK)
-		return damaged(t, t->tar, err);
+		return t->last_len && !t->read_errno ? no_tar(t, err) : damaged(t, t->tar, err);
 	*ret = cow_steal_ptr(&t);
 	return 0;
 }
@@ -158,22 +167,13 @@ static int check_end(struct cow_tar *t, struct cow_err *err)
 
 int cow_tar_next(struct cow_tar *t, struct archive_entry **ret, struct cow_err *err)
 {
-	int r;
-	do
-		r = archive_read_next_header(t->tar, ret);
-	while (r == ARCHIVE_RETRY);
+	int r = archive_read_next_header(t->tar, ret);
 	if (r == ARCHIVE_EOF)
 		return check_end(t, err);
-	/* WARN: a name is not UTF-8 and comes as the bytes it is, which is what we want. */
+	/* RETRY would go on behind a damaged header: half an image is none.
+	 * WARN: a name is not UTF-8 and comes as the bytes it is, which is what we want. */
 	if (r == ARCHIVE_OK || r == ARCHIVE_WARN)
 		return 1;
-	if (archive_errno(t->tar) == EILSEQ && archive_file_count(t->tar) == 0)
-		return cow_err_hint(err,
-				    cow_err_say(err, COW_ERR_FAILED, -EBADMSG,
-						"'%s' is no tar archive (%s)", t->what,
-						archive_error_string(t->tar)),
-				    "give a directory or a tar file, plain or compressed with gzip, "
-				    "xz or zstd");
 	return damaged(t, t->tar, err);
 }
 

@@ -91,13 +91,16 @@ int cow_trash_empty(struct cow_store *s)
 		(void)close(again);
 		return r;
 	}
-	int r, first = 0;
+	int r, first = 0, deleted = 0;
 	const char *name;
 	while ((r = next_name(dir, &name)) == 0) {
+		deleted = 1;
 		/* Two emptiers may work side by side: what is gone is fine. */
 		int del = cow_tree_delete_at(fd, name);
 		if (del < 0 && del != -ENOENT && !first)
 			first = del;
 	}
+	if (deleted && s->backend == COW_BACKEND_BTRFS)
+		(void)cow_btrfs_sync(s->fd); /* only sooner than by itself */
 	return r == -ENOENT ? first : r;
 }

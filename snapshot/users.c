@@ -35,7 +35,8 @@ static int add_user(int clients, const char *id, struct cow_users *u, struct cow
 	return 0;
 }
 
-int cow_users_read(struct cow_store *s, struct cow_users *ret, struct cow_err *err)
+int cow_users_read(struct cow_store *s, enum cow_users_mode mode, struct cow_users *ret,
+		   struct cow_err *err)
 {
 	struct cow_mac mac;
 	cow_autonames struct cow_names names = COW_NAMES_EMPTY;
@@ -53,8 +54,8 @@ int cow_users_read(struct cow_store *s, struct cow_users *ret, struct cow_err *e
 		if (strlen(names.name[i]) != COW_MAC_TEXT_LEN ||
 		    cow_mac_parse(names.name[i], COW_MAC_TEXT_LEN, &mac) < 0)
 			continue;
-		r = add_user(clients, names.name[i], &users, err);
-		if (r < 0)
+		r = add_user(clients, names.name[i], &users, mode == COW_USERS_ALL ? err : NULL);
+		if (r < 0 && mode == COW_USERS_ALL)
 			return r;
 	}
 	*ret = users;

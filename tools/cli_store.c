@@ -62,5 +62,7 @@ int cow_cli_store_open(const struct cow_cli_where *w, struct cow_store **ret, st
 	if (r != -ENOENT || !loop || strcmp(path, configured ? configured : COW_STORE_DEFAULT) != 0)
 		return r;
 	r = cow_store_mount_loop(path, loop, err);
-	return r < 0 ? r : cow_store_open(path, ret, err);
+	if (r < 0 && r != -EBUSY)
+		return r;
+	return cow_store_open(path, ret, err); /* busy: mounted, and still no store */
 }

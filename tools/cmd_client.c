@@ -186,11 +186,36 @@ static const struct action act_rollback = {
 	"client rollback", rollback_help, -1, cow_client_rollback, dry_rollback, "rolled back",
 };
 
+/* Also a client whose record is damaged: its MAC is enough. */
+static int remove_one(struct cow_store *s, const char *which, unsigned flags)
+{
+	struct cow_err err = COW_ERR_INIT;
+	struct cow_mac mac;
+	char id[COW_MAC_TEXT_LEN + 1];
+	cow_autoclient c = NULL;
+	int r = 0;
+	if (cow_mac_parse(which, strlen(which), &mac) < 0) {
+		r = cow_client_find(s, which, &c, &err);
+		if (r == 0)
+			mac = c->mac;
+	}
+	if (r == 0)
+		r = cow_client_rm(s, &mac, flags, &err);
+	if (r < 0)
+		return cow_cli_fail(&err, r);
+	cow_mac_text(&mac, id);
+	(void)printf("removed %s\n", id);
+	return COW_OK;
+}
+
 static int act_on(struct cow_store *s, const struct action *a, const char *which, unsigned given)
 {
 	struct cow_err err = COW_ERR_INIT;
 	cow_autoclient c = NULL;
 	cow_autoclient after = NULL;
+	unsigned flags = given & COW_OPT_NOW ? COW_SWAP_NOW : 0;
+	if (a->run == cow_client_rm && !(given & COW_OPT_DRY_RUN))
+		return remove_one(s, which, flags);
 	int r = cow_client_find(s, which, &c, &err);
 	if (r < 0)
 		return cow_cli_fail(&err, r);
@@ -199,14 +224,10 @@ static int act_on(struct cow_store *s, const struct action *a, const char *which
 		return COW_OK;
 	}
 	uint64_t start = cow_now_ms();
-	r = a->run(s, &c->mac, given & COW_OPT_NOW ? COW_SWAP_NOW : 0, &err);
+	r = a->run(s, &c->mac, flags, &err);
 	uint64_t ms = cow_now_ms() - start;
 	if (r < 0)
 		return cow_cli_fail(&err, r);
-	if (a->run == cow_client_rm) {
-		(void)printf("removed %s (%s)\n", c->id, c->name);
-		return COW_OK;
-	}
 	r = cow_client_load(s, &c->mac, &after, &err);
 	if (r < 0)
 		return cow_cli_fail(&err, r);

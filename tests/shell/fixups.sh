@@ -1,0 +1,200 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-3.0-or-later
+#
+# Netboot fix-ups: what an image made for an SD card looks like afterwards, and that no link in it
+# leads them out of the image (I7).
+. "$(dirname "$0")/lib.sh"
+
+store 512M
+src=$work/src
+units=$src/usr/lib/systemd/system
+
+# ------------------------------------------------------------ what Raspberry Pi OS looks like
+mkdir -p "$src"/{boot/firmware,etc/{ssh,rpi,cloud,cron.hourly,init.d,network/interfaces.d,xdg/autostart,NetworkManager},usr/{bin,sbin},var/lib/{dbus,systemd}} "$units"
+: >"$src/usr/lib/systemd/systemd"
+touch "$src"/usr/{sbin/sshd,bin/ssh-keygen}
+for unit in dphys-swapfile.service rpi-resize.service fstrim.timer e2scrub_all.timer apt-daily.timer \
+	regenerate_ssh_host_keys.service userconfig.service rpi-eeprom-update.service \
+	systemd-networkd-wait-online.service fake-hwclock-save.timer; do
+	: >"$units/$unit"
+done
+: >"$src/etc/init.d/resize2fs_once"
+: >"$src/boot/firmware/config.txt"
+echo 'console=tty1 root=PARTUUID=1-2 rootfstype=ext4 init=/usr/lib/raspberrypi-sys-mods/firstboot resize quiet systemd.run=/boot/firmware/firstrun.sh cfg80211.ieee80211_regdom=DE' >"$src/boot/firmware/cmdline.txt"
+cat >"$src/etc/fstab" <<'END'
+proc            /proc           proc    defaults          0       0
+PARTUUID=1-1  /boot/firmware  vfat    defaults          0       2
+PARTUUID=1-2  /               ext4    defaults,noatime  0       1
+/swap.img none swap sw 0 0
+# a comment
+tmpfs /tmp tmpfs nosuid 0 0
+/dev/sda1 /data ext4 defaults 0 0
+//server/share /mnt cifs guest 0 0
+END
+head -c 4096 /dev/zero | tee "$src/swap.img" >"$src/var/swap"
+echo CONF_SWAPSIZE=100 >"$src/etc/dphys-swapfile"
+: >"$src/etc/rpi/swap.conf"
+echo 0123456789abcdef0123456789abcdef | tee "$src/etc/machine-id" >"$src/var/lib/dbus/machine-id"
+head -c 512 /dev/urandom >"$src/var/lib/systemd/random-seed"
+for kind in rsa ecdsa ed25519; do
+	echo secret >"$src/etc/ssh/ssh_host_${kind}_key"
+	echo public >"$src/etc/ssh/ssh_host_${kind}_key.pub"
+done
+: >"$src/etc/ssh/sshd_config"
+: >"$src/etc/cron.hourly/fake-hwclock"
+: >"$src/etc/xdg/autostart/piwiz.desktop"
+cat >"$src/etc/network/interfaces" <<'END'
+source /etc/network/interfaces.d/*
+auto lo eth0
+iface lo inet loopback
+iface eth0 inet static
+	address 192.168.1.2
+allow-hotplug wlan0
+iface wlan0 inet dhcp
+END
+printf 'allow-hotplug end0\niface end0 inet dhcp\n' >"$src/etc/network/interfaces.d/end0"
+printf 'interface eth0\nstatic ip_address=192.168.1.2/24\n' >"$src/etc/dhcpcd.conf"
+cp -a "$src" "$work/keep"
+
+cow image import pi "$src" >"$out"
+tree=$store/images/pi/1/tree
+cow image show pi --json >"$work/show"
+check_result()
+{
+	python3 - "$work/show" "$1" "$2" <<'END'
+import json, sys
+got = [f for f in json.load(open(sys.argv[1]))['fixup'] if f.startswith(sys.argv[2] + ':')]
+assert len(got) == 1 and got[0].split(': ')[1] == sys.argv[3], got
+END
+}
+for name in fstab machine-id ssh-host-keys swap resize disk-care network dns journald first-boot clock timers eeprom; do
+	check_result $name done || die "$name: $(cat "$work/show")"
+done
+[[ $(grep -c ' done: ' "$out") == 13 ]] || die "not all 13 fix-ups are printed: $(cat "$out")"
+ok "all 13 are done, recorded and printed"
+
+cat >"$work/want" <<'END'
+proc            /proc           proc    defaults          0       0
+# not on a network root: PARTUUID=1-1  /boot/firmware  vfat    defaults          0       2
+# not on a network root: PARTUUID=1-2  /               ext4    defaults,noatime  0       1
+# not on a network root: /swap.img none swap sw 0 0
+# a comment
+tmpfs /tmp tmpfs nosuid 0 0
+# not on a network root: /dev/sda1 /data ext4 defaults 0 0
+//server/share /mnt cifs guest 0 0
+/boot/firmware /boot/firmware none bind,nofail 0 0
+END
+diff "$work/want" "$tree/etc/fstab" || die "fstab"
+[[ ! -e $tree/swap.img && ! -e $tree/var/swap ]] || die "a swap file stays"
+ok "fstab, swap files"
+
+[[ -f $tree/etc/machine-id && ! -s $tree/etc/machine-id ]] || die "machine-id"
+[[ $(readlink "$tree/var/lib/dbus/machine-id") == /etc/machine-id ]] || die "dbus machine-id"
+[[ ! -e $tree/var/lib/systemd/random-seed ]] || die "random seed"
+[[ -z $(find "$tree/etc/ssh" -name 'ssh_host_*') ]] || die "host keys stay"
+[[ -f $tree/etc/ssh/sshd_config ]] || die "too much was removed from /etc/ssh"
+grep -q 'ssh-keygen -A' "$tree/etc/systemd/system/cowherd-ssh-keys.service" || die "no unit for host keys"
+[[ $(readlink "$tree/etc/systemd/system/multi-user.target.wants/cowherd-ssh-keys.service") == ../cowherd-ssh-keys.service ]] ||
+	die "the unit is not enabled"
+ok "identity: machine-id, random seed, host keys"
+
+for unit in dphys-swapfile.service rpi-resize.service resize2fs_once.service fstrim.timer e2scrub_all.timer \
+	regenerate_ssh_host_keys.service userconfig.service rpi-eeprom-update.service \
+	systemd-networkd-wait-online.service fake-hwclock-save.timer; do
+	[[ $(readlink "$tree/etc/systemd/system/$unit") == /dev/null ]] || die "$unit is not masked"
+done
+[[ ! -e $tree/etc/systemd/system/mdmonitor.service ]] || die "a unit that is not there was masked"
+[[ $(cat "$tree/boot/firmware/cmdline.txt") == 'console=tty1 root=PARTUUID=1-2 rootfstype=ext4 quiet cfg80211.ieee80211_regdom=DE' ]] ||
+	die "cmdline.txt: $(cat "$tree/boot/firmware/cmdline.txt")"
+grep -qx 'Mechanism=zram' "$tree/etc/rpi/swap.conf.d/90-cowherd.conf" || die "rpi-swap"
+grep -qx 'Storage=volatile' "$tree/etc/systemd/journald.conf.d/90-cowherd.conf" || die "journald"
+grep -qx 'RandomizedDelaySec=6h' "$tree/etc/systemd/system/apt-daily.timer.d/90-cowherd.conf" || die "timers"
+[[ -f $tree/etc/cloud/cloud-init.disabled ]] || die "cloud-init"
+[[ ! -e $tree/etc/cron.hourly/fake-hwclock && ! -e $tree/etc/xdg/autostart/piwiz.desktop ]] || die "clock, piwiz"
+ok "units, words of the command line, settings"
+
+cat >"$work/want" <<'END'
+source /etc/network/interfaces.d/*
+auto lo
+iface lo inet loopback
+# iface eth0 inet static
+# 	address 192.168.1.2
+allow-hotplug wlan0
+iface wlan0 inet dhcp
+END
+diff "$work/want" "$tree/etc/network/interfaces" || die "interfaces"
+[[ $(cat "$tree/etc/network/interfaces.d/end0") == '# iface end0 inet dhcp' ]] || die "interfaces.d"
+grep -qx 'denyinterfaces eth\* en\*' "$tree/etc/dhcpcd.conf" || die "dhcpcd"
+[[ $(grep -n denyinterfaces "$tree/etc/dhcpcd.conf" | cut -d: -f1) -lt $(grep -n '^interface' "$tree/etc/dhcpcd.conf" | cut -d: -f1) ]] ||
+	die "dhcpcd: the line must stand before the first interface"
+ok "network: wired interfaces are left alone, wireless stays"
+
+same_tree "$work/keep" "$src"
+ok "the source is unchanged"
+
+# ------------------------------------------------------------ once more: nothing to do
+cow image import again "$tree" >"$out"
+cow image show again >"$work/again"
+[[ $(grep -c '^fixup = .*: not needed' "$work/again") == 13 ]] || die "a fix-up is made twice: $(grep ^fixup "$work/again")"
+ok "a second time none is needed"
+
+# ------------------------------------------------------------ left out
+cow image import --no-fixup fstab --no-fixup timers some "$src" >"$out"
+diff "$src/etc/fstab" "$store/images/some/1/tree/etc/fstab" || die "fstab was changed"
+[[ ! -e $store/images/some/1/tree/etc/systemd/system/apt-daily.timer.d ]] || die "timers"
+grep -q '^  fstab  *skipped: as asked' "$out" || die "$(cat "$out")"
+cow image import --no-fixup all none "$src" >"$out"
+same_tree "$src" "$store/images/none/1/tree"
+ok "--no-fixup leaves out one, or all"
+
+# ------------------------------------------------------------ a tree that wants us to write elsewhere
+evil=$work/evil
+victim=$work/victim
+mkdir -p "$evil"/{etc,usr/lib/systemd/system,boot,var/lib} "$victim/etc/ssh"
+for file in fstab machine-id hosts hostname; do
+	echo "host's own" >"$victim/etc/$file"
+	ln -s "$victim/etc/$file" "$evil/etc/$file"
+done
+echo key >"$victim/etc/ssh/ssh_host_rsa_key"
+ln -s "$victim/etc/ssh" "$evil/etc/ssh"
+ln -s "../../../../../../../..$victim" "$evil/etc/systemd"
+ln -s "$victim" "$evil/etc/NetworkManager"
+ln -s /proc/self/root "$evil/etc/cloud"
+ln -s "$victim" "$evil/boot/firmware"
+ln -s "$victim" "$evil/etc/network"
+mkfifo "$evil/etc/dhcpcd.conf"
+mknod "$evil/etc/dphys-swapfile" c 1 5
+mkdir "$evil/etc/cron.hourly"
+mkdir "$evil/etc/cron.hourly/fake-hwclock"
+: >"$evil/usr/lib/systemd/systemd"
+for unit in fstrim.timer dphys-swapfile.service apt-daily.timer; do
+	: >"$evil/usr/lib/systemd/system/$unit"
+done
+victim_sum=$("$TREECMP" --sum "$victim")
+timeout 60 "$COWHERD" image import evil "$evil" >"$out" || die "import ended with $?: $(cat "$out")"
+timeout 60 "$COWHERD" client add 02:00:00:00:00:01 --image evil >"$out" || die "add ended with $?: $(cat "$out")"
+[[ $("$TREECMP" --sum "$victim") == "$victim_sum" ]] || die "a link led out of the image: $(ls -lR "$victim")"
+tree=$store/clients/02-00-00-00-00-01/current/tree
+[[ -f $tree/etc/hostname && ! -L $tree/etc/hostname ]] || die "a link in the place of hostname was followed"
+[[ -f $tree/etc/fstab && ! -L $tree/etc/fstab ]] || die "a link in the place of fstab was followed"
+ok "links, fifos and devices in the place of files: replaced or left alone, never followed"
+
+# ------------------------------------------------------------ name servers at boot
+dns=$store/images/pi/1/tree/usr/lib/cowherd/netboot-dns
+boot=$work/bootroot
+mkdir -p "$boot"/{proc/net,run,etc,usr/sbin}
+printf '#PROTO: DHCP\ndomain lab.example\nnameserver 10.77.0.1\nnameserver 10.77.0.2\nbootserver 10.77.0.1\n' >"$boot/proc/net/pnp"
+echo 'nameserver 8.8.8.8' >"$boot/etc/resolv.conf"
+sh "$dns" "$boot"
+[[ $(cat "$boot/etc/resolv.conf") == $'search lab.example\nnameserver 10.77.0.1\nnameserver 10.77.0.2' ]] || die "resolv.conf: $(cat "$boot/etc/resolv.conf")"
+rm "$boot/proc/net/pnp"
+printf "IPV4DNS0='10.77.0.3'\nIPV4DNS1='0.0.0.0'\nDNSDOMAIN='x.example'\n" >"$boot/run/net-eth0.conf"
+sh "$dns" "$boot"
+[[ $(cat "$boot/etc/resolv.conf") == $'search x.example\nnameserver 10.77.0.3' ]] || die "resolv.conf: $(cat "$boot/etc/resolv.conf")"
+ln -sf ../run/systemd/resolve/stub-resolv.conf "$boot/etc/resolv.conf"
+install -m 755 /dev/null "$boot/usr/sbin/NetworkManager"
+sh "$dns" "$boot"
+grep -qx 'DNS=10.77.0.3' "$boot/run/systemd/resolved.conf.d/50-netboot.conf" || die "resolved"
+grep -qx 'servers=10.77.0.3' "$boot/run/NetworkManager/conf.d/50-netboot-dns.conf" || die "NetworkManager"
+[[ -L $boot/etc/resolv.conf ]] || die "the link to resolved is gone"
+ok "name servers of the boot reach resolv.conf, resolved, NetworkManager"

@@ -1,0 +1,97 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-3.0-or-later
+#
+# What is imported is what was given, in every attribute, from a directory and from every kind of tar.
+. "$(dirname "$0")/lib.sh"
+
+for program in setfattr setfacl setcap; do
+	command -v "$program" >/dev/null || {
+		echo "needs $program (packages attr, acl, libcap2-bin)"
+		exit 77
+	}
+done
+
+store 1G
+src=$work/src
+mkdir "$work/ext4"
+truncate -s 64M "$work/ext4.img"
+mkfs.ext4 -q -b 4096 "$work/ext4.img"
+mount -o loop "$work/ext4.img" "$work/ext4"
+src=$work/ext4/src
+"$(dirname "$0")/make-tree" "$src"
+sum=$("$TREECMP" --sum "$src")
+
+cow image import --no-fixup all dir "$src" >"$out"
+same_tree "$src" "$store/images/dir/1/tree"
+grep -q 'file capabilities; 1 ' "$out" || die "the file with a capability is not reported: $(cat "$out")"
+ok "a directory"
+
+# On the same file system data is shared, not copied.
+cp -a --reflink=never "$src" "$store/keep/src"
+cow image import --no-fixup all dir "$store/keep/src" >"$out"
+same_tree "$src" "$store/images/dir/2/tree"
+rm -rf "$store/keep/src"
+ok "a directory of the store's own file system"
+
+tar_opts=(--numeric-owner --xattrs '--xattrs-include=*' --acls --sparse -C "$src" .)
+tar --format=posix --pax-option=exthdr.name=%d/PaxHeaders/%f,delete=ctime -cf "$work/pax.tar" "${tar_opts[@]}"
+cow image import --no-fixup all pax "$work/pax.tar" >"$out"
+same_tree "$src" "$store/images/pax/1/tree"
+ok "a pax archive with xattrs, ACLs and holes"
+
+for pack in gzip xz zstd; do
+	"$pack" -q -c "$work/pax.tar" >"$work/pax.tar.$pack"
+	cow image import --no-fixup all "$pack" "$work/pax.tar.$pack" >"$out"
+	same_tree "$src" "$store/images/$pack/1/tree"
+	ok "the same compressed with $pack"
+done
+
+# The older formats have no room for xattrs and fractions of seconds.
+tar --format=gnu --sparse -cf "$work/gnu.tar" -C "$src" .
+mkdir "$work/ext4/gnu"
+tar -xpf "$work/gnu.tar" --numeric-owner --same-owner -C "$work/ext4/gnu"
+cow image import --no-fixup all gnu "$work/gnu.tar" >"$out"
+same_tree "$work/ext4/gnu" "$store/images/gnu/1/tree"
+ok "a GNU archive, as tar itself unpacks it"
+
+# Names instead of numbers in ACLs come from the image's own files.
+acl=$work/ext4/acl
+mkdir -p "$acl/etc"
+printf 'root:x:0:0::/:/bin/sh\ngames:x:777:60::/:/bin/sh\n' >"$acl/etc/passwd"
+printf 'root:x:0:\nadm:x:888:\n' >"$acl/etc/group"
+setfacl -m u:games:rwx,g:adm:r "$acl/etc"
+: >"$acl/file"
+setfacl -m g:adm:rw "$acl/file"
+tar --format=posix --acls -cf "$work/acl.tar" -C "$acl" .
+if tar --acls -tvvf "$work/acl.tar" | grep -q 'user:games'; then
+	cow image import --no-fixup all acl "$work/acl.tar" >"$out"
+	getfacl -n --absolute-names "$store/images/acl/1/tree/etc" >"$work/acl.txt"
+	grep -q '^user:777:rwx' "$work/acl.txt" || die "user ACL by name: $(cat "$work/acl.txt")"
+	grep -q '^group:888:r--' "$work/acl.txt" || die "group ACL by name: $(cat "$work/acl.txt")"
+	getfacl -n --absolute-names "$store/images/acl/1/tree/file" | grep -q '^group:888:rw-' ||
+		die "group ACL of a file"
+	ok "ACLs with names are translated by the image's passwd and group"
+else
+	die "tar wrote no names into ACLs: $(tar --acls -tvvf "$work/acl.tar")"
+fi
+
+# An archive without directories, and with members that come twice.
+mkdir -p "$work/twice/d"
+echo one >"$work/twice/d/f"
+tar -cf "$work/twice.tar" -C "$work/twice" d/f
+echo two >"$work/twice/d/f"
+tar -rf "$work/twice.tar" -C "$work/twice" d/f
+cow image import --no-fixup all twice "$work/twice.tar" >"$out"
+[[ $(cat "$store/images/twice/1/tree/d/f") == two ]] || die "the later of two members must win"
+[[ $(stat -c %a "$store/images/twice/1/tree/d") == 755 ]] || die "a directory that is not listed"
+ok "members that come twice, directories that are not listed"
+
+[[ $("$TREECMP" --sum "$src") == "$sum" ]] || die "the source was changed"
+touch "$store/images/dir/1/tree/x" 2>/dev/null && die "the image can be written"
+ok "the source is unchanged, the image is read-only"
+
+# Numbers go up, also after a removal.
+cow image rm dir@2 >"$out"
+cow image import --no-fixup all dir "$src" >"$out"
+grep -q '^imported dir@3' "$out" || die "a number was given twice: $(cat "$out")"
+ok "a version's number is never given again"

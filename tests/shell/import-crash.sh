@@ -1,0 +1,83 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-3.0-or-later
+#
+# Imports that end half-way: no space, SIGTERM, SIGKILL at many points. Nothing becomes visible, and
+# the next import or sweep finds nothing left (I2, I3).
+. "$(dirname "$0")/lib.sh"
+
+store 160M
+src=$work/src
+mkdir -p "$src"
+for i in {1..40}; do
+	mkdir -p "$src/d$i"
+	for k in {1..50}; do
+		head -c 2000 /dev/zero >"$src/d$i/f$k"
+	done
+done
+cow image import small "$src" >"$out"
+cow client add 02:00:00:00:00:01 --image small >"$out"
+
+head -c 200000000 /dev/zero >"$work/big"
+mkdir "$work/bigdir"
+ln "$work/big" "$work/bigdir/big"
+used_before=$(df --output=used -k "$store" | tail -n 1)
+unchanged fails 1 'No space left' cow image import big "$work/bigdir"
+tar -cf "$work/big.tar" -C "$work/bigdir" big
+unchanged fails 1 'No space left' cow image import big "$work/big.tar"
+rm -rf "$work/big" "$work/big.tar" "$work/bigdir"
+btrfs subvolume sync "$store" >/dev/null
+sync -f "$store"
+used_after=$(df --output=used -k "$store" | tail -n 1)
+[[ $((used_after - used_before)) -lt 10000 ]] ||
+	die "space was not given back: $used_before KiB used before, $used_after after"
+ok "no space: refused, undone, the space is free again"
+
+cow client reset 02:00:00:00:00:01 >"$out" || die "the store is unusable after it was full"
+ok "the store works on"
+
+umount "$store"
+rm "$work/store.img"
+store 1G
+
+# Signals that ask for an end are answered by cleaning up.
+head -c 40000000 /dev/zero >"$src/more"
+listing >"$work/before"
+status=0
+"$COWHERD" image import stopped "$src" >"$out" 2>"$err" &
+pid=$!
+for _ in {1..200}; do
+	compgen -G "$store/images/stopped/.import-*/tree/d1" >/dev/null && break
+	sleep 0.01
+done
+kill -TERM "$pid" || die "the import was too fast to be stopped"
+wait "$pid" || status=$?
+[[ $status == 1 ]] && grep -q 'was stopped' "$err" || die "SIGTERM: status $status, $(cat "$err")"
+listing >"$work/after"
+diff "$work/before" "$work/after" >&2 || die "something was left behind by SIGTERM"
+ok "SIGTERM: stopped and cleaned up"
+
+# SIGKILL later and later, until one import is through.
+rm "$src/more"
+killed=0
+for ((ms = 2; ; ms = ms * 4 / 3 + 1)); do
+	"$COWHERD" image import killed "$src" >"$out" 2>&1 &
+	pid=$!
+	sleep "$((ms / 1000)).$(printf %03d $((ms % 1000)))"
+	if ! kill -KILL "$pid" 2>/dev/null; then
+		wait "$pid" || die "the import that was left alone failed: $(cat "$out")"
+		break
+	fi
+	wait "$pid" 2>/dev/null || true
+	killed=$((killed + 1))
+	cow image list >"$out" 2>"$err" || die "after SIGKILL at $ms ms: $(cat "$err")"
+	if grep -q '^killed@' "$out"; then # it was past the publication
+		same_tree --ignore etc "$src" "$store"/images/killed/1/tree
+		break
+	fi
+	fails 3 'no image .killed.|image killed has no version' cow image show killed
+	[[ $ms -lt 20000 ]] || die "no import ended within 20 s"
+done
+[[ $killed -gt 3 ]] || die "only $killed imports were killed: the test tests nothing"
+[[ -z $(find "$store/images" -name '.import-*') ]] || die "left: $(find "$store/images" -name '.import-*')"
+[[ -z $(ls -A "$store/trash") ]] || die "the trash is not empty"
+ok "SIGKILL at $killed points: never visible before complete, cleaned by the next import"
