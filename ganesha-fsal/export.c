@@ -78,7 +78,7 @@ static fsal_status_t op_fs_info(struct fsal_export *ex, struct fsal_obj_handle *
 	/* @h may be an object of another export (a READDIR across a junction): not looked at. */
 	struct cow_export *e = cow_export_of(ex);
 	cow_autobind b = NULL;
-	struct cow_ovl_statfs st;
+	struct cow_ovl_statfs st = {0};
 	int r = cow_nfs_root_bind(e->root, &b);
 	if (r == 0)
 		r = cow_ovl_statfs(b->inst, &st);

@@ -193,7 +193,7 @@ static bool op_check_verifier(struct fsal_obj_handle *h, fsal_verifier_t v)
 {
 	struct cow_obj *o = cow_obj_of(h);
 	cow_autouse u = {0};
-	struct cow_ovl_attr a;
+	struct cow_ovl_attr a = {0};
 	return cow_use(o, &u) == 0 && cow_ovl_getattr(u.n, &a) == 0 && verifier_matches(&a, v);
 }
 
@@ -252,7 +252,7 @@ static fsal_status_t open_by_handle(struct cow_obj *o, const struct open_args *a
 				    struct fsal_attrlist *attrs_out)
 {
 	cow_autouse u = {0};
-	struct cow_ovl_attr attr;
+	struct cow_ovl_attr attr = {0};
 	int r = cow_use(o, &u);
 	if (r == 0 && o->h.type != REGULAR_FILE)
 		r = o->h.type == DIRECTORY ? -EISDIR : -EINVAL;
@@ -334,7 +334,7 @@ static fsal_status_t open_by_name(struct cow_obj *dir, const char *name, struct 
 {
 	cow_autouse u = {0};
 	cow_autonode n = NULL;
-	struct cow_ovl_attr attr;
+	struct cow_ovl_attr attr = {0};
 	fsal_status_t s;
 	int created = 0;
 	int r = cow_use(dir, &u);
@@ -395,7 +395,7 @@ static fsal_status_t op_reopen2(struct fsal_obj_handle *h, struct state_t *state
 	struct cow_state *st = cow_state_of(state);
 	struct open_args a = {.s = st, .flags = flags};
 	cow_autouse u = {0};
-	struct cow_ovl_attr attr;
+	struct cow_ovl_attr attr = {0};
 	int r = cow_use(o, &u);
 	if (r == 0 && flags & FSAL_O_TRUNC)
 		r = cow_ovl_getattr(u.n, &attr);

@@ -88,17 +88,26 @@ struct cow_state {
 	struct cow_file *file;
 };
 
+/* The server's container_of() casts a const away on its way. */
+#define COW_CONTAINER(p, type, member) ((type *)(void *)((char *)(p)-offsetof(type, member)))
+
 static inline struct cow_export *cow_export_of(struct fsal_export *e)
 {
-	return container_of(e, struct cow_export, e);
+	return COW_CONTAINER(e, struct cow_export, e);
 }
 static inline struct cow_obj *cow_obj_of(struct fsal_obj_handle *h)
 {
-	return container_of(h, struct cow_obj, h);
+	return COW_CONTAINER(h, struct cow_obj, h);
 }
 static inline struct cow_state *cow_state_of(struct state_t *s)
 {
-	return container_of(s, struct cow_state, state);
+	return COW_CONTAINER(s, struct cow_state, state);
+}
+
+static inline const struct cow_obj *cow_obj_of_const(const struct fsal_obj_handle *h)
+{
+	return (const struct cow_obj *)(const void *)((const char *)h -
+						      offsetof(struct cow_obj, h));
 }
 
 /* -------------------------------------------------- errmap.c */

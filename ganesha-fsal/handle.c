@@ -104,7 +104,7 @@ static fsal_status_t put_wire(struct gsh_buffdesc *fh, const uint8_t *h, size_t 
 fsal_status_t cow_op_handle_to_wire(const struct fsal_obj_handle *h, fsal_digesttype_t type,
 				    struct gsh_buffdesc *fh)
 {
-	const struct cow_obj *o = container_of(h, const struct cow_obj, h);
+	const struct cow_obj *o = cow_obj_of_const(h);
 	if (!o->is_root)
 		return put_wire(fh, o->key + sizeof(struct cow_mac), o->handle_len);
 	/* The root directory's handle is that of the tree attached now. */

@@ -19,7 +19,7 @@ static int is_read_plus(void)
 {
 	if (!op_ctx->caller_addr || op_ctx->nfs_vers != NFS_V4 || op_ctx->nfs_minorvers < 2)
 		return 0;
-	const nfs_request_t *req = container_of(op_ctx, nfs_request_t, op_context);
+	const nfs_request_t *req = COW_CONTAINER(op_ctx, nfs_request_t, op_context);
 	const COMPOUND4args *c = &req->arg_nfs.arg_compound4;
 	for (u_int i = 0; i < c->argarray.argarray_len; i++)
 		if (c->argarray.argarray_val[i].argop == NFS4_OP_READ_PLUS)

@@ -104,8 +104,8 @@ void cow_nfs_root_seen(struct cow_nfs_root *r, const char *addr);
 
 /* -------------------------------------------------- for the keeper (keeper.c) */
 
-#define COW_NFS_IDLE_S 600	     /* default of the next */
-#define COW_NFS_STATE_MS (30 * 1000) /* state/nfs is written at most every */
+#define COW_NFS_IDLE_S 600	  /* default of the next */
+#define COW_NFS_STATE_MS 30000ull /* state/nfs is written at most every */
 
 /* An instance nobody used for so long, and of which nothing is open, is detached. Set before the
  * first root is made. */

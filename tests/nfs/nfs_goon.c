@@ -8,12 +8,12 @@
 
 #include "nfs_test.h"
 
-#define BLOCK 4096
+#define BLOCK 4096u
 #define SECONDS 3
 
 static void fill(char *b, unsigned n)
 {
-	for (size_t i = 0; i < BLOCK; i++)
+	for (unsigned i = 0; i < BLOCK; i++)
 		b[i] = (char)(n * 31 + i);
 }
 
@@ -27,10 +27,10 @@ static unsigned write_blocks(struct nfs_context *nfs, struct nfsfh *f)
 		fill(b, n);
 		EQUAL(nfs_pwrite(nfs, f, (uint64_t)n * BLOCK, BLOCK, b), BLOCK);
 		if (n++ == 0) {
-			printf("started\n");
-			fflush(stdout);
+			(void)printf("started\n");
+			(void)fflush(stdout);
 		}
-		nanosleep(&pause, NULL);
+		(void)nanosleep(&pause, NULL);
 	} while (time(NULL) < end);
 	return n;
 }

@@ -40,8 +40,8 @@ static void print_handle(void)
 	uint8_t b[FH_MAX];
 	size_t len = r_opaque(&res, b, sizeof(b));
 	for (size_t i = 0; i < len; i++)
-		printf("%02x", b[i]);
-	printf("\n");
+		(void)printf("%02x", b[i]);
+	(void)printf("\n");
 }
 
 static void nfs3(const char *addr, const char *port, uint32_t proc)
@@ -57,7 +57,7 @@ static void root(char **argv)
 	raw_call(&c, 100005, 3, 1, &args, &res);
 	uint32_t status = r_u32(&res);
 	if (status)
-		printf("mount %u\n", status);
+		(void)printf("mount %u\n", status);
 	else
 		print_handle();
 }
@@ -82,7 +82,7 @@ static void print_data(char **argv)
 	nfs3(argv[2], argv[3], 6);
 	uint32_t status = r_u32(&res);
 	if (status) {
-		printf("%u\n", status);
+		(void)printf("%u\n", status);
 		return;
 	}
 	if (r_u32(&res))
@@ -90,7 +90,7 @@ static void print_data(char **argv)
 	r_u32(&res);
 	r_u32(&res);
 	size_t n = r_opaque(&res, buf, sizeof(buf));
-	fwrite(buf, 1, n, stdout);
+	(void)fwrite(buf, 1, n, stdout);
 }
 
 int main(int argc, char **argv)
@@ -105,17 +105,18 @@ int main(int argc, char **argv)
 	} else if (argc == 6 && !strcmp(argv[1], "lookup")) {
 		uint32_t status = with_handle(argv, 3, argv[5]);
 		if (status)
-			printf("%u\n", status);
+			(void)printf("%u\n", status);
 		else
 			print_handle();
 	} else if (argc == 5 && !strcmp(argv[1], "getattr")) {
-		printf("%u\n", with_handle(argv, 1, NULL));
+		(void)printf("%u\n", with_handle(argv, 1, NULL));
 	} else if (argc == 5 && !strcmp(argv[1], "read")) {
 		print_data(argv);
 	} else {
-		fprintf(stderr,
-			"usage: %s root|lookup|getattr|read|ping ADDR PORT PATH|HANDLE [NAME]\n",
-			argv[0]);
+		(void)fprintf(
+		    stderr,
+		    "usage: %s root|lookup|getattr|read|ping ADDR PORT PATH|HANDLE [NAME]\n",
+		    argv[0]);
 		return 2;
 	}
 	return 0;

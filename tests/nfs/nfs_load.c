@@ -47,15 +47,15 @@ int main(int argc, char **argv)
 	struct timespec pause = {.tv_nsec = 2000000};
 	unsigned long begun = 0, done = 0;
 	if (argc != 2) {
-		fprintf(stderr, "usage: %s URL\n", argv[0]);
+		(void)fprintf(stderr, "usage: %s URL\n", argv[0]);
 		return 2;
 	}
 	alarm(60);
-	signal(SIGTERM, on_term);
+	(void)signal(SIGTERM, on_term);
 	while (!stop) {
 		struct nfs_context *nfs = try_mount(argv[1]);
 		if (!nfs) {
-			nanosleep(&pause, NULL);
+			(void)nanosleep(&pause, NULL);
 			continue;
 		}
 		int r = 0;
@@ -66,6 +66,6 @@ int main(int argc, char **argv)
 		}
 		nfs_destroy_context(nfs);
 	}
-	printf("%lu %lu\n", begun, done);
+	(void)printf("%lu %lu\n", begun, done);
 	return 0;
 }

@@ -20,11 +20,11 @@ void nfs_fail(const char *file, int line, const char *fmt, ...)
 {
 	va_list ap;
 	va_start(ap, fmt);
-	printf("not ok - v%u %s\n", nfs_where.version, running);
-	fflush(stdout);
-	fprintf(stderr, "%s:%d: v%u %s: ", file, line, nfs_where.version, running);
-	vfprintf(stderr, fmt, ap);
-	fprintf(stderr, "\n");
+	(void)printf("not ok - v%u %s\n", nfs_where.version, running);
+	(void)fflush(stdout);
+	(void)fprintf(stderr, "%s:%d: v%u %s: ", file, line, nfs_where.version, running);
+	(void)vfprintf(stderr, fmt, ap);
+	(void)fprintf(stderr, "\n");
 	va_end(ap);
 	exit(1);
 }
@@ -62,10 +62,11 @@ struct nfs_context *nfs_client(uint32_t uid, uint32_t gid, const uint32_t *group
 
 static int usage(const char *me)
 {
-	fprintf(stderr,
-		"usage: %s --server ADDR --port N --mount-port N --path PATH --version 3|4 [--only "
-		"CASE]\n",
-		me);
+	(void)fprintf(
+	    stderr,
+	    "usage: %s --server ADDR --port N --mount-port N --path PATH --version 3|4 [--only "
+	    "CASE]\n",
+	    me);
 	return 2;
 }
 
@@ -117,8 +118,8 @@ int nfs_test_main(int argc, char **argv, const struct nfs_case *cases, size_t n)
 			continue;
 		running = cases[i].name;
 		cases[i].run();
-		printf("ok - v%u %s\n", nfs_where.version, running);
-		fflush(stdout);
+		(void)printf("ok - v%u %s\n", nfs_where.version, running);
+		(void)fflush(stdout);
 		ran++;
 	}
 	return ran ? 0 : 1;

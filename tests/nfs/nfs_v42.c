@@ -73,7 +73,7 @@ static const char *running = "set-up";
 	do {                                                                                       \
 		long long got_ = (long long)(got), want_ = (long long)(want);                      \
 		if (got_ != want_) {                                                               \
-			printf("not ok - v4.2 %s\n", running);                                     \
+			(void)printf("not ok - v4.2 %s\n", running);                               \
 			raw_die("%s:%d: %s: %s is %lld, want %lld", __FILE__, __LINE__, running,   \
 				what, got_, want_);                                                \
 		}                                                                                  \
@@ -434,7 +434,7 @@ static void read_plus_is_refused_and_read_answers(void)
 	struct fh h;
 	struct stateid st;
 	char buf[64];
-	uint32_t eof;
+	uint32_t eof = 0;
 	struct open_how how = {.access = READ};
 	WANT("OPEN", open_file(&root, &top, "hello", how, &h, &st), NFS4_OK);
 	begin(&root);
@@ -459,7 +459,7 @@ static void an_unchecked_create_opens_what_is_there(void)
 	struct fh h, again;
 	struct stateid st, st2;
 	char buf[8];
-	uint32_t eof;
+	uint32_t eof = 0;
 	struct open_how how = {.access = BOTH, .create = 1};
 	WANT("create", open_file(&root, &top, "v42", how, &h, &st), NFS4_OK);
 	WANT("WRITE", write_at(&root, &h, &st, 0, "keep", 4), NFS4_OK);
@@ -478,7 +478,7 @@ static void a_create_that_is_not_allowed_truncates_nothing(void)
 	struct fh h;
 	struct stateid st;
 	char buf[8];
-	uint32_t eof;
+	uint32_t eof = 0;
 	struct open_how create = {.access = BOTH, .create = 1};
 	struct open_how wipe = {.access = WRITE, .create = 1, .size_zero = 1};
 	WANT("create", open_file(&root, &top, "v42", create, &h, &st), NFS4_OK);
@@ -498,7 +498,7 @@ static void big_writes_read_back(void)
 	static uint8_t out[256 * 1024], in[256 * 1024];
 	struct fh h;
 	struct stateid st;
-	uint32_t eof;
+	uint32_t eof = 0;
 	struct open_how how = {.access = BOTH, .create = 1};
 	for (size_t i = 0; i < sizeof(out); i++)
 		out[i] = (uint8_t)(i * 2654435761u >> 13);
@@ -522,7 +522,7 @@ static void share_reservations_deny_and_end(void)
 	struct open_how deny = {.access = READ, .deny = DENY_WRITE};
 	struct open_how write = {.access = WRITE};
 	uint8_t buf[4];
-	uint32_t eof;
+	uint32_t eof = 0;
 	WANT("create", open_file(&root, &top, "v42", create, &h, &st), NFS4_OK);
 	WANT("WRITE", write_at(&root, &h, &st, 0, "keep", 4), NFS4_OK);
 	WANT("deny while open for writing", open_file(&root2, &top, "v42", deny, &h, &denier),
@@ -545,9 +545,9 @@ static void holes_are_found_made_and_filled(void)
 	static uint8_t block[65536];
 	struct fh h;
 	struct stateid st;
-	uint32_t eof;
-	uint64_t off;
-	uint8_t in[16];
+	uint32_t eof = 0;
+	uint64_t off = 0;
+	uint8_t in[16] = {0};
 	struct open_how how = {.access = BOTH, .create = 1};
 	memset(block, 'd', sizeof(block));
 	WANT("create", open_file(&root, &top, "v42", how, &h, &st), NFS4_OK);
@@ -603,15 +603,15 @@ static void run(const char *name, void (*fn)(void))
 {
 	running = name;
 	fn();
-	printf("ok - v4.2 %s\n", name);
-	fflush(stdout);
+	(void)printf("ok - v4.2 %s\n", name);
+	(void)fflush(stdout);
 }
 
 int main(int argc, char **argv)
 {
 	char name[3][64];
 	if (argc != 4) {
-		fprintf(stderr, "usage: %s ADDR PORT EXPORT\n", argv[0]);
+		(void)fprintf(stderr, "usage: %s ADDR PORT EXPORT\n", argv[0]);
 		return 2;
 	}
 	alarm(30);

@@ -13,8 +13,8 @@ void raw_die(const char *fmt, ...)
 {
 	va_list ap;
 	va_start(ap, fmt);
-	vfprintf(stderr, fmt, ap);
-	fprintf(stderr, "\n");
+	(void)vfprintf(stderr, fmt, ap);
+	(void)fprintf(stderr, "\n");
 	va_end(ap);
 	exit(1);
 }

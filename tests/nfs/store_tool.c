@@ -13,7 +13,8 @@
 
 static int usage(void)
 {
-	fprintf(stderr, "usage: store_tool init|import|add|reset|rollback|id|state STORE …\n");
+	(void)fprintf(stderr,
+		      "usage: store_tool init|import|add|reset|rollback|id|state STORE …\n");
 	return 2;
 }
 
@@ -38,12 +39,12 @@ static int on_client(struct cow_store *s, const char *verb, const char *text, ch
 	if (!strcmp(verb, "id")) {
 		int r = cow_client_load(s, &mac, &c, err);
 		if (r == 0)
-			printf("%u\n", c->export_id);
+			(void)printf("%u\n", c->export_id);
 		return r;
 	}
 	int r = cow_client_state_read(s, &mac, &st, err);
 	if (r == 0)
-		printf("%lld %s\n", (long long)st.nfs_s, st.nfs_addr);
+		(void)printf("%lld %s\n", (long long)st.nfs_s, st.nfs_addr);
 	return r;
 }
 
@@ -73,6 +74,6 @@ int main(int argc, char **argv)
 	umask(0);
 	int r = run(argc, argv, &err);
 	if (r < 0)
-		fprintf(stderr, "store_tool: %s\n", cow_err_str(&err));
+		(void)fprintf(stderr, "store_tool: %s\n", cow_err_str(&err));
 	return cow_err_exit_status(&err, r);
 }
