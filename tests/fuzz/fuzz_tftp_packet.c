@@ -49,7 +49,7 @@ static void check_terms(const struct cow_tftp_request *rq, const struct cow_tftp
 	CHECK((t->oack_len == 0) == (rq->noptions == 0) && t->oack_len <= COW_TFTP_OACK_MAX);
 	for (size_t i = 2; i < t->oack_len; i++)
 		strings += t->oack[i] == 0;
-	CHECK(strings == 2 * rq->noptions); /* a name and a value each, all terminated */
+	CHECK(strings == 2ul * rq->noptions); /* a name and a value each, all terminated */
 	for (unsigned i = 0; i < rq->noptions; i++) {
 		if (rq->options[i].option == COW_TFTP_OPT_BLKSIZE)
 			CHECK(t->blksize <= rq->options[i].value);

@@ -287,11 +287,13 @@ static void malformed_requests_get_error_4(void **state)
 static void overlong_requests_are_errors(void **state)
 {
 	struct bench *b = *state;
+	static const char mode[] = "\0octet";
 	uint8_t a[2048], pkt[60000];
 
 	memset(pkt, 'a', sizeof(pkt));
-	memcpy(pkt, "\0\1", 2);
-	memcpy(pkt + 402, "\0octet", 7);
+	pkt[0] = 0;
+	pkt[1] = 1;
+	memcpy(pkt + 402, mode, sizeof(mode));
 	expect_error(a, ask(b, pkt, 409, a), 1);
 	expect_error(a, ask(b, pkt, sizeof(pkt), a), 4); /* larger than any frame */
 }
@@ -332,7 +334,7 @@ static void every_size_arrives_whole(void **state)
 
 static void seventy_thousand_blocks_roll_over(void **state)
 {
-	fetch_and_check(*state, "127.0.0.6", 70000 * 8, 8);
+	fetch_and_check(*state, "127.0.0.6", 70000ul * 8, 8);
 }
 
 static void repeated_acks_cause_no_data(void **state)

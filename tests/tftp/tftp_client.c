@@ -139,7 +139,7 @@ static int acknowledge(struct tftp_client *c, const struct tftp_fetch *f, uint64
 int tftp_client_fetch(struct tftp_client *c, struct tftp_fetch *f)
 {
 	static const unsigned header = 4;
-	uint8_t buf[65536];
+	uint8_t buf[65536] = {0};
 	uint64_t want = 1;
 	unsigned received = 0;
 	int r = send_request(c, f);
