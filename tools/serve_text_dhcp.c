@@ -30,7 +30,7 @@ static const struct {
 };
 #define FIRMWARES (sizeof(firmware) / sizeof(firmware[0]))
 
-static void print_matches(FILE *f)
+static void print_matches(FILE *f, const struct cow_serve_net *net)
 {
 	(void)fputs("dhcp-match=set:ipxe,175\n"
 		    "dhcp-userclass=set:ipxe,iPXE\n",
@@ -41,6 +41,7 @@ static void print_matches(FILE *f)
 		(void)fprintf(f, "dhcp-match=set:%s,option:client-arch,%u\n", firmware[i].tag,
 			      firmware[i].arch);
 	(void)fputs("pxe-service=tag:rpi,0,\"Raspberry Pi Boot   \"\n", f);
+	(void)fprintf(f, "dhcp-boot=tag:rpi,,,%s\n", net->address); /* siaddr alone */
 }
 
 static void print_full(FILE *f, const struct cow_config *c, const struct cow_serve_net *net)
@@ -57,7 +58,6 @@ static void print_full(FILE *f, const struct cow_config *c, const struct cow_ser
 	for (size_t i = 0; i < FIRMWARES; i++)
 		(void)fprintf(f, "dhcp-boot=tag:!ipxe,tag:!rpi,tag:%s,%s,,%s\n", firmware[i].tag,
 			      firmware[i].file, here);
-	(void)fprintf(f, "dhcp-boot=tag:rpi,,,%s\n", here);
 }
 
 /* In proxy mode the boot file travels in the menu, and dhcp-boot counts for iPXE alone. */
@@ -99,7 +99,7 @@ int cow_text_dnsmasq(const struct cow_config *c, const struct cow_serve_net *net
 		print_full(f, c, net);
 	else
 		print_proxy(f, net);
-	print_matches(f);
+	print_matches(f, net);
 	if (fclose(f) != 0) /* a memory stream fails for want of memory alone */
 		return -ENOMEM;
 	*ret = cow_steal_ptr(&text);
