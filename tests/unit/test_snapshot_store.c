@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later
+ *
+ * The store through its C interface, as servers use it, on a loop-mounted btrfs in a mount namespace
+ * of its own: when this process ends, in whatever way, the mount and the loop device go with it.
+ */
+#include "cow_test.h"
+
+#include <sched.h>
+#include <sys/mount.h>
+
+#include "btrfs.h"
+#include "client_internal.h"
+#include "common/clock.h"
+#include "snapshot/client.h"
+
+static struct tmpdir *tmp;
+static char store_path[96];
+static const struct cow_mac mac = {{0x02, 0, 0, 0, 0, 1}};
+#define ID "02-00-00-00-00-01"
+
+struct fixture {
+	struct cow_store *s;
+	struct cow_err err;
+};
+
+static int group_setup(void **state)
+{
+	struct cow_err err = COW_ERR_INIT;
+	char file[96], source[96];
+	void *t = NULL;
+	if (tmpdir_setup(&t) < 0)
+		return -1;
+	tmp = t;
+	(void)snprintf(store_path, sizeof(store_path), "%s/store", tmp->path);
+	(void)snprintf(file, sizeof(file), "%s/img", tmp->path);
+	(void)snprintf(source, sizeof(source), "%s/src", tmp->path);
+	if (cow_store_init_loop(store_path, file, 512 << 20, &err) < 0) {
+		(void)fprintf(stderr, "%s\n", cow_err_str(&err));
+		return -1;
+	}
+	assert_int_equal(mkdirat(tmp->fd, "src", 0755), 0);
+	assert_int_equal(mkdirat(tmp->fd, "src/etc", 0755), 0);
+	int src = openat(tmp->fd, "src", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	assert_int_equal(cow_write_file_at(src, "file", "golden", 6, 0644), 0);
+	(void)close(src);
+	return 0;
+}
+
+static int group_teardown(void **state)
+{
+	void *t = tmp;
+	(void)umount2(store_path, MNT_DETACH);
+	return tmpdir_teardown(&t);
+}
+
+/* A store with one image and one client. */
+static int setup(void **state)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+	char source[96];
+	unsigned version;
+	struct cow_client_add_opts opts = {.image = "img"};
+	(void)snprintf(source, sizeof(source), "%s/src", tmp->path);
+	assert_int_equal(cow_store_open(store_path, &f->s, &f->err), 0);
+	assert_int_equal(cow_image_import(f->s, "img", source, NULL, &version, &f->err), 0);
+	assert_int_equal(cow_client_add(f->s, &mac, &opts, &f->err), 0);
+	*state = f;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct fixture *f = *state;
+	(void)cow_client_rm(f->s, &mac, COW_SWAP_NOW, NULL);
+	cow_store_close(f->s);
+	free(f);
+	return 0;
+}
+
+static int client_dir(struct fixture *f)
+{
+	int fd = openat(cow_store_fd(f->s), "clients/" ID, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	assert_true(fd >= 0);
+	return fd;
+}
+
+static uint64_t epoch_of_root(struct fixture *f)
+{
+	unsigned n;
+	uint64_t epoch;
+	int dir = client_dir(f);
+	assert_int_equal(cow_client_current(dir, &n), 0);
+	int root = cow_client_root_dir(dir, n);
+	assert_int_equal(cow_ovl_inst_read_epoch(root, &epoch, NULL), 0);
+	(void)close(root);
+	(void)close(dir);
+	return epoch;
+}
+
+static void a_mapped_epoch_sees_every_swap(void **state)
+{
+	struct fixture *f = *state;
+	const volatile uint64_t *epoch;
+	assert_int_equal(cow_client_epoch_map(f->s, &mac, &epoch, &f->err), 0);
+	uint64_t before = *epoch;
+	assert_int_equal(before, epoch_of_root(f));
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(cow_client_reset(f->s, &mac, 0, &f->err), 0);
+		assert_int_not_equal(*epoch, before);
+		assert_int_equal(*epoch, epoch_of_root(f));
+		before = *epoch;
+	}
+	assert_int_equal(cow_client_rollback(f->s, &mac, 0, &f->err), 0);
+	assert_int_not_equal(*epoch, before);
+	before = *epoch;
+	assert_int_equal(cow_client_rm(f->s, &mac, 0, &f->err), 0);
+	assert_int_equal(*epoch, before); /* still mapped, last value */
+	cow_client_epoch_unmap(epoch);
+	assert_int_equal(cow_client_epoch_map(f->s, &mac, &epoch, &f->err), -ENOENT);
+}
+
+static void attach_opens_the_current_root(void **state)
+{
+	struct fixture *f = *state;
+	struct cow_ovl_inst *inst, *twice;
+	struct cow_ovl_node *root, *file;
+	struct cow_ovl_attr attr;
+	(void)umask(0);
+	assert_int_equal(cow_client_attach(f->s, &mac, 0, &inst, &f->err), 0);
+	assert_int_equal(cow_ovl_inst_epoch(inst), epoch_of_root(f));
+	assert_int_equal(cow_client_attach(f->s, &mac, 0, &twice, &f->err), -EBUSY);
+	assert_int_equal(cow_client_attach(f->s, &mac, COW_OVL_OBSERVER, &twice, &f->err), 0);
+	assert_int_equal(cow_ovl_inst_close(twice), 0);
+	assert_int_equal(cow_ovl_root(inst, &root), 0);
+	assert_int_equal(cow_ovl_lookup(root, "file", 4, &file, &attr), 0);
+	assert_int_equal(attr.size, 6);
+	cow_ovl_put(file);
+	cow_ovl_put(root);
+	assert_int_equal(cow_ovl_inst_close(inst), 0);
+}
+
+static void reset_works_under_an_attached_root_rollback_waits_for_it(void **state)
+{
+	struct fixture *f = *state;
+	struct cow_ovl_inst *inst;
+	assert_int_equal(cow_client_attach(f->s, &mac, 0, &inst, &f->err), 0);
+	assert_int_equal(cow_client_reset(f->s, &mac, 0, &f->err), 0);
+	assert_int_equal(cow_client_rollback(f->s, &mac, 0, &f->err), -EBUSY);
+	assert_int_equal(f->err.code, COW_ERR_BUSY);
+	assert_int_equal(cow_ovl_inst_close(inst), 0);
+	assert_int_equal(cow_client_rollback(f->s, &mac, 0, &f->err), 0);
+}
+
+static void a_root_that_is_deleted_under_its_server_does_no_harm(void **state)
+{
+	struct fixture *f = *state;
+	struct cow_ovl_inst *inst;
+	struct cow_ovl_node *root;
+	assert_int_equal(cow_client_attach(f->s, &mac, 0, &inst, &f->err), 0);
+	assert_int_equal(cow_ovl_root(inst, &root), 0);
+	assert_int_equal(cow_client_reset(f->s, &mac, 0, &f->err), 0);
+	assert_int_equal(cow_client_reset(f->s, &mac, 0, &f->err), 0); /* deletes what is attached */
+	struct cow_ovl_node *file;
+	assert_true(cow_ovl_lookup(root, "file", 4, &file, NULL) < 0);
+	cow_ovl_put(root);
+	(void)cow_ovl_inst_close(inst); /* its record is gone: an error is fine */
+	assert_int_equal(cow_client_attach(f->s, &mac, 0, &inst, &f->err), 0);
+	assert_int_equal(cow_ovl_inst_close(inst), 0);
+}
+
+static void state_records_come_back(void **state)
+{
+	struct fixture *f = *state;
+	struct cow_client_state st;
+	int64_t now = cow_realtime_s();
+	assert_int_equal(cow_client_state_read(f->s, &mac, &st, &f->err), 0);
+	assert_int_equal(st.boot_s, 0);
+	assert_int_equal(st.nfs_s, 0);
+	assert_string_equal(st.boot_addr, "");
+	assert_int_equal(cow_client_state_boot(f->s, &mac, now - 500, "10.77.0.101", &f->err), 0);
+	assert_int_equal(cow_client_state_nfs(f->s, &mac, now, "fd00::1", &f->err), 0);
+	assert_int_equal(cow_client_state_nfs(f->s, &mac, now, "10.0.0.1\nx = y", &f->err), -EINVAL);
+	assert_int_equal(cow_client_state_read(f->s, &mac, &st, &f->err), 0);
+	assert_int_equal(st.boot_s, now - 500);
+	assert_string_equal(st.boot_addr, "10.77.0.101");
+	assert_int_equal(st.nfs_s, now);
+	assert_string_equal(st.nfs_addr, "fd00::1");
+	assert_int_equal(cow_client_reset(f->s, &mac, 0, &f->err), -EBUSY);
+	assert_int_equal(cow_client_reset(f->s, &mac, COW_SWAP_NOW, &f->err), 0);
+}
+
+static int exists(struct fixture *f, const char *path)
+{
+	return faccessat(cow_store_fd(f->s), path, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+static void make_tree(struct fixture *f, const char *path)
+{
+	int fd = cow_store_fd(f->s);
+	assert_int_equal(mkdirat(fd, path, 0700), 0);
+	int dir = openat(fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	assert_int_equal(cow_btrfs_subvol_create(dir, "tree"), 0);
+	(void)close(dir);
+}
+
+/* I3: what each step of an interrupted operation leaves is swept. */
+static void sweep_removes_what_a_crash_left(void **state)
+{
+	static const char *const left[] = {
+		"clients/.add-0123456789abcdef", "clients/" ID "/roots/.new-0123456789abcdef",
+		"clients/" ID "/roots/9",	 "images/img/.import-0123456789abcdef",
+		"trash/0123456789abcdef",
+	};
+	struct fixture *f = *state;
+	uint64_t wrong = 42;
+	struct cow_client *c;
+	for (size_t i = 0; i < sizeof(left) / sizeof(*left); i++)
+		make_tree(f, left[i]);
+	int dir = client_dir(f);
+	assert_int_equal(cow_client_epoch_write(dir, wrong), 0);
+	(void)close(dir);
+	assert_int_equal(cow_store_sweep(f->s, &f->err), 0);
+	for (size_t i = 0; i < sizeof(left) / sizeof(*left); i++)
+		assert_int_equal(exists(f, left[i]), 0);
+	const volatile uint64_t *epoch;
+	assert_int_equal(cow_client_epoch_map(f->s, &mac, &epoch, &f->err), 0);
+	assert_int_equal(*epoch, epoch_of_root(f)); /* the swap that was not told to servers */
+	cow_client_epoch_unmap(epoch);
+	assert_int_equal(cow_client_load(f->s, &mac, &c, &f->err), 0);
+	assert_int_equal(c->root, 1);
+	cow_client_free(c);
+	assert_int_equal(exists(f, "images/img/1/tree/file"), 1);
+}
+
+static void sweep_leaves_alone_what_is_locked(void **state)
+{
+	struct fixture *f = *state;
+	make_tree(f, "clients/" ID "/roots/.new-0123456789abcdef");
+	make_tree(f, "images/img/.import-0123456789abcdef");
+	int dir = client_dir(f);
+	int images = openat(cow_store_fd(f->s), "images/img", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int lock1 = cow_lock_at(dir, "lock", 0), lock2 = cow_lock_at(images, "lock", 0);
+	assert_true(lock1 >= 0 && lock2 >= 0);
+	assert_int_equal(cow_store_sweep(f->s, &f->err), 0);
+	assert_int_equal(exists(f, "clients/" ID "/roots/.new-0123456789abcdef"), 1);
+	assert_int_equal(exists(f, "images/img/.import-0123456789abcdef"), 1);
+	(void)close(lock1);
+	(void)close(lock2);
+	(void)close(dir);
+	(void)close(images);
+	assert_int_equal(cow_store_sweep(f->s, &f->err), 0);
+	assert_int_equal(exists(f, "clients/" ID "/roots/.new-0123456789abcdef"), 0);
+	assert_int_equal(exists(f, "images/img/.import-0123456789abcdef"), 0);
+}
+
+static void a_client_is_found_by_mac_and_by_name(void **state)
+{
+	struct fixture *f = *state;
+	struct cow_client *c;
+	assert_int_equal(cow_client_find(f->s, "client-020000000001", &c, &f->err), 0);
+	assert_int_equal(memcmp(&c->mac, &mac, sizeof(mac)), 0);
+	cow_client_free(c);
+	assert_int_equal(cow_client_find(f->s, "02:00:00:00:00:01", &c, &f->err), 0);
+	cow_client_free(c);
+	assert_int_equal(cow_client_find(f->s, "nobody", &c, &f->err), -ENOENT);
+	assert_int_equal(f->err.code, COW_ERR_NOT_FOUND);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(a_mapped_epoch_sees_every_swap, setup, teardown),
+		cmocka_unit_test_setup_teardown(attach_opens_the_current_root, setup, teardown),
+		cmocka_unit_test_setup_teardown(reset_works_under_an_attached_root_rollback_waits_for_it,
+						setup, teardown),
+		cmocka_unit_test_setup_teardown(a_root_that_is_deleted_under_its_server_does_no_harm,
+						setup, teardown),
+		cmocka_unit_test_setup_teardown(state_records_come_back, setup, teardown),
+		cmocka_unit_test_setup_teardown(sweep_removes_what_a_crash_left, setup, teardown),
+		cmocka_unit_test_setup_teardown(sweep_leaves_alone_what_is_locked, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_client_is_found_by_mac_and_by_name, setup,
+						teardown),
+	};
+	if (geteuid() != 0) {
+		(void)puts("needs root (loop devices, mounts)");
+		return 77;
+	}
+	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0) {
+		perror("needs a mount namespace");
+		return 77;
+	}
+	return cmocka_run_group_tests(tests, group_setup, group_teardown);
+}
