@@ -14,11 +14,13 @@ static fsal_status_t op_lookup(struct fsal_obj_handle *h, const char *name,
 	cow_autouse u = {0};
 	cow_autonode n = NULL;
 	struct cow_ovl_attr a;
+	/* The server asks for ".." of directories it meets by handle. Above the root there is
+	 * nothing; of each new export it asks that too, which must not attach the instance. */
+	if (dir->is_root && !strcmp(name, ".."))
+		return fsalstat(ERR_FSAL_NOENT, ENOENT);
 	int r = cow_use(dir, &u);
 	if (r < 0)
 		return cow_obj_status(dir, r);
-	/* The server asks for ".." of every directory it meets by handle, and never shows "..": of
-	 * the root it is the root, no client leaves its tree. */
 	if (!strcmp(name, ".."))
 		r = cow_ovl_parent(u.n, &n);
 	else

@@ -79,6 +79,11 @@ static fsal_status_t op_fs_info(struct fsal_export *ex, struct fsal_obj_handle *
 	struct cow_export *e = cow_export_of(ex);
 	cow_autobind b = NULL;
 	struct cow_ovl_statfs st = {0};
+	*out = (fsal_dynamicfsinfo_t){
+	    .maxread = FSAL_MAXIOSIZE, .maxwrite = FSAL_MAXIOSIZE, .time_delta = {.tv_nsec = 1}};
+	/* The server itself asks once per export, for the transfer sizes: no reason to attach. */
+	if (!op_ctx->caller_addr)
+		return fsalstat(ERR_FSAL_NO_ERROR, 0);
 	int r = cow_nfs_root_bind(e->root, &b);
 	if (r == 0)
 		r = cow_ovl_statfs(b->inst, &st);
@@ -90,9 +95,6 @@ static fsal_status_t op_fs_info(struct fsal_export *ex, struct fsal_obj_handle *
 	out->total_files = st.files_total;
 	out->free_files = st.files_free;
 	out->avail_files = st.files_free;
-	out->maxread = FSAL_MAXIOSIZE;
-	out->maxwrite = FSAL_MAXIOSIZE;
-	out->time_delta = (struct timespec){.tv_nsec = 1};
 	return fsalstat(ERR_FSAL_NO_ERROR, 0);
 }
 

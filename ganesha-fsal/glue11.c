@@ -119,6 +119,7 @@ MODULE_FINI void cow_module_unload(void)
 	/* The last export has ended the housekeeping thread and detached every instance. */
 	cow_store_close(cow_module.store);
 	cow_module.store = NULL;
+	gsh_free(cow_module.store_path);
 	if (unregister_fsal(&cow_module.fsal) != 0)
 		LogCrit(COMPONENT_FSAL, "cowherd: unloaded while in use");
 }

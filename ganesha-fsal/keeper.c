@@ -5,6 +5,7 @@
  * joined with the last one: no code of ours runs when the server unloads the plugin.
  */
 #include <errno.h>
+#include <signal.h>
 #include <time.h>
 
 #include "common/clock.h"
@@ -117,7 +118,12 @@ static int start_locked(void)
 	pthread_cond_init(&keeper_wake, &attr);
 	pthread_condattr_destroy(&attr);
 	keeper_stop = 0;
+	/* The server waits for its signals in a thread of its own. */
+	sigset_t all, before;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
 	int rc = pthread_create(&keeper_thread, NULL, keeper_main, NULL);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	keeper_running = rc == 0;
 	return -rc;
 }

@@ -208,11 +208,22 @@ use_is_recorded()
 	lab_ok "the store knows who used the root last"
 }
 
+# With hundreds of clients most are off: a root is opened by its first request.
+nothing_is_open_before_it_is_asked_for()
+{
+	is_closed "$M1" || lab_fail "a root is open before the first request"
+	lab_root_handle "$M1" >/dev/null
+	is_closed "$M1" && lab_fail "the check for an open root does not work"
+	is_closed "$M2" || lab_fail "the root of another client is open"
+	lab_ok "a root is opened by its first request"
+}
+
 suite() # DIR_CHUNK
 {
 	echo "# Dir_Chunk = $1"
 	lab_conf "$1"
 	lab_up
+	nothing_is_open_before_it_is_asked_for
 	lab_after_grace
 	local v
 	for v in 3 4; do
