@@ -73,8 +73,7 @@ static void make_env(const struct cow_child *c, char listen_pid[32], char listen
 	for (size_t i = 0; c->env[i]; i++)
 		ret[n++] = (char *)(uintptr_t)c->env[i]; /* execve() changes nothing */
 	if (c->listen_fds) {
-		(void)strcpy(listen_pid,
-			     "LISTEN_PID="); /* NOLINT: 32 bytes; the child adds its pid */
+		(void)snprintf(listen_pid, 32, "LISTEN_PID="); /* the child adds its own */
 		(void)snprintf(listen_n, 32, "LISTEN_FDS=%u", c->n_fds);
 		ret[n++] = listen_pid;
 		ret[n++] = listen_n;

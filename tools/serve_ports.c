@@ -27,11 +27,11 @@ static unsigned long long match_line(const char *line, enum cow_port_proto proto
 	unsigned local, state;
 	unsigned long long inode;
 
-	if (sscanf(
-		line,
-		" %*u: %*[0-9A-Fa-f]:%x %*[0-9A-Fa-f]:%*x %x %*x:%*x %*x:%*x %*x %*u %*u %llu", /* NOLINT(cert-err34-c):
-												   the kernel's text */
-		&local, &state, &inode) != 3)
+	static const char form[] =
+	    " %*u: %*[0-9A-Fa-f]:%x %*[0-9A-Fa-f]:%*x %x %*x:%*x %*x:%*x %*x %*u %*u %llu";
+
+	/* NOLINTNEXTLINE(cert-err34-c): the kernel's own text holds numbers that fit */
+	if (sscanf(line, form, &local, &state, &inode) != 3)
 		return 0;
 	return local == port && (proto == COW_PORT_UDP || state == TCP_LISTEN) ? inode : 0;
 }
@@ -183,19 +183,17 @@ int cow_serve_check_ports(const struct cow_config *c, const struct cow_serve_net
 			  struct cow_err *err)
 {
 	const struct {
-		unsigned wanted;
-		const char *what;
+		const char *what, *address, *interface;
 		enum cow_port_proto proto;
-		const char *address, *interface;
-		unsigned port;
+		unsigned wanted, port;
 	} ports[] = {
-	    {c->nfs_enabled, "NFS", COW_PORT_TCP, net->address, NULL, c->nfs_port},
-	    {c->nfs_enabled, "NFS", COW_PORT_UDP, net->address, NULL, c->nfs_port},
-	    {c->nfs_enabled, "NFS mount", COW_PORT_TCP, net->address, NULL, c->nfs_mount_port},
-	    {c->nfs_enabled, "NFS mount", COW_PORT_UDP, net->address, NULL, c->nfs_mount_port},
-	    {c->tftp_enabled, "TFTP", COW_PORT_UDP, net->address, NULL, c->tftp_port},
-	    {c->dhcp_mode != COW_DHCP_OFF, "DHCP", COW_PORT_UDP, NULL, net->interface, 67},
-	    {c->dhcp_mode == COW_DHCP_PROXY, "proxy DHCP", COW_PORT_UDP, NULL, net->interface,
+	    {"NFS", net->address, NULL, COW_PORT_TCP, c->nfs_enabled, c->nfs_port},
+	    {"NFS", net->address, NULL, COW_PORT_UDP, c->nfs_enabled, c->nfs_port},
+	    {"NFS mount", net->address, NULL, COW_PORT_TCP, c->nfs_enabled, c->nfs_mount_port},
+	    {"NFS mount", net->address, NULL, COW_PORT_UDP, c->nfs_enabled, c->nfs_mount_port},
+	    {"TFTP", net->address, NULL, COW_PORT_UDP, c->tftp_enabled, c->tftp_port},
+	    {"DHCP", NULL, net->interface, COW_PORT_UDP, c->dhcp_mode != COW_DHCP_OFF, 67},
+	    {"proxy DHCP", NULL, net->interface, COW_PORT_UDP, c->dhcp_mode == COW_DHCP_PROXY,
 	     4011},
 	};
 

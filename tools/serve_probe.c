@@ -62,7 +62,7 @@ int cow_rpc_null_reply(const uint8_t *buf, size_t len, uint32_t xid)
 	/* xid, REPLY = 1, MSG_ACCEPTED = 0, verifier flavour and length, SUCCESS = 0 */
 	if (get_be32(buf + 4) != xid || get_be32(buf + 8) != 1 || get_be32(buf + 12) != 0)
 		return -EPROTO;
-	uint32_t verf = get_be32(buf + 20);
+	size_t verf = get_be32(buf + 20);
 	if (verf > body - 24 || get_be32(buf + 24 + (verf + 3) / 4 * 4) != 0)
 		return -EPROTO;
 	return (int)(4 + body);
@@ -155,7 +155,7 @@ static void on_nfs(void *ctx, uint32_t events)
 static void on_tftp(void *ctx, uint32_t events)
 {
 	struct cow_probe *p = ctx;
-	struct sockaddr_in from;
+	struct sockaddr_in from = {0};
 	socklen_t len = sizeof(from);
 
 	(void)events;

@@ -104,7 +104,8 @@ int cow_herd_watch_new(struct cow_loop *l, const char *store_path, void (*change
 		cow_herd_watch_free(w);
 		return r;
 	}
-	add(w, w->dir, IN_CREATE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE);
+	if (w->dir)
+		add(w, w->dir, IN_CREATE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE);
 	cow_loop_timer(l, &w->rescan, COW_WATCH_RESCAN_MS);
 	*ret = w;
 	return 0;

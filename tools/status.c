@@ -15,6 +15,7 @@
 #include "cli.h"
 #include "cmd.h"
 #include "common/clock.h"
+#include "common/kv.h"
 #include "config.h"
 #include "snapshot/client.h"
 
@@ -224,7 +225,7 @@ static int print_json(struct status *s, struct cow_err *err)
 {
 	struct json_object *top = json_object_new_object(), *store = json_object_new_object();
 	struct service_out out = {.s = s, .json = json_object_new_array()};
-	uint64_t total, avail;
+	uint64_t total = 0, avail = 0;
 
 	s->json = json_object_new_array();
 	cow_cli_json_str(top, "state", s->running ? run_get(s, "serve", "state") : "stopped");
@@ -280,7 +281,7 @@ static int print_text(struct status *s, struct cow_err *err)
 					   "LAST BOOT", "ADDRESS", "EXPORT ID", "EXPORT"};
 	char free_text[COW_BYTES_LEN], total_text[COW_BYTES_LEN];
 	cow_autotable t = NULL;
-	uint64_t total, avail;
+	uint64_t total = 0, avail = 0;
 
 	int r = print_services(s);
 	if (r == 0)
