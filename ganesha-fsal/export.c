@@ -50,7 +50,8 @@ static void root_swapped(void *arg)
 {
 	struct cow_export *e = arg;
 	struct gsh_buffdesc key = {.addr = e->root_key, .len = sizeof(e->root_key)};
-	(void)e->e.up_ops->invalidate(e->e.up_ops, &key, FSAL_UP_INVALIDATE_CACHE);
+	(void)e->e.up_ops->invalidate(e->e.up_ops, &key,
+				      FSAL_UP_INVALIDATE_CACHE & ~FSAL_UP_INVALIDATE_PARENT);
 }
 
 static void export_free(struct cow_export *e)
