@@ -61,6 +61,11 @@ static struct config_block block = {
     .blk_desc.u.blk.commit = noop_conf_commit,
 };
 
+static void log_attach(const char *text)
+{
+	LogCrit(COMPONENT_FSAL, "cowherd: cannot serve a root: %s", text);
+}
+
 static fsal_status_t init_config(struct fsal_module *fsal, config_file_t conf,
 				 struct config_error_type *err_type)
 {
@@ -76,6 +81,7 @@ static fsal_status_t init_config(struct fsal_module *fsal, config_file_t conf,
 		return fsalstat(ERR_FSAL_INVAL, -r);
 	}
 	cow_nfs_set_idle_s(cow_module.idle_s);
+	cow_nfs_set_log(log_attach);
 	LogEvent(COMPONENT_FSAL,
 		 "cowherd: serving the store '%s' (an idle root is closed after %u s)",
 		 cow_module.store_path, cow_module.idle_s);

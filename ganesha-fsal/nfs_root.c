@@ -13,6 +13,13 @@
 static atomic_ullong last_serial;
 static uint64_t idle_ms = COW_NFS_IDLE_S * 1000ull;
 
+static void (*log_failure)(const char *text);
+
+void cow_nfs_set_log(void (*log)(const char *text))
+{
+	log_failure = log;
+}
+
 void cow_nfs_set_idle_s(unsigned seconds)
 {
 	idle_ms = seconds * 1000ull;
@@ -100,16 +107,16 @@ void cow_nfs_bind_free(struct cow_nfs_bind *b)
 	free(b);
 }
 
-static int bind_new(struct cow_nfs_root *r, struct cow_nfs_bind **ret)
+static int bind_new(struct cow_nfs_root *r, struct cow_nfs_bind **ret, struct cow_err *err)
 {
 	struct cow_nfs_bind *b = calloc(1, sizeof(*b));
 	if (!b)
-		return -ENOMEM;
+		return cow_err_set(err, -ENOMEM, "client");
 	b->refs = 1;
 	b->serial = atomic_fetch_add(&last_serial, 1) + 1;
 	b->now = r->epoch;
 	b->seen = *r->epoch;
-	int rc = cow_client_attach(r->store, &r->mac, 0, &b->inst, NULL);
+	int rc = cow_client_attach(r->store, &r->mac, 0, &b->inst, err);
 	if (rc == 0)
 		rc = cow_ovl_root(b->inst, &b->root);
 	if (rc < 0) {
@@ -159,18 +166,22 @@ static int attach_locked(struct cow_nfs_root *r, int *ret_swapped)
 	uint64_t now = cow_now_ms();
 	if (r->closing)
 		return -ESHUTDOWN;
-	if (r->failed && now - r->failed_ms < RETRY_MS)
+	if (r->failed && now - r->failed_ms < RETRY_MS && r->failed_epoch == *r->epoch)
 		return r->failed;
 	/* The old bind goes first: a swap back to a kept root needs that root's lock. */
 	bind_set_locked(r, NULL);
 	struct cow_nfs_bind *b;
-	int rc = bind_new(r, &b);
+	struct cow_err err = COW_ERR_INIT;
+	int rc = bind_new(r, &b, &err);
 	if (rc == -EBUSY) { /* most likely by our own last bind, not yet detached: wait */
 		cow_nfs_keeper_drain();
-		rc = bind_new(r, &b);
+		rc = bind_new(r, &b, &err);
 	}
+	if (rc < 0 && rc != r->failed && log_failure)
+		log_failure(cow_err_str(&err));
 	r->failed = rc;
 	r->failed_ms = now;
+	r->failed_epoch = *r->epoch;
 	if (rc < 0)
 		return rc;
 	*ret_swapped = r->last_epoch && r->last_epoch != b->epoch;

@@ -46,10 +46,10 @@ struct cow_nfs_root {
 	_Atomic uint64_t used_ms;  /* last operation, cow_now_ms() */
 	struct cow_nfs_root *next; /* list of the keeper */
 
-	pthread_mutex_t attach_lock; /* one attach at a time; guards the next four */
+	pthread_mutex_t attach_lock; /* one attach at a time; guards those up to closing */
 	uint64_t last_epoch;	     /* of the last bind; 0: none yet */
 	int failed;		     /* last attach's error, 0: none */
-	uint64_t failed_ms;
+	uint64_t failed_ms, failed_epoch;
 	int closing; /* no attach any more */
 
 	pthread_rwlock_t lock; /* guards bind */
@@ -110,6 +110,9 @@ void cow_nfs_root_seen(struct cow_nfs_root *r, const char *addr);
 /* An instance nobody used for so long, and of which nothing is open, is detached. Set before the
  * first root is made. */
 void cow_nfs_set_idle_s(unsigned seconds);
+
+/* Where a failed attach is told, once per cause and root. Set before the first root is made. */
+void cow_nfs_set_log(void (*log)(const char *text));
 
 /* One round: drop a replaced or idle bind, write state/nfs. */
 void cow_nfs_root_tick(struct cow_nfs_root *r, uint64_t now_ms);

@@ -28,7 +28,7 @@ lab_fail()
 	echo "not ok - $*"
 	if [[ -f ${LAB:-}/server.log ]]; then
 		echo "--- end of the server's log:" >&2
-		tail -n 25 "$LAB/server.log" | cut -d : -f 5- >&2
+		tail -n 12 "$LAB/server.log" | cut -d : -f 5- >&2
 	fi
 	exit 1
 }
