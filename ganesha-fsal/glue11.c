@@ -12,6 +12,7 @@
 
 #include "common/bounds.h"
 #include "glue11.h"
+#include "nfs_core.h"
 
 struct cow_module cow_module = {
     .fsal = {.fs_info =
@@ -66,11 +67,27 @@ static void log_attach(const char *text)
 	LogCrit(COMPONENT_FSAL, "cowherd: cannot serve a root: %s", text);
 }
 
+/*
+ * A server that starts with no client at all loads us with the first AddExport, and then hands us
+ * that call's file, which has no block of ours: look into the server's own configuration.
+ */
+static void load_block(config_file_t conf, struct config_error_type *err_type)
+{
+	if (load_config_from_parse(conf, &block, &cow_module, true, err_type) != 0)
+		return;
+	config_file_t own = config_ParseFile(nfs_config_path, err_type);
+	if (!own)
+		return;
+	if (config_error_is_harmless(err_type))
+		(void)load_config_from_parse(own, &block, &cow_module, true, err_type);
+	config_Free(own);
+}
+
 static fsal_status_t init_config(struct fsal_module *fsal, config_file_t conf,
 				 struct config_error_type *err_type)
 {
 	struct cow_err err = COW_ERR_INIT;
-	(void)load_config_from_parse(conf, &block, &cow_module, true, err_type);
+	load_block(conf, err_type);
 	if (!config_error_is_harmless(err_type))
 		return fsalstat(ERR_FSAL_INVAL, 0);
 	if (cow_module.store)

@@ -170,7 +170,7 @@ static int attach_locked(struct cow_nfs_root *r, int *ret_swapped)
 		return r->failed;
 	/* The old bind goes first: a swap back to a kept root needs that root's lock. */
 	bind_set_locked(r, NULL);
-	struct cow_nfs_bind *b;
+	struct cow_nfs_bind *b = NULL;
 	struct cow_err err = COW_ERR_INIT;
 	int rc = bind_new(r, &b, &err);
 	if (rc == -EBUSY) { /* most likely by our own last bind, not yet detached: wait */
@@ -182,7 +182,7 @@ static int attach_locked(struct cow_nfs_root *r, int *ret_swapped)
 	r->failed = rc;
 	r->failed_ms = now;
 	r->failed_epoch = *r->epoch;
-	if (rc < 0)
+	if (!b)
 		return rc;
 	*ret_swapped = r->last_epoch && r->last_epoch != b->epoch;
 	r->last_epoch = b->epoch;

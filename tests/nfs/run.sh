@@ -241,6 +241,22 @@ nothing_is_open_before_it_is_asked_for()
 	lab_ok "a root is opened by its first request"
 }
 
+# The plugin is loaded by the first export; its own settings stand in another file then.
+the_first_client_may_come_late()
+{
+	local id
+	: >"$LAB/exports.conf"
+	lab_conf 0
+	lab_up
+	id=$(tool id "$M1")
+	lab_export_block "$M1" "$id" >"$LAB/one.conf"
+	lab_bus AddExport "string:$LAB/one.conf" "string:EXPORT(Export_Id=$id)" >/dev/null ||
+		lab_fail "AddExport at a server without clients"
+	lab_equal "its file" "$(lab_read "$(lab_lookup "$(lab_root_handle "$M1")" hello)")" golden
+	lab_down
+	lab_ok "the first client may be added to a server without any"
+}
+
 suite() # DIR_CHUNK
 {
 	echo "# Dir_Chunk = $1"
@@ -274,6 +290,8 @@ handles_survive_a_kill
 writing_goes_on_over_a_kill
 lab_down
 lab_ok "SIGTERM ends the server cleanly"
+
+the_first_client_may_come_late
 
 echo "# Idle_Seconds = 1"
 tool add "$M4" test volatile
