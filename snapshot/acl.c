@@ -70,7 +70,8 @@ static int take_all(struct archive_entry *e, int type, struct entry *list, size_
 	int etype, perm, tag, id, r;
 	const char *name;
 	size_t got = 0;
-	while ((r = archive_entry_acl_next(e, type, &etype, &perm, &tag, &id, &name)) == ARCHIVE_OK) {
+	while ((r = archive_entry_acl_next(e, type, &etype, &perm, &tag, &id, &name)) ==
+	       ARCHIVE_OK) {
 		if (got == n)
 			return -EBADMSG;
 		r = take_entry(&list[got], tag, perm, id, name, lookup, ctx);
@@ -101,7 +102,8 @@ int cow_acl_value(struct archive_entry *e, int type, cow_acl_lookup_fn lookup, v
 	qsort(list, n, sizeof(*list), entry_cmp);
 	cow_put_le32(value, ACL_VERSION);
 	for (size_t i = 0; i < n; i++) {
-		cow_put_le32(value + 4 + 8 * i, (uint32_t)list[i].tag | (uint32_t)list[i].perm << 16);
+		cow_put_le32(value + 4 + 8 * i,
+			     (uint32_t)list[i].tag | (uint32_t)list[i].perm << 16);
 		cow_put_le32(value + 8 + 8 * i, list[i].id);
 	}
 	*ret = cow_steal_ptr(&value);

@@ -27,8 +27,8 @@ int cow_acl_value(struct archive_entry *e, int type, cow_acl_lookup_fn lookup, v
 		  uint8_t **ret, size_t *ret_len);
 
 /*
- * cow_acl_mode - permission bits of a member as stat(2) shows them. With an ACL the library gives the
- * owning group's own rights in the place of the mask, which is what the mode's middle bits are.
+ * cow_acl_mode - permission bits of a member as stat(2) shows them. With an ACL the library gives
+ * the owning group's own rights in the place of the mask, which is what the mode's middle bits are.
  */
 unsigned cow_acl_mode(struct archive_entry *e);
 

@@ -5,8 +5,8 @@
 #include "snapshot/store.h"
 
 static const char *const names[] = {
-	[COW_BACKEND_NONE] = "none",
-	[COW_BACKEND_BTRFS] = "btrfs",
+    [COW_BACKEND_NONE] = "none",
+    [COW_BACKEND_BTRFS] = "btrfs",
 };
 
 int cow_backend_parse(const char *s, enum cow_backend *ret)

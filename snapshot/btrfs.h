@@ -22,8 +22,8 @@ int cow_btrfs_snapshot(int srcfd, int dirfd, const char *name);
 
 int cow_btrfs_set_read_only(int fd);
 
-/* Commit, and wake the kernel's thread that frees deleted subvolumes: without it their space comes back
- * half a minute later. */
+/* Commit, and wake the kernel's thread that frees deleted subvolumes: without it their space comes
+ * back half a minute later. */
 int cow_btrfs_sync(int fd);
 
 /* Delete a subvolume with all that is in it; the space is freed in the background by the kernel. */

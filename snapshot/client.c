@@ -18,8 +18,7 @@
 
 static int no_such_client(const char *what, struct cow_err *err)
 {
-	return cow_err_hint(err,
-			    cow_err_say(err, COW_ERR_NOT_FOUND, -ENOENT, "no client %s", what),
+	return cow_err_hint(err, cow_err_say(err, COW_ERR_NOT_FOUND, -ENOENT, "no client %s", what),
 			    "'cowherd client list' shows them, 'cowherd client add' makes one");
 }
 
@@ -113,7 +112,8 @@ int cow_client_find(struct cow_store *s, const char *mac_or_name, struct cow_cli
 	int r = cow_client_each(s, match_name, &b, err);
 	if (r < 0)
 		return r;
-	return b.found ? cow_client_load(s, &b.mac, ret, err) : no_such_client(COW_Q(mac_or_name), err);
+	return b.found ? cow_client_load(s, &b.mac, ret, err)
+		       : no_such_client(COW_Q(mac_or_name), err);
 }
 
 /* ---------------------------------------------------------------- locks */
@@ -132,7 +132,8 @@ int cow_client_lock(struct cow_store *s, const char *id, unsigned wait_ms, int *
 		return cow_err_set(err, lock, "lock client %s", id);
 	/* It may have been removed, and made anew, while we waited. */
 	cow_autoclose int again = client_dir(s, id);
-	if (again < 0 || fstat(dir, &mine) < 0 || fstat(again, &now) < 0 || mine.st_ino != now.st_ino)
+	if (again < 0 || fstat(dir, &mine) < 0 || fstat(again, &now) < 0 ||
+	    mine.st_ino != now.st_ino)
 		return no_such_client(id, err);
 	*ret_lock = cow_steal_fd(&lock);
 	return cow_steal_fd(&dir);
@@ -152,12 +153,13 @@ int cow_client_refuse_running(struct cow_store *s, const struct cow_mac *mac, un
 	if (!state.nfs_s || age > COW_CLIENT_RUNNING_S)
 		return 0;
 	cow_mac_text(mac, id);
-	return cow_err_hint(err,
-			    cow_err_say(err, COW_ERR_BUSY, -EBUSY,
-					"will not %s client %s: it runs (its root was used %lld s ago)",
-					doing, id, (long long)(age > 0 ? age : 0)),
-			    "shut it down first, or give --now: it then loses its root under its "
-			    "feet and must reboot");
+	return cow_err_hint(
+	    err,
+	    cow_err_say(err, COW_ERR_BUSY, -EBUSY,
+			"will not %s client %s: it runs (its root was used %lld s ago)", doing, id,
+			(long long)(age > 0 ? age : 0)),
+	    "shut it down first, or give --now: it then loses its root under its "
+	    "feet and must reboot");
 }
 
 /* ---------------------------------------------------------------- removal */
@@ -172,7 +174,7 @@ static int rm_locked(struct cow_store *s, const struct cow_mac *mac, unsigned fl
 	if (store_lock < 0)
 		return store_lock;
 	cow_autoclose int dir = cow_client_lock(s, id, COW_LOCK_WAIT_MS, &lock, err);
-	cow_autoclose int held = lock;
+	cow_autoclose __attribute__((unused)) int held = lock; /* given back with the scope */
 	if (dir < 0)
 		return dir;
 	int r = cow_client_refuse_running(s, mac, flags, "remove", err);
@@ -192,6 +194,8 @@ int cow_client_rm(struct cow_store *s, const struct cow_mac *mac, unsigned flags
 	if (r < 0)
 		return r;
 	r = cow_trash_empty(s);
-	return r < 0 ? cow_err_set(err, r, "delete the roots of the removed client (the rest of them "
-				   "is in the trash)") : 0;
+	return r < 0 ? cow_err_set(err, r,
+				   "delete the roots of the removed client (the rest of them "
+				   "is in the trash)")
+		     : 0;
 }

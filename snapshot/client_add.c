@@ -20,7 +20,8 @@
 
 int cow_hostname_check(const char *name)
 {
-	size_t len = strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-");
+	size_t len =
+	    strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-");
 	if (!len || len > 63 || name[len] || name[0] == '-' || name[len - 1] == '-')
 		return -EINVAL;
 	return 0;
@@ -54,8 +55,8 @@ static int look_at_other(void *ctx, const struct cow_client *c, const char *id,
 
 static int refuse_clash(const struct others *o, struct cow_err *err)
 {
-	return cow_err_say(err, COW_ERR_REFUSED, -EEXIST, "client %s has the %s %s already", o->clash,
-			   o->serial_clash ? "serial number" : "name",
+	return cow_err_say(err, COW_ERR_REFUSED, -EEXIST, "client %s has the %s %s already",
+			   o->clash, o->serial_clash ? "serial number" : "name",
 			   o->serial_clash ? o->serial : o->name);
 }
 
@@ -140,7 +141,7 @@ static int write_conf(int dir, const struct cow_client *c, struct cow_err *err)
 static int fill_client(struct cow_store *s, int dir, const struct cow_client *c,
 		       const struct cow_image *image, struct cow_err *err)
 {
-	uint64_t epoch;
+	uint64_t epoch = 0;
 	int r = cow_mkdir_at(dir, "roots", 0700);
 	if (r == 0)
 		r = cow_mkdir_at(dir, "state", 0700);
@@ -197,7 +198,8 @@ static int add_staged(struct cow_store *s, int clients, const struct cow_client 
 }
 
 static int prepare(struct cow_store *s, const struct cow_mac *mac,
-		   const struct cow_client_add_opts *opts, struct cow_client *c, struct cow_err *err)
+		   const struct cow_client_add_opts *opts, struct cow_client *c,
+		   struct cow_err *err)
 {
 	c->mac = *mac;
 	cow_mac_text(mac, c->id);
@@ -240,10 +242,10 @@ int cow_client_add(struct cow_store *s, const struct cow_mac *mac,
 	if (clients < 0)
 		return cow_err_set(err, clients, "open the clients of '%s'", s->path);
 	if (faccessat(clients, c->id, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
-		return cow_err_hint(err,
-				    cow_err_say(err, COW_ERR_REFUSED, -EEXIST,
-						"client %s exists already", c->id),
-				    "'cowherd client reset' gives it a fresh root");
+		return cow_err_hint(
+		    err,
+		    cow_err_say(err, COW_ERR_REFUSED, -EEXIST, "client %s exists already", c->id),
+		    "'cowherd client reset' gives it a fresh root");
 	r = cow_image_find(s, opts->image, &image, err);
 	if (r == 0)
 		r = choose_export_id(s, c, err);

@@ -22,8 +22,8 @@ static int put(int dir, const char *name, const struct cow_kv *kv, enum cow_put 
 		return cow_kv_write_at(dir, name, kv, 0644, err);
 	int r = cow_kv_format(kv, &text, &len);
 	cow_autoclose int fd =
-		r < 0 ? -1
-		      : openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+	    r < 0 ? -1
+		  : openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
 	if (r == 0)
 		r = fd < 0 ? -errno : cow_write_full(fd, text, len);
 	return r < 0 ? cow_err_set(err, r, "write %s", name) : 0;
@@ -216,7 +216,7 @@ int cow_client_conf_write(int client_dir, const struct cow_kv *kv, enum cow_put 
 
 static int read_root(int client_dir, struct cow_client *c, struct cow_err *err)
 {
-	struct cow_root root;
+	struct cow_root root = {.boot_dir = "boot", .initramfs = "none"};
 	int r = cow_client_current(client_dir, &c->root);
 	if (r < 0)
 		return cow_err_set(err, r, "read the link 'current'");
@@ -233,7 +233,8 @@ static int read_root(int client_dir, struct cow_client *c, struct cow_err *err)
 	c->initramfs = strdup(root.initramfs);
 	if (!c->boot_dir || !c->initramfs)
 		return cow_err_set(err, -ENOMEM, "read root.conf");
-	cow_autoclose int previous = root.previous ? cow_client_root_dir(client_dir, root.previous) : -1;
+	cow_autoclose int previous =
+	    root.previous ? cow_client_root_dir(client_dir, root.previous) : -1;
 	c->previous = previous >= 0 ? root.previous : 0;
 	return 0;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later
  *
- * clients/ID/epoch: 8 bytes, written in place by one aligned pwrite(2), mapped by servers. The file is
- * never replaced, so a mapping sees every change.
+ * clients/ID/epoch: 8 bytes, written in place by one aligned pwrite(2), mapped by servers. The file
+ * is never replaced, so a mapping sees every change.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -14,7 +14,7 @@
 int cow_client_epoch_write(int client_dir, uint64_t epoch)
 {
 	cow_autoclose int fd =
-		openat(client_dir, "epoch", O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0644);
+	    openat(client_dir, "epoch", O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0644);
 	if (fd < 0)
 		return -errno;
 	/* Not synced: after a power cut it is made right before anybody maps it (sweep, attach). */
@@ -55,8 +55,8 @@ int cow_client_epoch_map(struct cow_store *s, const struct cow_mac *mac,
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return cow_err_set(err, -errno, "open the epoch of client %s", id);
 	if (st.st_size < (off_t)sizeof(uint64_t)) /* reading the mapping would be SIGBUS */
-		return cow_err_say(err, COW_ERR_FAILED, -EBADMSG, "the epoch of client %s is damaged",
-				   id);
+		return cow_err_say(err, COW_ERR_FAILED, -EBADMSG,
+				   "the epoch of client %s is damaged", id);
 	void *p = mmap(NULL, sizeof(uint64_t), PROT_READ, MAP_SHARED, fd, 0);
 	if (p == MAP_FAILED)
 		return cow_err_set(err, -errno, "map the epoch of client %s", id);
@@ -67,7 +67,8 @@ int cow_client_epoch_map(struct cow_store *s, const struct cow_mac *mac,
 void cow_client_epoch_unmap(const volatile uint64_t *epoch)
 {
 	if (epoch)
-		(void)munmap((void *)(uintptr_t)epoch, sizeof(uint64_t)); /* fails for no mapping of ours */
+		(void)munmap((void *)(uintptr_t)epoch,
+			     sizeof(uint64_t)); /* fails for no mapping of ours */
 }
 
 int cow_client_attach(struct cow_store *s, const struct cow_mac *mac, unsigned flags,

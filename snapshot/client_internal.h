@@ -6,8 +6,8 @@
  *	clients/ID/client.conf		what the administrator decided
  *	clients/ID/lock			held while one changes the client
  *	clients/ID/current		-> roots/N: the only thing that says which root counts
- *	clients/ID/epoch		8 bytes, host byte order: epoch of the current root's instance
- *	clients/ID/roots/N/root.conf	where root N came from, and which root it replaced
+ *	clients/ID/epoch		8 bytes, host byte order: epoch of the current root's
+ *instance clients/ID/roots/N/root.conf	where root N came from, and which root it replaced
  *	clients/ID/roots/N/{instance,lock,tree/}	the engine's
  *	clients/ID/roots/.new-HEX/	being made; swept under the client's lock
  *	clients/ID/state/{boot,nfs}	see client_state.c
@@ -40,9 +40,13 @@ struct cow_users {
 	struct cow_user *list;
 	size_t n;
 };
-#define COW_USERS_EMPTY {NULL, 0}
+#define COW_USERS_EMPTY                                                                            \
+	{                                                                                          \
+		NULL, 0                                                                            \
+	}
 enum cow_users_mode {
-	COW_USERS_ALL,	    /* a damaged client is an error: removing an image must not rest on a guess */
+	COW_USERS_ALL, /* a damaged client is an error: removing an image must not rest on a guess
+			*/
 	COW_USERS_READABLE, /* damaged ones are left out: for listings */
 };
 int cow_users_read(struct cow_store *s, enum cow_users_mode mode, struct cow_users *ret,
@@ -58,8 +62,8 @@ const char *cow_users_first(const struct cow_users *u, const char *image, unsign
 struct cow_root {
 	char image[COW_LABEL_MAX + 1];
 	unsigned version;
-	unsigned previous; /* 0: none */
-	int64_t swapped_s; /* when it became current */
+	unsigned previous;     /* 0: none */
+	int64_t swapped_s;     /* when it became current */
 	const char *boot_dir;  /* static text */
 	const char *initramfs; /* static text */
 };
@@ -67,9 +71,11 @@ int cow_root_read(int root_dir, struct cow_root *ret, struct cow_err *err);
 
 enum cow_put {
 	COW_PUT_DURABLE, /* synced, replaces atomically */
-	COW_PUT_STAGED,	 /* not synced: in a place that is synced as a whole before it is published */
+	COW_PUT_STAGED,	 /* not synced: in a place that is synced as a whole before it is published
+			  */
 };
-int cow_root_write(int root_dir, const struct cow_root *root, enum cow_put how, struct cow_err *err);
+int cow_root_write(int root_dir, const struct cow_root *root, enum cow_put how,
+		   struct cow_err *err);
 
 /* Number N of current -> roots/N. */
 int cow_client_current(int client_dir, unsigned *ret);
@@ -100,13 +106,14 @@ int cow_client_lock(struct cow_store *s, const char *id, unsigned wait_ms, int *
 		    struct cow_err *err);
 
 /*
- * cow_client_make_root - a fresh root number @n below the open `roots`, complete but neither synced nor
- * referenced. The caller holds STORE/lock, so the image stays.
+ * cow_client_make_root - a fresh root number @n below the open `roots`, complete but neither synced
+ * nor referenced. The caller holds STORE/lock, so the image stays.
  */
 int cow_client_make_root(struct cow_store *s, int roots, unsigned n, const struct cow_client *c,
 			 const struct cow_image *image, unsigned previous, struct cow_err *err);
 
-/* Delete every root but @current and @previous, and unfinished ones. Caller holds the client's lock. */
+/* Delete every root but @current and @previous, and unfinished ones. Caller holds the client's
+ * lock. */
 int cow_client_sweep_roots(int client_dir, unsigned current, unsigned previous);
 
 /* Make `epoch` say what the current root's instance says. Caller holds the client's lock. */

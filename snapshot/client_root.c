@@ -19,11 +19,11 @@ static int fill_root(struct cow_store *s, int dir, const struct cow_client *c,
 {
 	struct cow_ovl_create_opts opts = {.durability = c->durability};
 	struct cow_root root = {
-		.version = image->version,
-		.previous = previous,
-		.swapped_s = cow_realtime_s(),
-		.boot_dir = image->boot_dir,
-		.initramfs = image->initramfs,
+	    .version = image->version,
+	    .previous = previous,
+	    .swapped_s = cow_realtime_s(),
+	    .boot_dir = image->boot_dir,
+	    .initramfs = image->initramfs,
 	};
 	memcpy(root.image, image->name, sizeof(root.image));
 	cow_autoclose int golden = cow_image_tree(s, image);

@@ -85,14 +85,14 @@ static const struct key {
 	const char *allowed;
 	int required; /* has no default to go back to */
 } keys[] = {
-	{"name", check_name, "a host name: letters, digits and '-', at most 63", 1},
-	{"follows", check_follows, "NAME, NAME@VERSION or NAME:TAG of an image", 1},
-	{"address", check_address, "an IPv4 address", 0},
-	{"serial", check_serial, "the last 8 hex digits of a Raspberry Pi's serial number", 0},
-	{"nfs", check_nfs, "3, 4.0, 4.1 or 4.2", 0},
-	{"cmdline", check_cmdline, "words in printable ASCII, at most 512 bytes", 0},
-	{"durability", check_durability, "strict, relaxed or volatile", 0},
-	{"ephemeral", check_ephemeral, "yes or no", 0},
+    {"name", check_name, "a host name: letters, digits and '-', at most 63", 1},
+    {"follows", check_follows, "NAME, NAME@VERSION or NAME:TAG of an image", 1},
+    {"address", check_address, "an IPv4 address", 0},
+    {"serial", check_serial, "the last 8 hex digits of a Raspberry Pi's serial number", 0},
+    {"nfs", check_nfs, "3, 4.0, 4.1 or 4.2", 0},
+    {"cmdline", check_cmdline, "words in printable ASCII, at most 512 bytes", 0},
+    {"durability", check_durability, "strict, relaxed or volatile", 0},
+    {"ephemeral", check_ephemeral, "yes or no", 0},
 };
 
 static int find_key(const char *name, const struct key **ret, struct cow_err *err)
@@ -104,12 +104,13 @@ static int find_key(const char *name, const struct key **ret, struct cow_err *er
 			return 0;
 		}
 		size_t len = strlen(list);
-		(void)snprintf(list + len, sizeof(list) - len, "%s%s", len ? ", " : "", keys[i].name);
+		(void)snprintf(list + len, sizeof(list) - len, "%s%s", len ? ", " : "",
+			       keys[i].name);
 	}
-	return cow_err_hint(err,
-			    cow_err_say(err, COW_ERR_USAGE, -EINVAL, "clients have no key %s to set",
-					COW_Q(name)),
-			    "there are: %s", list);
+	return cow_err_hint(
+	    err,
+	    cow_err_say(err, COW_ERR_USAGE, -EINVAL, "clients have no key %s to set", COW_Q(name)),
+	    "there are: %s", list);
 }
 
 static int check(const struct key *k, struct ask *a)
@@ -136,7 +137,7 @@ static int set_locked(struct cow_store *s, const char *id, const char *key, cons
 	if (!c)
 		return cow_err_set(err, -ENOMEM, "set %s", key);
 	cow_autoclose int dir = cow_client_lock(s, id, COW_LOCK_WAIT_MS, &lock, err);
-	cow_autoclose int held = lock;
+	cow_autoclose __attribute__((unused)) int held = lock; /* given back with the scope */
 	if (dir < 0)
 		return dir;
 	int r = cow_client_conf_read(dir, c, &kv, err);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later
  *
- * clients/ID/state/{boot,nfs}: "time = ...", "address = ...". Written often and worth little after a
- * crash, so they are replaced by rename but not synced; a torn or missing one reads as "never".
+ * clients/ID/state/{boot,nfs}: "time = ...", "address = ...". Written often and worth little after
+ * a crash, so they are replaced by rename but not synced; a torn or missing one reads as "never".
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -67,7 +67,7 @@ static int write_one(struct cow_store *s, const struct cow_mac *mac, const char 
 	if (dir < 0)
 		return dir;
 	cow_autoclose int fd =
-		openat(dir, temp, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0644);
+	    openat(dir, temp, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0644);
 	int r = fd < 0 ? -errno : cow_write_full(fd, text, (size_t)len);
 	if (r == 0 && renameat(dir, temp, dir, name) < 0)
 		r = -errno;

@@ -4,8 +4,8 @@
  *
  * What a crash leaves, by step of a reset:
  *	1 roots/.new-HEX or roots/N	not referred to, swept
- *	2 `current` swapped		the new root counts; `epoch` is repaired by the sweep and at attach
- *	3 `epoch` written		done; the root before the previous one is swept
+ *	2 `current` swapped		the new root counts; `epoch` is repaired by the sweep and at
+ *attach 3 `epoch` written		done; the root before the previous one is swept
  */
 #include <errno.h>
 #include <stdio.h>
@@ -80,7 +80,7 @@ static int swap(struct cow_store *s, const struct cow_mac *mac, unsigned flags, 
 	if (store_lock < 0)
 		return store_lock;
 	cow_autoclose int dir = cow_client_lock(s, id, COW_LOCK_WAIT_MS, &lock, err);
-	cow_autoclose int held = lock;
+	cow_autoclose __attribute__((unused)) int held = lock; /* given back with the scope */
 	if (dir < 0)
 		return dir;
 	int r = cow_client_refuse_running(s, mac, flags, doing, err);
@@ -95,8 +95,9 @@ static int swap(struct cow_store *s, const struct cow_mac *mac, unsigned flags, 
 	r = cow_client_read(dir, id, &after, err);
 	if (r == 0)
 		r = cow_client_sweep_roots(dir, after->root, after->previous);
-	return r < 0 ? cow_err_set(err, r, "the swap is done, but deleting the old root of client %s",
-				   id) : 0;
+	return r < 0 ? cow_err_set(err, r,
+				   "the swap is done, but deleting the old root of client %s", id)
+		     : 0;
 }
 
 int cow_client_reset(struct cow_store *s, const struct cow_mac *mac, unsigned flags,

@@ -20,10 +20,10 @@ static const char *arch_of_elf(const unsigned char *p, size_t len)
 		uint8_t class;
 		const char *name;
 	} known[] = {
-		{EM_X86_64, ELFCLASS64, "amd64"}, {EM_386, ELFCLASS32, "i386"},
-		{EM_AARCH64, ELFCLASS64, "arm64"}, {EM_ARM, ELFCLASS32, "armhf"},
-		{EM_RISCV, ELFCLASS64, "riscv64"}, {EM_PPC64, ELFCLASS64, "ppc64el"},
-		{EM_S390, ELFCLASS64, "s390x"},
+	    {EM_X86_64, ELFCLASS64, "amd64"},  {EM_386, ELFCLASS32, "i386"},
+	    {EM_AARCH64, ELFCLASS64, "arm64"}, {EM_ARM, ELFCLASS32, "armhf"},
+	    {EM_RISCV, ELFCLASS64, "riscv64"}, {EM_PPC64, ELFCLASS64, "ppc64el"},
+	    {EM_S390, ELFCLASS64, "s390x"},
 	};
 	if (len < sizeof(Elf32_Ehdr) || memcmp(p, ELFMAG, SELFMAG) != 0)
 		return NULL;
@@ -65,8 +65,9 @@ static char *detect_os(int tree)
 		if (strncmp(line, "PRETTY_NAME=", 12) != 0)
 			continue;
 		char *value = line + 12;
-		char quote = *value == '"' || *value == '\'' ? *value++ : '\n';
-		value[strcspn(value, (char[]){quote, '\n', 0})] = 0;
+		const char *stop = *value == '"' ? "\"\n" : *value == '\'' ? "'\n" : "\n";
+		value += *stop != '\n';
+		value[strcspn(value, stop)] = 0;
 		return cow_conf_text(value);
 	}
 	return strdup("");

@@ -31,10 +31,10 @@ int cow_fill_progress(struct cow_fill *f)
 		return 0;
 	f->next_report_ms = now + REPORT_EVERY_MS;
 	struct cow_import_progress p = {
-		.inodes = f->inodes,
-		.bytes = f->bytes,
-		.source_bytes = f->source_bytes,
-		.source_total = f->source_total,
+	    .inodes = f->inodes,
+	    .bytes = f->bytes,
+	    .source_bytes = f->source_bytes,
+	    .source_total = f->source_total,
 	};
 	int r = f->opts->progress(f->opts->ctx, &p);
 	return r < 0 ? r : 0;
@@ -91,7 +91,8 @@ int cow_fill_xattr(struct cow_fill *f, int fd, int dir, const char *name, const 
 	char proc[64 + NAME_MAX];
 	int r;
 
-	/* Whiteouts and redirects mean something to whoever stacks on this tree: never from outside. */
+	/* Whiteouts and redirects mean something to whoever stacks on this tree: never from
+	 * outside. */
 	if (starts_with(xattr, "trusted.overlay.") || starts_with(xattr, "trusted.cowherd."))
 		return 0;
 	if (fd >= 0) {

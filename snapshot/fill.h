@@ -4,8 +4,8 @@
  * part makes it. The staging tree is ours alone (its parent is 0700), every object is made new and
  * nothing in it is ever followed or written through.
  *
- * Order for each object: create, data, owner, xattrs (a chown drops file capabilities), mode (a chown
- * drops setuid), times. Directories get theirs after everything in them.
+ * Order for each object: create, data, owner, xattrs (a chown drops file capabilities), mode (a
+ * chown drops setuid), times. Directories get theirs after everything in them.
  */
 #ifndef COW_SNAPSHOT_FILL_H
 #define COW_SNAPSHOT_FILL_H
@@ -27,9 +27,9 @@ struct cow_fill {
 	uint64_t next_report_ms;
 	uint64_t caps; /* files with security.capability, which NFS does not carry */
 	char *caps_names[COW_FILL_CAPS_NAMED];
-	uint64_t xattrs_lost; /* of kinds btrfs does not store */
+	uint64_t xattrs_lost;	   /* of kinds btrfs does not store */
 	char xattr_lost_name[256]; /* one of them */
-	char *notes[16]; /* things left out, in words */
+	char *notes[16];	   /* things left out, in words */
 	unsigned nnotes;
 };
 
@@ -50,8 +50,8 @@ struct cow_meta {
 	struct timespec times[2]; /* atime, mtime */
 };
 
-/* Make what has no data: symlink (@target), device, fifo, socket; owner set. -EPERM character device
- * 0/0, which overlay file systems reserve. */
+/* Make what has no data: symlink (@target), device, fifo, socket; owner set. -EPERM character
+ * device 0/0, which overlay file systems reserve. */
 int cow_fill_node(int dir, const char *name, const struct cow_meta *m, const char *target);
 
 /* Make a regular file, owner set; -> fd for writing. */

@@ -13,19 +13,19 @@ static const struct fixup {
 	int (*run)(struct cow_fix *f);
 	const char *about;
 } fixups[] = {
-	{"fstab", cow_fix_fstab, "no partitions of a disk that is not there; boot files mounted"},
-	{"machine-id", cow_fix_machine_id, "no identity or random seed shared by all machines"},
-	{"ssh-host-keys", cow_fix_ssh_host_keys, "made on each machine at its first boot"},
-	{"swap", cow_fix_swap, "no swap file on the network root"},
-	{"resize", cow_fix_resize, "nothing grows a partition that is not there"},
-	{"disk-care", cow_fix_disk_care, "no trim and no checks of a local disk"},
-	{"network", cow_fix_network, "nothing takes the boot interface down or reconfigures it"},
-	{"dns", cow_fix_dns, "name servers from the address lease of the boot"},
-	{"journald", cow_fix_journald, "the journal stays in memory"},
-	{"first-boot", cow_fix_first_boot, "no questions and no set-up that repeats on each machine"},
-	{"clock", cow_fix_clock, "no hourly writing of the time to the root"},
-	{"timers", cow_fix_timers, "daily jobs of the herd are spread over hours"},
-	{"eeprom", cow_fix_eeprom, "no board flashes its boot loader by itself"},
+    {"fstab", cow_fix_fstab, "no partitions of a disk that is not there; boot files mounted"},
+    {"machine-id", cow_fix_machine_id, "no identity or random seed shared by all machines"},
+    {"ssh-host-keys", cow_fix_ssh_host_keys, "made on each machine at its first boot"},
+    {"swap", cow_fix_swap, "no swap file on the network root"},
+    {"resize", cow_fix_resize, "nothing grows a partition that is not there"},
+    {"disk-care", cow_fix_disk_care, "no trim and no checks of a local disk"},
+    {"network", cow_fix_network, "nothing takes the boot interface down or reconfigures it"},
+    {"dns", cow_fix_dns, "name servers from the address lease of the boot"},
+    {"journald", cow_fix_journald, "the journal stays in memory"},
+    {"first-boot", cow_fix_first_boot, "no questions and no set-up that repeats on each machine"},
+    {"clock", cow_fix_clock, "no hourly writing of the time to the root"},
+    {"timers", cow_fix_timers, "daily jobs of the herd are spread over hours"},
+    {"eeprom", cow_fix_eeprom, "no board flashes its boot loader by itself"},
 };
 #define NFIXUPS (sizeof(fixups) / sizeof(*fixups))
 
@@ -56,8 +56,8 @@ int cow_fixup_check(const char *const *skip, struct cow_err *err)
 			(void)snprintf(list + len, sizeof(list) - len, ", %s", fixups[i].name);
 		}
 		return cow_err_hint(err,
-				    cow_err_say(err, COW_ERR_USAGE, -EINVAL, "no fix-up is called %s",
-						COW_Q(*skip)),
+				    cow_err_say(err, COW_ERR_USAGE, -EINVAL,
+						"no fix-up is called %s", COW_Q(*skip)),
 				    "there are: %s", list);
 	}
 	return 0;
@@ -79,7 +79,8 @@ static int is_host_trouble(int r)
 }
 
 int cow_fixup_tree(int tree, const char *boot_dir, const char *const *skip,
-		   void (*report)(void *ctx, const char *name, const char *result, const char *what),
+		   void (*report)(void *ctx, const char *name, const char *result,
+				  const char *what),
 		   void *ctx, struct cow_err *err)
 {
 	for (size_t i = 0; i < NFIXUPS; i++) {

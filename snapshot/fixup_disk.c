@@ -16,11 +16,13 @@ int cow_fix_swap(struct cow_fix *f)
 	int r = cow_fix_mask(f, "dphys-swapfile.service");
 	if (r == 0 && cow_tree_has(f->tree, "etc/dphys-swapfile"))
 		r = cow_fix_remove(f, "var/swap");
-	/* rpi-swap (Raspberry Pi OS from Debian 13): compressed memory is fine, a file behind it not. */
-	if (r == 0 && (cow_tree_has(f->tree, "etc/rpi/swap.conf") ||
-		       cow_tree_has(f->tree, "usr/lib/systemd/system-generators/rpi-swap-generator")))
-		r = cow_fix_put(f, "etc/rpi/swap.conf.d/90-cowherd.conf", "[Main]\nMechanism=zram\n",
-				0644);
+	/* rpi-swap (Raspberry Pi OS from Debian 13): compressed memory is fine, a file behind it
+	 * not. */
+	if (r == 0 &&
+	    (cow_tree_has(f->tree, "etc/rpi/swap.conf") ||
+	     cow_tree_has(f->tree, "usr/lib/systemd/system-generators/rpi-swap-generator")))
+		r = cow_fix_put(f, "etc/rpi/swap.conf.d/90-cowherd.conf",
+				"[Main]\nMechanism=zram\n", 0644);
 	return r;
 }
 
@@ -29,8 +31,8 @@ static int is_growing_word(const char *w, size_t len)
 {
 	static const char *const words[] = {"resize", "init=/usr/lib/raspi-config/init_resize.sh",
 					    "init=/usr/lib/raspberrypi-sys-mods/firstboot"};
-	static const char *const starts[] = {"systemd.run=", "systemd.run_success_action=",
-					     "systemd.run_failure_action="};
+	static const char *const starts[] = {
+	    "systemd.run=", "systemd.run_success_action=", "systemd.run_failure_action="};
 	for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++)
 		if (strlen(words[i]) == len && memcmp(words[i], w, len) == 0)
 			return 1;
@@ -62,10 +64,13 @@ static int cmdline_words(void *ctx, const char *line, size_t len, struct cow_tex
 
 int cow_fix_resize(struct cow_fix *f)
 {
-	static const char *const units[] = {
-		"rpi-resize.service",	    "resize2fs_once.service", "init_resize.service",
-		"rpi-resizerootfs.service", "systemd-growfs-root.service",
-		"systemd-repart.service",   NULL};
+	static const char *const units[] = {"rpi-resize.service",
+					    "resize2fs_once.service",
+					    "init_resize.service",
+					    "rpi-resizerootfs.service",
+					    "systemd-growfs-root.service",
+					    "systemd-repart.service",
+					    NULL};
 	char path[64];
 	int r = cow_fix_mask_all(f, units);
 	if (r < 0)
@@ -79,8 +84,8 @@ int cow_fix_resize(struct cow_fix *f)
 
 int cow_fix_disk_care(struct cow_fix *f)
 {
-	static const char *const units[] = {"fstrim.timer",	    "e2scrub_all.timer",
-					    "e2scrub_reap.service", "mdmonitor.service",
+	static const char *const units[] = {"fstrim.timer",	     "e2scrub_all.timer",
+					    "e2scrub_reap.service",  "mdmonitor.service",
 					    "smartmontools.service", NULL};
 	return cow_fix_mask_all(f, units);
 }

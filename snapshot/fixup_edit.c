@@ -140,7 +140,8 @@ int cow_text_add(struct cow_text *t, const char *s, size_t len)
 }
 
 int cow_fix_lines(struct cow_fix *f, const char *path,
-		  int (*fn)(void *ctx, const char *line, size_t len, struct cow_text *out), void *ctx)
+		  int (*fn)(void *ctx, const char *line, size_t len, struct cow_text *out),
+		  void *ctx)
 {
 	cow_autofree char *old = NULL;
 	struct cow_text out = {0};

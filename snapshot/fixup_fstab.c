@@ -55,9 +55,10 @@ static int is_one_of(const char *s, const char *const *list)
 static int stays(const struct fields *v)
 {
 	static const char *const kinds[] = {
-		"proc",	 "sysfs", "tmpfs", "devpts", "devtmpfs", "debugfs",  "tracefs", "configfs",
-		"cgroup", "cgroup2", "nfs",   "nfs4",   "cifs",	  "smb3",     "9p",	 "ceph",
-		"fuse.sshfs", "overlay", "autofs", "binfmt_misc", "securityfs", "mqueue", "hugetlbfs", NULL,
+	    "proc",    "sysfs",	      "tmpfs",	    "devpts",  "devtmpfs",   "debugfs",
+	    "tracefs", "configfs",    "cgroup",	    "cgroup2", "nfs",	     "nfs4",
+	    "cifs",    "smb3",	      "9p",	    "ceph",    "fuse.sshfs", "overlay",
+	    "autofs",  "binfmt_misc", "securityfs", "mqueue",  "hugetlbfs",  NULL,
 	};
 	int bind = strcmp(v->type, "none") == 0 && strstr(v->opts, "bind") != NULL;
 	if (bind && strcmp(v->what, v->where) == 0)
@@ -97,7 +98,8 @@ static int drop_swap_files(struct cow_fix *f, const char *text)
 	for (const char *p = text; *p; p += strcspn(p, "\n"), p += *p == '\n') {
 		struct fields v = split(p, strcspn(p, "\n"));
 		struct stat st;
-		if (strcmp(v.type, "swap") != 0 || v.what[0] != '/' || strncmp(v.what, "/dev/", 5) == 0)
+		if (strcmp(v.type, "swap") != 0 || v.what[0] != '/' ||
+		    strncmp(v.what, "/dev/", 5) == 0)
 			continue;
 		if (cow_tree_lstat(f->tree, v.what + 1, &st) == 0 && S_ISREG(st.st_mode)) {
 			int r = cow_fix_remove(f, v.what + 1);
@@ -121,7 +123,8 @@ static int add_lines(struct cow_fix *f, const struct state *st)
 	if (r < 0)
 		return r;
 	if (cow_tree_has(f->tree, "boot/firmware"))
-		(void)snprintf(bind, sizeof(bind), "/boot/firmware /boot/firmware none bind,nofail 0 0\n");
+		(void)snprintf(bind, sizeof(bind),
+			       "/boot/firmware /boot/firmware none bind,nofail 0 0\n");
 	else if (cow_tree_has(f->tree, "boot/config.txt"))
 		(void)snprintf(bind, sizeof(bind), "/boot /boot none bind,nofail 0 0\n");
 	if (*bind && strstr(old, bind))

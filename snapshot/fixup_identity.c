@@ -3,6 +3,7 @@
  * What must differ from machine to machine leaves the image; identity.c gives each client its own.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "fixup_internal.h"
@@ -42,10 +43,10 @@ static const char ssh_unit[] = "[Unit]\n"
 static int remove_key(void *ctx, const char *name)
 {
 	struct cow_fix *f = ctx;
-	char path[300] = "etc/ssh/";
-	if (strncmp(name, "ssh_host_", 9) != 0 || !strstr(name, "_key") || strlen(name) > 255)
+	char path[300];
+	if (strncmp(name, "ssh_host_", 9) != 0 || !strstr(name, "_key"))
 		return 0;
-	strcat(path, name); /* 8 + 255 < 300 */
+	(void)snprintf(path, sizeof(path), "etc/ssh/%s", name);
 	return cow_fix_remove(f, path);
 }
 
@@ -60,6 +61,7 @@ int cow_fix_ssh_host_keys(struct cow_fix *f)
 		return 0;
 	/* Raspberry Pi OS has one of its own, which switches itself off after the first run. */
 	r = cow_fix_mask(f, "regenerate_ssh_host_keys.service");
-	return r < 0 ? r
-		     : cow_fix_add_unit(f, "cowherd-ssh-keys.service", ssh_unit, "multi-user.target");
+	return r < 0
+		   ? r
+		   : cow_fix_add_unit(f, "cowherd-ssh-keys.service", ssh_unit, "multi-user.target");
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later
  *
- * The root comes over the boot interface: whoever flushes its address or takes the link down, if only
- * for a moment, freezes the machine. NetworkManager and systemd-networkd are told per client, by MAC
- * (identity.c); the programs here know names only.
+ * The root comes over the boot interface: whoever flushes its address or takes the link down, if
+ * only for a moment, freezes the machine. NetworkManager and systemd-networkd are told per client,
+ * by MAC (identity.c); the programs here know names only.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -16,7 +16,8 @@
 
 static int is_wired(const char *name, size_t len)
 {
-	return (len >= 3 && strncmp(name, "eth", 3) == 0) || (len >= 2 && strncmp(name, "en", 2) == 0);
+	return (len >= 3 && strncmp(name, "eth", 3) == 0) ||
+	       (len >= 2 && strncmp(name, "en", 2) == 0);
 }
 
 /* ---------------------------------------------------------------- ifupdown */
@@ -99,10 +100,8 @@ static int one_interfaces_file(struct cow_fix *f, const char *path)
 
 static int interfaces_d(void *ctx, const char *name)
 {
-	char path[300] = "etc/network/interfaces.d/";
-	if (strlen(name) > 255)
-		return 0;
-	strcat(path, name); /* 25 + 255 < 300 */
+	char path[300];
+	(void)snprintf(path, sizeof(path), "etc/network/interfaces.d/%s", name);
 	return one_interfaces_file(ctx, path);
 }
 
@@ -142,70 +141,70 @@ int cow_fix_network(struct cow_fix *f)
 /* ---------------------------------------------------------------- name servers */
 
 static const char dns_script[] =
-	"#!/bin/sh\n"
-	"# Nobody manages the boot interface, so nobody passes on the name servers its lease came\n"
-	"# with. The kernel keeps them in /proc/net/pnp, an initramfs in /run/net-*.conf.\n"
-	"# Argument: another root, for tests.\n"
-	"root=${1:-}\n"
-	"servers= domain=\n"
-	"if [ -r \"$root/proc/net/pnp\" ]; then\n"
-	"	while read -r key value rest; do\n"
-	"		case $key in\n"
-	"		nameserver) servers=\"$servers $value\" ;;\n"
-	"		domain) domain=$value ;;\n"
-	"		esac\n"
-	"	done <\"$root/proc/net/pnp\"\n"
-	"fi\n"
-	"for conf in \"$root\"/run/net-*.conf; do\n"
-	"	[ -r \"$conf\" ] || continue\n"
-	"	IPV4DNS0= IPV4DNS1= DNSDOMAIN=\n"
-	"	. \"$conf\"\n"
-	"	servers=\"$servers $IPV4DNS0 $IPV4DNS1\"\n"
-	"	domain=${DNSDOMAIN:-$domain}\n"
-	"done\n"
-	"list=\n"
-	"for s in $servers; do\n"
-	"	case \" $list \" in *\" $s \"*) continue ;; esac\n"
-	"	[ \"$s\" = 0.0.0.0 ] || list=\"${list:+$list }$s\"\n"
-	"done\n"
-	"[ -n \"$list\" ] || exit 0\n"
-	"if [ -x \"$root/usr/sbin/NetworkManager\" ]; then\n"
-	"	mkdir -p \"$root/run/NetworkManager/conf.d\"\n"
-	"	{\n"
-	"		echo '[global-dns-domain-*]'\n"
-	"		echo \"servers=$(echo \"$list\" | tr ' ' ,)\"\n"
-	"	} >\"$root/run/NetworkManager/conf.d/50-netboot-dns.conf\"\n"
-	"fi\n"
-	"case $(readlink \"$root/etc/resolv.conf\") in\n"
-	"*systemd/resolve/*)\n"
-	"	mkdir -p \"$root/run/systemd/resolved.conf.d\"\n"
-	"	{\n"
-	"		echo '[Resolve]'\n"
-	"		echo \"DNS=$list\"\n"
-	"		[ -z \"$domain\" ] || echo \"Domains=$domain\"\n"
-	"	} >\"$root/run/systemd/resolved.conf.d/50-netboot.conf\"\n"
-	"	;;\n"
-	"'')\n"
-	"	{\n"
-	"		[ -z \"$domain\" ] || echo \"search $domain\"\n"
-	"		for s in $list; do echo \"nameserver $s\"; done\n"
-	"	} >\"$root/run/netboot-resolv.conf\"\n"
-	"	cmp -s \"$root/run/netboot-resolv.conf\" \"$root/etc/resolv.conf\" ||\n"
-	"		cat \"$root/run/netboot-resolv.conf\" >\"$root/etc/resolv.conf\"\n"
-	"	;;\n"
-	"esac\n";
+    "#!/bin/sh\n"
+    "# Nobody manages the boot interface, so nobody passes on the name servers its lease came\n"
+    "# with. The kernel keeps them in /proc/net/pnp, an initramfs in /run/net-*.conf.\n"
+    "# Argument: another root, for tests.\n"
+    "root=${1:-}\n"
+    "servers= domain=\n"
+    "if [ -r \"$root/proc/net/pnp\" ]; then\n"
+    "	while read -r key value rest; do\n"
+    "		case $key in\n"
+    "		nameserver) servers=\"$servers $value\" ;;\n"
+    "		domain) domain=$value ;;\n"
+    "		esac\n"
+    "	done <\"$root/proc/net/pnp\"\n"
+    "fi\n"
+    "for conf in \"$root\"/run/net-*.conf; do\n"
+    "	[ -r \"$conf\" ] || continue\n"
+    "	IPV4DNS0= IPV4DNS1= DNSDOMAIN=\n"
+    "	. \"$conf\"\n"
+    "	servers=\"$servers $IPV4DNS0 $IPV4DNS1\"\n"
+    "	domain=${DNSDOMAIN:-$domain}\n"
+    "done\n"
+    "list=\n"
+    "for s in $servers; do\n"
+    "	case \" $list \" in *\" $s \"*) continue ;; esac\n"
+    "	[ \"$s\" = 0.0.0.0 ] || list=\"${list:+$list }$s\"\n"
+    "done\n"
+    "[ -n \"$list\" ] || exit 0\n"
+    "if [ -x \"$root/usr/sbin/NetworkManager\" ]; then\n"
+    "	mkdir -p \"$root/run/NetworkManager/conf.d\"\n"
+    "	{\n"
+    "		echo '[global-dns-domain-*]'\n"
+    "		echo \"servers=$(echo \"$list\" | tr ' ' ,)\"\n"
+    "	} >\"$root/run/NetworkManager/conf.d/50-netboot-dns.conf\"\n"
+    "fi\n"
+    "case $(readlink \"$root/etc/resolv.conf\") in\n"
+    "*systemd/resolve/*)\n"
+    "	mkdir -p \"$root/run/systemd/resolved.conf.d\"\n"
+    "	{\n"
+    "		echo '[Resolve]'\n"
+    "		echo \"DNS=$list\"\n"
+    "		[ -z \"$domain\" ] || echo \"Domains=$domain\"\n"
+    "	} >\"$root/run/systemd/resolved.conf.d/50-netboot.conf\"\n"
+    "	;;\n"
+    "'')\n"
+    "	{\n"
+    "		[ -z \"$domain\" ] || echo \"search $domain\"\n"
+    "		for s in $list; do echo \"nameserver $s\"; done\n"
+    "	} >\"$root/run/netboot-resolv.conf\"\n"
+    "	cmp -s \"$root/run/netboot-resolv.conf\" \"$root/etc/resolv.conf\" ||\n"
+    "		cat \"$root/run/netboot-resolv.conf\" >\"$root/etc/resolv.conf\"\n"
+    "	;;\n"
+    "esac\n";
 
 static const char dns_unit[] =
-	"[Unit]\n"
-	"Description=Name servers from the network boot\n"
-	"DefaultDependencies=no\n"
-	"After=local-fs.target\n"
-	"Before=NetworkManager.service systemd-resolved.service network.target shutdown.target\n"
-	"Conflicts=shutdown.target\n"
-	"\n"
-	"[Service]\n"
-	"Type=oneshot\n"
-	"ExecStart=/usr/lib/cowherd/netboot-dns\n";
+    "[Unit]\n"
+    "Description=Name servers from the network boot\n"
+    "DefaultDependencies=no\n"
+    "After=local-fs.target\n"
+    "Before=NetworkManager.service systemd-resolved.service network.target shutdown.target\n"
+    "Conflicts=shutdown.target\n"
+    "\n"
+    "[Service]\n"
+    "Type=oneshot\n"
+    "ExecStart=/usr/lib/cowherd/netboot-dns\n";
 
 int cow_fix_dns(struct cow_fix *f)
 {

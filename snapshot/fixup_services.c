@@ -11,7 +11,8 @@ static int has_systemd(const struct cow_fix *f)
 	       cow_tree_has(f->tree, "lib/systemd/systemd");
 }
 
-/* Journal files are mapped into memory, which is slow over NFS and breaks when the server restarts. */
+/* Journal files are mapped into memory, which is slow over NFS and breaks when the server restarts.
+ */
 int cow_fix_journald(struct cow_fix *f)
 {
 	if (!has_systemd(f))
@@ -21,8 +22,8 @@ int cow_fix_journald(struct cow_fix *f)
 }
 
 /*
- * Wizards that ask, or set up, on every machine anew. Accounts given by userconf.txt are left alone:
- * that runs without questions, and every client's root may do it for itself.
+ * Wizards that ask, or set up, on every machine anew. Accounts given by userconf.txt are left
+ * alone: that runs without questions, and every client's root may do it for itself.
  */
 int cow_fix_first_boot(struct cow_fix *f)
 {
@@ -45,10 +46,10 @@ int cow_fix_clock(struct cow_fix *f)
 
 int cow_fix_timers(struct cow_fix *f)
 {
-	static const char *const timers[] = {
-		"apt-daily.timer", "apt-daily-upgrade.timer", "man-db.timer",
-		"plocate-updatedb.timer", "mlocate-updatedb.timer", "dpkg-db-backup.timer",
-		"logrotate.timer"};
+	static const char *const timers[] = {"apt-daily.timer",	       "apt-daily-upgrade.timer",
+					     "man-db.timer",	       "plocate-updatedb.timer",
+					     "mlocate-updatedb.timer", "dpkg-db-backup.timer",
+					     "logrotate.timer"};
 	char path[128];
 	for (size_t i = 0; i < sizeof(timers) / sizeof(*timers); i++) {
 		if (!cow_fix_has_unit(f, timers[i]))

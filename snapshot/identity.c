@@ -83,7 +83,8 @@ static int write_network(struct cow_fix *f, const struct cow_mac *mac)
 	if (cow_tree_has(f->tree, "etc/NetworkManager")) {
 		(void)snprintf(text, sizeof(text),
 			       "# The root comes over this interface: hands off.\n"
-			       "[keyfile]\nunmanaged-devices+=mac:%s\n", colons);
+			       "[keyfile]\nunmanaged-devices+=mac:%s\n",
+			       colons);
 		r = cow_tree_write(f->tree, "etc/NetworkManager/conf.d/90-cowherd.conf", text,
 				   strlen(text), 0644);
 	}
@@ -92,7 +93,8 @@ static int write_network(struct cow_fix *f, const struct cow_mac *mac)
 		(void)snprintf(text, sizeof(text),
 			       "# The root comes over this interface: hands off.\n"
 			       "[Match]\nMACAddress=%s\nType=ether\n\n"
-			       "[Link]\nUnmanaged=yes\n", colons);
+			       "[Link]\nUnmanaged=yes\n",
+			       colons);
 		r = cow_tree_write(f->tree, "etc/systemd/network/05-cowherd-boot.network", text,
 				   strlen(text), 0644);
 	}

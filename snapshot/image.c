@@ -78,9 +78,9 @@ static int no_such_image(struct cow_store *s, const char *name, struct cow_err *
 			       names.name[i]);
 	}
 	cow_err_say(err, COW_ERR_NOT_FOUND, -ENOENT, "no image %s", COW_Q(name));
-	return cow_err_hint(err, -ENOENT, "%s%s",
-			    *known ? "there are: " : "make one with 'cowherd image import NAME SOURCE'",
-			    known);
+	return cow_err_hint(
+	    err, -ENOENT, "%s%s",
+	    *known ? "there are: " : "make one with 'cowherd image import NAME SOURCE'", known);
 }
 
 static int no_such_version(int dir, const char *name, const char *what, struct cow_err *err)
@@ -103,11 +103,11 @@ static int resolve_tag(int dir, const char *name, const char *tag, unsigned *ret
 {
 	cow_autofree char *target = NULL;
 	char what[COW_LABEL_MAX + 32];
-	uint64_t v;
+	uint64_t v = 0;
 	cow_autoclose int tags = cow_opendir_at(dir, "tags");
 	int r = tags < 0 ? tags : cow_readlink_at(tags, tag, &target);
-	if (r == 0 && (strncmp(target, "../", 3) != 0 ||
-		       cow_parse_u64(target + 3, 1, UINT32_MAX, &v) < 0))
+	if (r == 0 &&
+	    (strncmp(target, "../", 3) != 0 || cow_parse_u64(target + 3, 1, UINT32_MAX, &v) < 0))
 		r = -EBADMSG;
 	(void)snprintf(what, sizeof(what), "tag %s", tag);
 	if (r == -ENOENT)
@@ -153,8 +153,8 @@ static int resolve(int dir, const char *name, const char *rest, unsigned *ret, s
 		return no_such_version(dir, name, what, err);
 	default:
 		if (cow_label_check(rest + 1) < 0)
-			return cow_err_say(err, COW_ERR_USAGE, -EINVAL, "'%s%s': not NAME:TAG", name,
-					   rest);
+			return cow_err_say(err, COW_ERR_USAGE, -EINVAL, "'%s%s': not NAME:TAG",
+					   name, rest);
 		return resolve_tag(dir, name, rest + 1, ret, err);
 	}
 }
@@ -164,7 +164,7 @@ int cow_image_find(struct cow_store *s, const char *ref, struct cow_image **ret,
 {
 	char name[COW_LABEL_MAX + 1];
 	const char *rest;
-	unsigned version;
+	unsigned version = 0;
 	if (split_ref(ref, name, &rest) < 0)
 		return cow_err_say(err, COW_ERR_USAGE, -EINVAL,
 				   "%s names no image: write NAME, NAME@VERSION or NAME:TAG",
@@ -280,6 +280,9 @@ int cow_image_rm(struct cow_store *s, const struct cow_image *i, struct cow_err 
 		return r;
 	(void)close(cow_steal_fd(&lock)); /* deleting takes long and needs no lock */
 	r = cow_trash_empty(s);
-	return r < 0 ? cow_err_set(err, r, "delete image %s@%u (it is out of use; the rest of it "
-				   "is in the trash)", i->name, i->version) : 0;
+	return r < 0 ? cow_err_set(err, r,
+				   "delete image %s@%u (it is out of use; the rest of it "
+				   "is in the trash)",
+				   i->name, i->version)
+		     : 0;
 }

@@ -78,7 +78,8 @@ static int take_record(const struct cow_kv *kv, struct cow_image *i, struct cow_
 	if (r < 0)
 		return cow_err_set(err, r, "read the record");
 	i->created_s = parse_time(cow_kv_get(kv, "", "created"));
-	if (check_boot_dir(i->boot_dir) < 0 || !backend || cow_backend_parse(backend, &i->backend) < 0)
+	if (check_boot_dir(i->boot_dir) < 0 || !backend ||
+	    cow_backend_parse(backend, &i->backend) < 0)
 		return cow_err_say(err, COW_ERR_FAILED, -EBADMSG, "bad boot_dir or backend");
 	r = cow_kv_get_u64(kv, "", "inodes", 0, UINT64_MAX, &i->inodes, err);
 	return r < 0 ? r : cow_kv_get_u64(kv, "", "bytes", 0, UINT64_MAX, &i->bytes, err);

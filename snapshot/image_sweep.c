@@ -21,7 +21,8 @@ int cow_image_sweep_dir(int dir)
 void cow_image_drop_if_unused(struct cow_store *s, int dir, const char *name)
 {
 	cow_autonames struct cow_names names = COW_NAMES_EMPTY;
-	if (cow_names_read(dir, ".", &names) < 0 || names.n != 1 || strcmp(names.name[0], "lock") != 0)
+	if (cow_names_read(dir, ".", &names) < 0 || names.n != 1 ||
+	    strcmp(names.name[0], "lock") != 0)
 		return;
 	cow_autoclose int images = cow_opendir_at(s->fd, "images");
 	if (images < 0 || unlinkat(dir, "lock", 0) < 0)

@@ -179,9 +179,10 @@ static int conf_notes(struct import *m)
 	for (size_t i = 0; r == 0 && i < COW_FILL_CAPS_NAMED && f->caps_names[i]; i++)
 		r = add_text(m->conf, "capability", f->caps_names[i]);
 	if (f->xattrs_lost)
-		cow_fill_note(f, "%llu extended attributes are of kinds this file system does not "
-			      "keep, such as %s", (unsigned long long)f->xattrs_lost,
-			      f->xattr_lost_name);
+		cow_fill_note(f,
+			      "%llu extended attributes are of kinds this file system does not "
+			      "keep, such as %s",
+			      (unsigned long long)f->xattrs_lost, f->xattr_lost_name);
 	for (size_t i = 0; r == 0 && i < f->nnotes; i++)
 		r = add_text(m->conf, "note", f->notes[i]);
 	return r;
@@ -203,8 +204,8 @@ static int write_record(struct import *m, struct cow_err *err)
 	if (r < 0)
 		return cow_err_set(err, r, "describe image %s", m->name);
 	const char *boot_dir = cow_kv_get(m->conf, "", "boot_dir");
-	r = cow_fixup_tree(m->tree, boot_dir, m->opts ? m->opts->skip_fixups : NULL, record_fixup, m,
-			   err);
+	r = cow_fixup_tree(m->tree, boot_dir, m->opts ? m->opts->skip_fixups : NULL, record_fixup,
+			   m, err);
 	if (r < 0)
 		return r;
 	r = conf_notes(m);
@@ -293,8 +294,14 @@ int cow_image_import(struct cow_store *s, const char *name, const char *source,
 		     const struct cow_import_opts *opts, unsigned *ret_version, struct cow_err *err)
 {
 	struct import m = {
-		.s = s, .name = name, .source = source, .opts = opts,
-		.dir = -1, .lock = -1, .stage = -1, .tree = -1,
+	    .s = s,
+	    .name = name,
+	    .source = source,
+	    .opts = opts,
+	    .dir = -1,
+	    .lock = -1,
+	    .stage = -1,
+	    .tree = -1,
 	};
 	if (cow_label_check(name) < 0)
 		return cow_err_say(err, COW_ERR_USAGE, -EINVAL,

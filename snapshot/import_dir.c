@@ -203,11 +203,11 @@ static int copy_xattrs(struct walk *w, int src, int src_dir, int dst, int dst_di
 static struct cow_meta meta_of(const struct stat *st)
 {
 	return (struct cow_meta){
-		.mode = st->st_mode,
-		.uid = st->st_uid,
-		.gid = st->st_gid,
-		.rdev = st->st_rdev,
-		.times = {st->st_atim, st->st_mtim},
+	    .mode = st->st_mode,
+	    .uid = st->st_uid,
+	    .gid = st->st_gid,
+	    .rdev = st->st_rdev,
+	    .times = {st->st_atim, st->st_mtim},
 	};
 }
 
@@ -217,7 +217,7 @@ static int import_file(struct walk *w, int src_dir, int dst_dir, const char *nam
 {
 	struct stat st;
 	cow_autoclose int src =
-		openat(src_dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOATIME | O_CLOEXEC);
+	    openat(src_dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOATIME | O_CLOEXEC);
 	if (src < 0 || fstat(src, &st) < 0)
 		return fail(w, -errno, "open");
 	if (!S_ISREG(st.st_mode))
@@ -261,11 +261,25 @@ static int import_node(struct walk *w, int src_dir, int dst_dir, const char *nam
 static int is_kernel_fs(int fd)
 {
 	static const unsigned long kinds[] = {
-		PROC_SUPER_MAGIC,    SYSFS_MAGIC,	TMPFS_MAGIC,	   RAMFS_MAGIC,
-		DEVPTS_SUPER_MAGIC,  CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC, SECURITYFS_MAGIC,
-		DEBUGFS_MAGIC,	     TRACEFS_MAGIC,	BPF_FS_MAGIC,	   PSTOREFS_MAGIC,
-		EFIVARFS_MAGIC,	     HUGETLBFS_MAGIC,	AUTOFS_SUPER_MAGIC, BINFMTFS_MAGIC,
-		0x62656570 /* configfs */, 0x65735543 /* fusectl */, 0x19800202 /* mqueue */,
+	    PROC_SUPER_MAGIC,
+	    SYSFS_MAGIC,
+	    TMPFS_MAGIC,
+	    RAMFS_MAGIC,
+	    DEVPTS_SUPER_MAGIC,
+	    CGROUP_SUPER_MAGIC,
+	    CGROUP2_SUPER_MAGIC,
+	    SECURITYFS_MAGIC,
+	    DEBUGFS_MAGIC,
+	    TRACEFS_MAGIC,
+	    BPF_FS_MAGIC,
+	    PSTOREFS_MAGIC,
+	    EFIVARFS_MAGIC,
+	    HUGETLBFS_MAGIC,
+	    AUTOFS_SUPER_MAGIC,
+	    BINFMTFS_MAGIC,
+	    0x62656570 /* configfs */,
+	    0x65735543 /* fusectl */,
+	    0x19800202 /* mqueue */,
 	};
 	struct statfs sfs;
 	if (fstatfs(fd, &sfs) < 0)
@@ -278,7 +292,8 @@ static int is_kernel_fs(int fd)
 
 static int import_children(struct walk *w, int src, int dst, dev_t dev, unsigned depth);
 
-/* Return: 1 the directory is made but stays empty (another file system of the kernel, the store). */
+/* Return: 1 the directory is made but stays empty (another file system of the kernel, the store).
+ */
 static int stays_empty(struct walk *w, int src, const struct stat *st, dev_t parent_dev)
 {
 	if (st->st_dev == w->store_dev && st->st_ino == w->store_ino) {
@@ -461,16 +476,16 @@ int cow_import_dir(struct cow_fill *f, int fd, const char *what, dev_t store_dev
 	cow_autofree char *xnames = malloc(COW_XATTR_LIST_MAX);
 	cow_autofree char *xvalue = malloc(COW_XATTR_SIZE_MAX);
 	struct walk w = {
-		.f = f,
-		.err = err,
-		.what = what,
-		.store_dev = store_dev,
-		.store_ino = store_ino,
-		.buf = buf,
-		.xnames = xnames,
-		.xvalue = xvalue,
-		.path = calloc(1, 256),
-		.path_cap = 256,
+	    .f = f,
+	    .err = err,
+	    .what = what,
+	    .store_dev = store_dev,
+	    .store_ino = store_ino,
+	    .buf = buf,
+	    .xnames = xnames,
+	    .xvalue = xvalue,
+	    .path = calloc(1, 256),
+	    .path_cap = 256,
 	};
 	int r;
 	if (!buf || !xnames || !xvalue || !w.path)

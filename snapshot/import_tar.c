@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later
  *
  * Import of a tar archive from anywhere (I7). Members are made below the staging tree through
- * openat2(2), which lets no component be a symbolic link or leave the tree; a member that tries ends
- * the import. A member that comes again replaces the earlier one, as tar -x does.
+ * openat2(2), which lets no component be a symbolic link or leave the tree; a member that tries
+ * ends the import. A member that comes again replaces the earlier one, as tar -x does.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -90,8 +90,8 @@ static void forget_dir(struct untar *u)
  * without their directories. */
 static int open_or_make(struct untar *u, const char *path)
 {
-	int fd = cow_open_beneath(u->f->tree, *path ? path : ".", O_RDONLY | O_DIRECTORY | O_NOFOLLOW,
-				  0);
+	int fd = cow_open_beneath(u->f->tree, *path ? path : ".",
+				  O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
 	if (fd != -ENOENT)
 		return fd;
 	cow_autofree char *above = strdup(path);
@@ -127,7 +127,7 @@ static int parent_of(struct untar *u, const char *path, const char *member, int 
 	cow_autofree char *dir = strndup(path, slash ? (size_t)(slash - path) : 0);
 	if (!dir)
 		return fail(u, member, -ENOMEM, "make");
-	if (u->dir_fd < 0 || strcmp(dir, u->dir_path) != 0) {
+	if (u->dir_fd < 0 || !u->dir_path || strcmp(dir, u->dir_path) != 0) {
 		int fd = open_or_make(u, dir);
 		if (fd == -ELOOP || (fd == -ENOTDIR && is_link(u, dir)))
 			return refuse(u, member, "passes through a symbolic link");
@@ -158,10 +158,10 @@ static int later_add(struct untar *u, const char *path, const struct cow_meta *m
 	}
 	int attrs = archive_entry_xattr_count(e) || archive_entry_acl_types(e);
 	struct later l = {
-		.path = strdup(path),
-		.m = *m,
-		.entry = attrs ? archive_entry_clone(e) : NULL,
-		.done_but_acl = done_but_acl,
+	    .path = strdup(path),
+	    .m = *m,
+	    .entry = attrs ? archive_entry_clone(e) : NULL,
+	    .done_but_acl = done_but_acl,
 	};
 	if (!l.path || (attrs && !l.entry)) {
 		free(l.path);
@@ -197,8 +197,8 @@ static int make_room(struct untar *u, int dir, const char *name, const char *pat
 	if (S_ISDIR(st.st_mode)) {
 		if (unlinkat(dir, name, AT_REMOVEDIR) < 0)
 			return errno == ENOTEMPTY
-				       ? refuse(u, member, "takes the place of a directory in use")
-				       : fail(u, member, -errno, "replace");
+				   ? refuse(u, member, "takes the place of a directory in use")
+				   : fail(u, member, -errno, "replace");
 		u->f->inodes--;
 		return 0;
 	}
@@ -234,8 +234,8 @@ static int set_acls(struct untar *u, struct archive_entry *e, int fd, int dir, c
 		int type;
 		const char *xattr;
 	} kinds[] = {
-		{ARCHIVE_ENTRY_ACL_TYPE_ACCESS, "system.posix_acl_access"},
-		{ARCHIVE_ENTRY_ACL_TYPE_DEFAULT, "system.posix_acl_default"},
+	    {ARCHIVE_ENTRY_ACL_TYPE_ACCESS, "system.posix_acl_access"},
+	    {ARCHIVE_ENTRY_ACL_TYPE_DEFAULT, "system.posix_acl_default"},
 	};
 	for (size_t i = 0; i < 2; i++) {
 		cow_autofree uint8_t *value = NULL;
@@ -261,16 +261,16 @@ static int meta_of(struct untar *u, struct archive_entry *e, const char *member,
 	if (uid < 0 || uid >= UINT32_MAX || gid < 0 || gid >= UINT32_MAX)
 		return refuse(u, member, "has an owner that is out of range");
 	*ret = (struct cow_meta){
-		.mode = archive_entry_filetype(e) | cow_acl_mode(e),
-		.uid = (uid_t)uid,
-		.gid = (gid_t)gid,
-		.rdev = archive_entry_rdev(e),
-		.times[1] = {archive_entry_mtime(e), archive_entry_mtime_nsec(e)},
+	    .mode = archive_entry_filetype(e) | cow_acl_mode(e),
+	    .uid = (uid_t)uid,
+	    .gid = (gid_t)gid,
+	    .rdev = archive_entry_rdev(e),
+	    .times[1] = {archive_entry_mtime(e), archive_entry_mtime_nsec(e)},
 	};
 	ret->times[0] = ret->times[1];
 	if (archive_entry_atime_is_set(e))
 		ret->times[0] =
-			(struct timespec){archive_entry_atime(e), archive_entry_atime_nsec(e)};
+		    (struct timespec){archive_entry_atime(e), archive_entry_atime_nsec(e)};
 	for (int i = 0; i < 2; i++)
 		if (ret->times[i].tv_nsec < 0 || ret->times[i].tv_nsec > 999999999)
 			return refuse(u, member, "has a time that is out of range");
@@ -400,13 +400,13 @@ static int member_link(struct untar *u, const char *member, const char *target_n
 static int import_member(struct untar *u, struct archive_entry *e)
 {
 	cow_autofree char *path = NULL;
-	struct cow_meta m;
-	const char *name;
-	int dir;
+	struct cow_meta m = {0};
+	const char *name = "";
+	int dir = -1;
 
 	const char *member = archive_entry_pathname(e);
 	int r = clean_path(u, member, &path);
-	if (r < 0)
+	if (r < 0 || !path)
 		return r;
 	r = parent_of(u, path, member, &dir, &name);
 	if (r < 0)
@@ -462,7 +462,7 @@ static int apply_later(struct untar *u, struct later *l)
 	/* A node that is no directory may be a device: never open it for real. */
 	int flags = S_ISDIR(l->m.mode) ? O_RDONLY | O_DIRECTORY : O_PATH;
 	cow_autoclose int fd =
-		cow_open_beneath(u->f->tree, *l->path ? l->path : ".", flags | O_NOFOLLOW, 0);
+	    cow_open_beneath(u->f->tree, *l->path ? l->path : ".", flags | O_NOFOLLOW, 0);
 	if (fd < 0)
 		return fail(u, l->path, fd, "open");
 	int dir = -1, r = 0;

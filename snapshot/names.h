@@ -11,7 +11,10 @@ struct cow_names {
 	char **name;
 	size_t n;
 };
-#define COW_NAMES_EMPTY {NULL, 0}
+#define COW_NAMES_EMPTY                                                                            \
+	{                                                                                          \
+		NULL, 0                                                                            \
+	}
 
 /* All names of directory @path below @dirfd but "." and "..". */
 int cow_names_read(int dirfd, const char *path, struct cow_names *ret);

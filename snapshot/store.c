@@ -32,9 +32,11 @@ static int check_format(int fd, const char *path, struct cow_err *err)
 	int r = cow_read_file_at(fd, "format", 256, &text, &len);
 	if (r == -ENOENT)
 		return cow_err_hint(
-			err,
-			cow_err_say(err, COW_ERR_NOT_FOUND, r, "no store at '%s' (it has no file 'format')", path),
-			"make one with 'cowherd init --store %s', or mount it if it is a loop file.", path);
+		    err,
+		    cow_err_say(err, COW_ERR_NOT_FOUND, r,
+				"no store at '%s' (it has no file 'format')", path),
+		    "make one with 'cowherd init --store %s', or mount it if it is a loop file.",
+		    path);
 	if (r < 0)
 		return cow_err_set(err, r, "read '%s/format'", path);
 	text[strcspn(text, "\n")] = 0;
@@ -131,7 +133,8 @@ int cow_store_lock(struct cow_store *s, struct cow_err *err)
 
 int cow_label_check(const char *label)
 {
-	size_t len = strspn(label, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-");
+	size_t len =
+	    strspn(label, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-");
 	if (!len || len > COW_LABEL_MAX || label[len] || label[0] == '.' || label[0] == '-')
 		return -EINVAL;
 	return 0;

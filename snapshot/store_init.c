@@ -45,11 +45,11 @@ static int check_backend(int fd, const char *path, struct cow_err *err)
 		return cow_err_set(err, r, "statfs '%s'", path);
 	if (r == 0)
 		return cow_err_hint(
-			err,
-			cow_err_say(err, COW_ERR_REFUSED, -EOPNOTSUPP, "'%s' is not on btrfs", path),
-			"put the store on a btrfs file: cowherd init --store %s --loop 50G "
-			"/var/lib/cowherd.btrfs",
-			path);
+		    err,
+		    cow_err_say(err, COW_ERR_REFUSED, -EOPNOTSUPP, "'%s' is not on btrfs", path),
+		    "put the store on a btrfs file: cowherd init --store %s --loop 50G "
+		    "/var/lib/cowherd.btrfs",
+		    path);
 	return 0;
 }
 

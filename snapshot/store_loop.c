@@ -24,8 +24,8 @@
 /* Without a shell: @file may hold any bytes. */
 static int run_mkfs(const char *file, struct cow_err *err)
 {
-	char *const argv[] = {(char[]){MKFS}, (char[]){"-q"}, (char[]){"-L"}, (char[]){"cowherd"},
-			      strdup(file), NULL};
+	char *const argv[] = {(char[]){MKFS},	   (char[]){"-q"}, (char[]){"-L"},
+			      (char[]){"cowherd"}, strdup(file),   NULL};
 	char *const env[] = {(char[]){"PATH=/usr/sbin:/usr/bin:/sbin:/bin"}, (char[]){"LC_ALL=C"},
 			     NULL};
 	cow_autofree char *owned = argv[4];
@@ -64,8 +64,7 @@ static int loop_attach(int backing, const char *file, char *dev, size_t dev_len,
 	cow_autoclose int control = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
 	if (control < 0)
 		return cow_err_set(err, -errno, "open /dev/loop-control");
-	struct loop_config config = {.fd = (uint32_t)backing,
-				     .info.lo_flags = LO_FLAGS_AUTOCLEAR};
+	struct loop_config config = {.fd = (uint32_t)backing, .info.lo_flags = LO_FLAGS_AUTOCLEAR};
 	(void)snprintf((char *)config.info.lo_file_name, LO_NAME_SIZE, "%s", file);
 
 	for (unsigned n = 0; n < LOOP_TRIES; n++) {
@@ -102,8 +101,8 @@ int cow_store_mount_loop(const char *path, const char *file, struct cow_err *err
 	if (r < 0)
 		return cow_err_set(err, r, "make directory '%s'", path);
 	if (is_mount_root(path))
-		return cow_err_say(err, COW_ERR_BUSY, -EBUSY, "something is mounted on '%s' already",
-				   path);
+		return cow_err_say(err, COW_ERR_BUSY, -EBUSY,
+				   "something is mounted on '%s' already", path);
 	cow_autoclose int loop = loop_attach(backing, file, dev, sizeof(dev), err);
 	if (loop < 0)
 		return loop;

@@ -80,7 +80,8 @@ static int sweep_clients(struct cow_store *s, struct cow_err *err)
 			   cow_mac_parse(name, COW_MAC_TEXT_LEN, &mac) == 0) {
 			r = sweep_client(clients, name, &why);
 		}
-		if (r < 0 && !first) { /* one damaged client must not keep the others from being swept */
+		if (r < 0 &&
+		    !first) { /* one damaged client must not keep the others from being swept */
 			first = r;
 			if (err)
 				*err = why;

@@ -18,8 +18,8 @@ struct cow_tar {
 	struct archive *tar;
 	uint8_t last[TAR_BLOCK]; /* the last block handed to the tar reader */
 	size_t last_len;
-	int at_end;	 /* the tar reader has been told that there is no more */
-	int read_errno;	 /* of read(2) on fd */
+	int at_end;	/* the tar reader has been told that there is no more */
+	int read_errno; /* of read(2) on fd */
 	char buf[CHUNK];
 };
 
@@ -91,16 +91,15 @@ static int damaged(struct cow_tar *t, struct archive *a, struct cow_err *err)
 	const char *why = archive_error_string(a);
 	if (archive_errno(a) == ENOMEM)
 		return cow_err_set(err, -ENOMEM, "read '%s'", t->what);
-	return cow_err_say(err, COW_ERR_FAILED, -EBADMSG, "'%s' is damaged or cut short: %s", t->what,
-			   why ? why : "unreadable");
+	return cow_err_say(err, COW_ERR_FAILED, -EBADMSG, "'%s' is damaged or cut short: %s",
+			   t->what, why ? why : "unreadable");
 }
 
 static int no_tar(struct cow_tar *t, struct cow_err *err)
 {
-	return cow_err_hint(err,
-			    cow_err_say(err, COW_ERR_FAILED, -EBADMSG, "'%s' is no tar archive",
-					t->what),
-			    "give a directory or a tar file, plain or compressed with gzip, xz or zstd");
+	return cow_err_hint(
+	    err, cow_err_say(err, COW_ERR_FAILED, -EBADMSG, "'%s' is no tar archive", t->what),
+	    "give a directory or a tar file, plain or compressed with gzip, xz or zstd");
 }
 
 static int open_unpack(struct cow_tar *t)

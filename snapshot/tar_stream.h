@@ -24,7 +24,8 @@ void cow_tar_close(struct cow_tar *t); /* NULL is fine */
 COW_DEFINE_AUTO(struct cow_tar, cow_tar_close)
 #define cow_autotar COW_CLEANUP(cow_auto_cow_tar_close) struct cow_tar *
 
-/* Next member, borrowed until the next call. Return: 1; 0 at a proper end; -EBADMSG damaged or cut. */
+/* Next member, borrowed until the next call. Return: 1; 0 at a proper end; -EBADMSG damaged or cut.
+ */
 int cow_tar_next(struct cow_tar *t, struct archive_entry **ret, struct cow_err *err);
 
 /* Next piece of the member's data; pieces left out are holes. Return: 1; 0 no more; -EBADMSG. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later
  *
  * Deletion in two steps: a rename into STORE/trash/ takes a thing out of sight at once, then its
- * subvolumes are dropped as a whole and the rest is removed file by file. A crash leaves the rest in
- * the trash for the next sweep (I3).
+ * subvolumes are dropped as a whole and the rest is removed file by file. A crash leaves the rest
+ * in the trash for the next sweep (I3).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -51,7 +51,7 @@ static int drop_subvols(int parent, const char *name, unsigned depth)
 	if (!dir)
 		return -errno;
 	(void)cow_steal_fd(&fd); /* closed with dir */
-	const char *child;
+	const char *child = NULL;
 	while ((r = next_name(dir, &child)) == 0) {
 		r = drop_subvols(dirfd(dir), child, depth - 1);
 		if (r < 0)
@@ -92,7 +92,7 @@ int cow_trash_empty(struct cow_store *s)
 		return r;
 	}
 	int r, first = 0, deleted = 0;
-	const char *name;
+	const char *name = NULL;
 	while ((r = next_name(dir, &name)) == 0) {
 		deleted = 1;
 		/* Two emptiers may work side by side: what is gone is fine. */

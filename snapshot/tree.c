@@ -16,8 +16,8 @@
 int cow_tree_open(int tree, const char *path, int flags)
 {
 	struct open_how how = {
-		.flags = (uint64_t)(flags | O_CLOEXEC),
-		.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV,
+	    .flags = (uint64_t)(flags | O_CLOEXEC),
+	    .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV,
 	};
 	for (;;) {
 		long fd = syscall(SYS_openat2, tree, path, &how, sizeof(how));
@@ -126,10 +126,11 @@ static int put_in_place(int dir, const char *temp, const char *name)
 	return r;
 }
 
-static int write_temp(int dir, const char *temp, const void *buf, size_t len, const struct stat *like)
+static int write_temp(int dir, const char *temp, const void *buf, size_t len,
+		      const struct stat *like)
 {
 	cow_autoclose int fd =
-		openat(dir, temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	    openat(dir, temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return -errno;
 	int r = cow_write_full(fd, buf, len);

@@ -3,11 +3,10 @@
  * Look at and edit a tree that somebody else made: an image being imported, a client's fresh root.
  *
  * Paths are relative to @tree and are resolved as the machine that boots it would see them: an
- * absolute symbolic link starts at @tree, ".." stops there, no mount is crossed. So a link in the tree
- * that points to a file of this host reaches a file of the tree, or nothing (I4, I7). The last
- * component is replaced by rename, never written through, so a link or device there is replaced too.
- * Nothing is synced: whoever publishes the tree does that once (I2).
- * All return 0 or -errno.
+ * absolute symbolic link starts at @tree, ".." stops there, no mount is crossed. So a link in the
+ * tree that points to a file of this host reaches a file of the tree, or nothing (I4, I7). The last
+ * component is replaced by rename, never written through, so a link or device there is replaced
+ * too. Nothing is synced: whoever publishes the tree does that once (I2). All return 0 or -errno.
  */
 #ifndef COW_SNAPSHOT_TREE_H
 #define COW_SNAPSHOT_TREE_H
@@ -16,7 +15,8 @@
 #include <sys/stat.h>
 #include <sys/types.h>
 
-/* Open as openat(2). A link in the last component is followed unless @flags has O_NOFOLLOW. -> fd */
+/* Open as openat(2). A link in the last component is followed unless @flags has O_NOFOLLOW. -> fd
+ */
 int cow_tree_open(int tree, const char *path, int flags);
 
 /* Attributes of the thing itself (a link is not followed). */

@@ -15,8 +15,8 @@ void cow_users_done(struct cow_users *u)
 
 static int add_user(int clients, const char *id, struct cow_users *u, struct cow_err *err)
 {
-	unsigned n;
-	struct cow_root root;
+	unsigned n = 0;
+	struct cow_root root = {0};
 	cow_autoclose int dir = cow_opendir_at(clients, id);
 	if (dir == -ENOENT || dir == -ENOTDIR)
 		return 0;

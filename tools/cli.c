@@ -36,7 +36,7 @@ int cow_cli_flush(void)
 int cow_cli_json(struct json_object *obj)
 {
 	(void)puts(json_object_to_json_string_ext(obj, JSON_C_TO_STRING_PRETTY |
-							       JSON_C_TO_STRING_NOSLASHESCAPE));
+							   JSON_C_TO_STRING_NOSLASHESCAPE));
 	json_object_put(obj);
 	return cow_cli_flush();
 }

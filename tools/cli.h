@@ -10,12 +10,8 @@
 #include <stdint.h>
 
 #include "common/err.h"
-#include "common/kv.h"
+#include "config.h"
 #include "snapshot/store.h"
-
-#ifndef COW_CONFIG_DEFAULT
-#define COW_CONFIG_DEFAULT "/etc/cowherd/cowherd.conf"
-#endif
 
 /*
  * Values of --store and --config as given; NULL: not given. The environment (COWHERD_STORE,
@@ -27,15 +23,11 @@ struct cow_cli_where {
 	const char *config;
 };
 
-/* Read the configuration. An absent file is an empty one unless it was asked for by name. */
-int cow_cli_config(const struct cow_cli_where *w, struct cow_kv **ret, struct cow_err *err);
+/* Path of the store; the caller frees it. */
+int cow_cli_store_path(const struct cow_cli_where *w, char **ret, struct cow_err *err);
 
-/* Path of the store; the caller frees it. @config may be NULL: it is read here. */
-int cow_cli_store_path(const struct cow_cli_where *w, const struct cow_kv *config, char **ret,
-		       struct cow_err *err);
-
-/* Open the store. With `[store] loop = FILE` a loop file that is not mounted yet (after a reboot) is
- * mounted first. */
+/* Open the store. With `[store] loop = FILE` a loop file that is not mounted yet (after a reboot)
+ * is mounted first. */
 int cow_cli_store_open(const struct cow_cli_where *w, struct cow_store **ret, struct cow_err *err);
 
 /* Print "cowherd: <text>" on stderr. Return: exit status. */

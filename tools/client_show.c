@@ -14,15 +14,16 @@
 #include "snapshot/client.h"
 
 #define COMMON_HELP                                                                                \
-	"  --json           for programs\n"                                                       \
-	"  --store DIR      default: COWHERD_STORE, [store] path of the configuration,\n"         \
+	"  --json           for programs\n"                                                        \
+	"  --store DIR      default: COWHERD_STORE, [store] path of the configuration,\n"          \
 	"                   " COW_STORE_DEFAULT "\n"                                               \
 	"  --config FILE    default: " COW_CONFIG_DEFAULT "\n"
 
-static const char list_help[] = "usage: cowherd client list [--json]\n"
-				"\n"
-				"List all clients. STATE: running (root used in the last 90 s), seen, never.\n"
-				"\n" COMMON_HELP;
+static const char list_help[] =
+    "usage: cowherd client list [--json]\n"
+    "\n"
+    "List all clients. STATE: running (root used in the last 90 s), seen, never.\n"
+    "\n" COMMON_HELP;
 
 static const char show_help[] = "usage: cowherd client show MAC|NAME [--json]\n"
 				"\n"
@@ -45,7 +46,8 @@ static const char *address_of(const struct cow_client *c, const struct cow_clien
 
 /* ---------------------------------------------------------------- JSON */
 
-static struct json_object *client_json(const struct cow_client *c, const struct cow_client_state *st)
+static struct json_object *client_json(const struct cow_client *c,
+				       const struct cow_client_state *st)
 {
 	struct json_object *o = json_object_new_object();
 	cow_cli_json_str(o, "mac", c->id);
@@ -98,7 +100,8 @@ static int list_damaged(struct list *l, const char *id, const struct cow_err *wh
 	return cow_table_row(l->table, cells);
 }
 
-static int list_one(void *ctx, const struct cow_client *c, const char *id, const struct cow_err *why)
+static int list_one(void *ctx, const struct cow_client *c, const char *id,
+		    const struct cow_err *why)
 {
 	struct list *l = ctx;
 	struct cow_client_state st = {0};
@@ -111,7 +114,8 @@ static int list_one(void *ctx, const struct cow_client *c, const char *id, const
 	int64_t now = cow_realtime_s();
 	(void)snprintf(image, sizeof(image), "%s@%u", c->image, c->version);
 	cow_cli_ago(st.boot_s, now, ago);
-	const char *cells[] = {c->id, c->name, image, state_name(&st, now), ago, address_of(c, &st)};
+	const char *cells[] = {c->id, c->name,		 image, state_name(&st, now),
+			       ago,   address_of(c, &st)};
 	return cow_table_row(l->table, cells);
 }
 
@@ -123,7 +127,8 @@ int cow_cmd_client_list(int argc, char **argv)
 	struct cow_err err = COW_ERR_INIT;
 	cow_autostore s = NULL;
 	cow_autotable t = NULL;
-	int status = cow_options_parse("client list", list_help, COW_OPT_JSON, 0, 0, argc, argv, &o);
+	int status =
+	    cow_options_parse("client list", list_help, COW_OPT_JSON, 0, 0, argc, argv, &o);
 	if (status >= 0)
 		return status;
 	int r = cow_cli_store_open(&o.where, &s, &err);
@@ -201,7 +206,8 @@ int cow_cmd_client_show(int argc, char **argv)
 	struct cow_client_state st = {0};
 	cow_autostore s = NULL;
 	cow_autoclient c = NULL;
-	int status = cow_options_parse("client show", show_help, COW_OPT_JSON, 1, 1, argc, argv, &o);
+	int status =
+	    cow_options_parse("client show", show_help, COW_OPT_JSON, 1, 1, argc, argv, &o);
 	if (status >= 0)
 		return status;
 	int r = cow_cli_store_open(&o.where, &s, &err);
@@ -209,7 +215,7 @@ int cow_cmd_client_show(int argc, char **argv)
 		r = cow_client_find(s, argv[o.words], &c, &err);
 	if (r == 0)
 		r = cow_client_state_read(s, &c->mac, &st, &err);
-	if (r < 0)
+	if (r < 0 || !c)
 		return cow_cli_fail(&err, r);
 	if (o.given & COW_OPT_JSON)
 		return cow_cli_json(client_json(c, &st));

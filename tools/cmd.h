@@ -15,8 +15,8 @@ struct cow_cmd {
 
 /*
  * cow_cmd_dispatch - run argv[1] of a table that ends with a NULL name.
- * @prog: words before it, "cowherd" or "cowherd image". Without a word, or with --help, the table is
- * printed. Return: exit status; COW_ERR_USAGE for an unknown word.
+ * @prog: words before it, "cowherd" or "cowherd image". Without a word, or with --help, the table
+ * is printed. Return: exit status; COW_ERR_USAGE for an unknown word.
  */
 int cow_cmd_dispatch(const char *prog, const struct cow_cmd *table, int argc, char **argv);
 

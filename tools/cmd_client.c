@@ -14,24 +14,23 @@
 #include "snapshot/client.h"
 
 #define COMMON_HELP                                                                                \
-	"  --store DIR      default: COWHERD_STORE, [store] path of the configuration,\n"         \
+	"  --store DIR      default: COWHERD_STORE, [store] path of the configuration,\n"          \
 	"                   " COW_STORE_DEFAULT "\n"                                               \
 	"  --config FILE    default: " COW_CONFIG_DEFAULT "\n"
 
 /* ---------------------------------------------------------------- add */
 
 static const char add_help[] =
-	"usage: cowherd client add MAC --image NAME[@VERSION|:TAG] [--name NAME]\n"
-	"\n"
-	"Give the machine with this Ethernet address a writable root made from the image.\n"
-	"\n"
-	"  --image REF      NAME: the newest version, also at later resets; NAME@VERSION: this one\n"
-	"  --name NAME      its host name; default: made from the MAC\n"
-	"  --backend NAME   default: what the store's file system is good for (btrfs)\n"
-	"  --durability D   strict: every change is on disk before it is answered (default);\n"
-	"                   relaxed; volatile\n"
-	"  --ephemeral      a fresh root at every boot\n"
-	COMMON_HELP;
+    "usage: cowherd client add MAC --image NAME[@VERSION|:TAG] [--name NAME]\n"
+    "\n"
+    "Give the machine with this Ethernet address a writable root made from the image.\n"
+    "\n"
+    "  --image REF      NAME: the newest version, also at later resets; NAME@VERSION: this one\n"
+    "  --name NAME      its host name; default: made from the MAC\n"
+    "  --backend NAME   default: what the store's file system is good for (btrfs)\n"
+    "  --durability D   strict: every change is on disk before it is answered (default);\n"
+    "                   relaxed; volatile\n"
+    "  --ephemeral      a fresh root at every boot\n" COMMON_HELP;
 
 static int cmd_add(int argc, char **argv)
 {
@@ -44,10 +43,13 @@ static int cmd_add(int argc, char **argv)
 	if (status >= 0)
 		return status;
 	const char *text = argv[o.words];
-	struct cow_client_add_opts opts = {.image = o.image, .name = o.name, .ephemeral = o.ephemeral};
+	struct cow_client_add_opts opts = {
+	    .image = o.image, .name = o.name, .ephemeral = o.ephemeral};
 	if (cow_mac_parse(text, strlen(text), &mac) < 0)
-		return cow_cli_usage("client add", "'%s' is no MAC address of a machine "
-				     "(dc:a6:32:01:02:03)", text);
+		return cow_cli_usage("client add",
+				     "'%s' is no MAC address of a machine "
+				     "(dc:a6:32:01:02:03)",
+				     text);
 	if (!o.image)
 		return cow_cli_usage("client add", "--image is missing");
 	if (o.backend && cow_backend_parse(o.backend, &opts.backend) < 0)
@@ -62,7 +64,7 @@ static int cmd_add(int argc, char **argv)
 	uint64_t ms = cow_now_ms() - start;
 	if (r == 0)
 		r = cow_client_load(s, &mac, &c, &err);
-	if (r < 0)
+	if (r < 0 || !c)
 		return cow_cli_fail(&err, r);
 	(void)printf("added %s (%s) with a root from %s@%u in %llu ms\n", c->id, c->name, c->image,
 		     c->version, (unsigned long long)ms);
@@ -72,20 +74,19 @@ static int cmd_add(int argc, char **argv)
 /* ---------------------------------------------------------------- set */
 
 static const char set_help[] =
-	"usage: cowherd client set MAC|NAME KEY=VALUE...\n"
-	"\n"
-	"Change what is known about a client; an empty value goes back to the default.\n"
-	"\n"
-	"  name=NAME        host name; a root made later gets it\n"
-	"  follows=REF      image that the next reset takes: NAME, NAME@VERSION or NAME:TAG\n"
-	"  address=IPV4     fixed address, instead of the one learnt at boot\n"
-	"  serial=HEX       last 8 hex digits of a Raspberry Pi's serial number\n"
-	"  nfs=VERSION      3, 4.0, 4.1 or 4.2\n"
-	"  cmdline=WORDS    added to its kernel command line\n"
-	"  durability=D     strict, relaxed or volatile; holds from the next reset\n"
-	"  ephemeral=yes|no a fresh root at every boot\n"
-	"\n"
-	COMMON_HELP;
+    "usage: cowherd client set MAC|NAME KEY=VALUE...\n"
+    "\n"
+    "Change what is known about a client; an empty value goes back to the default.\n"
+    "\n"
+    "  name=NAME        host name; a root made later gets it\n"
+    "  follows=REF      image that the next reset takes: NAME, NAME@VERSION or NAME:TAG\n"
+    "  address=IPV4     fixed address, instead of the one learnt at boot\n"
+    "  serial=HEX       last 8 hex digits of a Raspberry Pi's serial number\n"
+    "  nfs=VERSION      3, 4.0, 4.1 or 4.2\n"
+    "  cmdline=WORDS    added to its kernel command line\n"
+    "  durability=D     strict, relaxed or volatile; holds from the next reset\n"
+    "  ephemeral=yes|no a fresh root at every boot\n"
+    "\n" COMMON_HELP;
 
 static int cmd_set(int argc, char **argv)
 {
@@ -112,30 +113,29 @@ static int cmd_set(int argc, char **argv)
 
 /* ---------------------------------------------------------------- rm, reset, rollback */
 
-static const char rm_help[] =
-	"usage: cowherd client rm MAC|NAME [--now] [--dry-run]\n"
-	"\n"
-	"Remove a client and its roots.\n"
-	"\n"
-	"  --now            also while it runs\n"
-	"  --dry-run        say what would be removed\n" COMMON_HELP;
+static const char rm_help[] = "usage: cowherd client rm MAC|NAME [--now] [--dry-run]\n"
+			      "\n"
+			      "Remove a client and its roots.\n"
+			      "\n"
+			      "  --now            also while it runs\n"
+			      "  --dry-run        say what would be removed\n" COMMON_HELP;
 
 static const char reset_help[] =
-	"usage: cowherd client reset MAC|NAME... [--now] [--dry-run]\n"
-	"\n"
-	"Give clients a fresh root from the image they follow. The old root is kept for rollback,\n"
-	"the one kept before is deleted.\n"
-	"\n"
-	"  --now            also while it runs: it loses its root and must reboot\n"
-	"  --dry-run        say what would be done\n" COMMON_HELP;
+    "usage: cowherd client reset MAC|NAME... [--now] [--dry-run]\n"
+    "\n"
+    "Give clients a fresh root from the image they follow. The old root is kept for rollback,\n"
+    "the one kept before is deleted.\n"
+    "\n"
+    "  --now            also while it runs: it loses its root and must reboot\n"
+    "  --dry-run        say what would be done\n" COMMON_HELP;
 
 static const char rollback_help[] =
-	"usage: cowherd client rollback MAC|NAME... [--now] [--dry-run]\n"
-	"\n"
-	"Swap a client's root with the one kept from before the last reset.\n"
-	"\n"
-	"  --now            also while it runs: it loses its root and must reboot\n"
-	"  --dry-run        say what would be done\n" COMMON_HELP;
+    "usage: cowherd client rollback MAC|NAME... [--now] [--dry-run]\n"
+    "\n"
+    "Swap a client's root with the one kept from before the last reset.\n"
+    "\n"
+    "  --now            also while it runs: it loses its root and must reboot\n"
+    "  --dry-run        say what would be done\n" COMMON_HELP;
 
 struct action {
 	const char *command, *help;
@@ -163,7 +163,8 @@ static void dry_reset(struct cow_store *s, const struct cow_client *c)
 		(void)printf("would give %s (%s) a fresh root from %s@%u; now: %s@%u\n", c->id,
 			     c->name, i->name, i->version, c->image, c->version);
 	if (c->previous)
-		(void)printf("  and delete root %u, kept from before the last reset\n", c->previous);
+		(void)printf("  and delete root %u, kept from before the last reset\n",
+			     c->previous);
 }
 
 static void dry_rollback(struct cow_store *s, const struct cow_client *c)
@@ -177,13 +178,13 @@ static void dry_rollback(struct cow_store *s, const struct cow_client *c)
 }
 
 static const struct action act_rm = {
-	"client rm", rm_help, 1, cow_client_rm, dry_rm, "removed",
+    "client rm", rm_help, 1, cow_client_rm, dry_rm, "removed",
 };
 static const struct action act_reset = {
-	"client reset", reset_help, -1, cow_client_reset, dry_reset, "reset",
+    "client reset", reset_help, -1, cow_client_reset, dry_reset, "reset",
 };
 static const struct action act_rollback = {
-	"client rollback", rollback_help, -1, cow_client_rollback, dry_rollback, "rolled back",
+    "client rollback", rollback_help, -1, cow_client_rollback, dry_rollback, "rolled back",
 };
 
 /* Also a client whose record is damaged: its MAC is enough. */
@@ -277,14 +278,14 @@ static int cmd_rollback(int argc, char **argv)
 int cow_cmd_client(int argc, char **argv)
 {
 	static const struct cow_cmd commands[] = {
-		{"add", cmd_add, "MAC --image REF", "give a machine a root"},
-		{"list", cow_cmd_client_list, "", "all clients"},
-		{"show", cow_cmd_client_show, "MAC|NAME", "all about one"},
-		{"set", cmd_set, "MAC|NAME KEY=VALUE...", "change what is known about one"},
-		{"rm", cmd_rm, "MAC|NAME", "remove one"},
-		{"reset", cmd_reset, "MAC|NAME...", "fresh root from the image"},
-		{"rollback", cmd_rollback, "MAC|NAME...", "back to the root before the reset"},
-		{NULL, NULL, NULL, NULL},
+	    {"add", cmd_add, "MAC --image REF", "give a machine a root"},
+	    {"list", cow_cmd_client_list, "", "all clients"},
+	    {"show", cow_cmd_client_show, "MAC|NAME", "all about one"},
+	    {"set", cmd_set, "MAC|NAME KEY=VALUE...", "change what is known about one"},
+	    {"rm", cmd_rm, "MAC|NAME", "remove one"},
+	    {"reset", cmd_reset, "MAC|NAME...", "fresh root from the image"},
+	    {"rollback", cmd_rollback, "MAC|NAME...", "back to the root before the reset"},
+	    {NULL, NULL, NULL, NULL},
 	};
 	return cow_cmd_dispatch("cowherd client", commands, argc, argv);
 }

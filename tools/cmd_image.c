@@ -9,27 +9,28 @@
 #include "cli.h"
 #include "cmd.h"
 #include "common/clock.h"
+#include "common/kv.h"
 #include "options.h"
 #include "progress.h"
 #include "snapshot/image.h"
 
 #define COMMON_HELP                                                                                \
-	"  --store DIR      default: COWHERD_STORE, [store] path of the configuration,\n"         \
+	"  --store DIR      default: COWHERD_STORE, [store] path of the configuration,\n"          \
 	"                   " COW_STORE_DEFAULT "\n"                                               \
 	"  --config FILE    default: " COW_CONFIG_DEFAULT "\n"
 
 /* ---------------------------------------------------------------- import */
 
 static const char import_help[] =
-	"usage: cowherd image import NAME SOURCE [--comment TEXT] [--no-fixup NAME]...\n"
-	"\n"
-	"Make a new version of image NAME from SOURCE: a directory, or a tar file, plain or\n"
-	"compressed with gzip, xz or zstd. What a root for a disk needs changed to run from the\n"
-	"network is changed, listed and kept in the image's record.\n"
-	"\n"
-	"  --comment TEXT   kept with the image\n"
-	"  --no-fixup NAME  leave one of the changes out; \"all\" leaves the tree as it is\n"
-	COMMON_HELP;
+    "usage: cowherd image import NAME SOURCE [--comment TEXT] [--no-fixup NAME]...\n"
+    "\n"
+    "Make a new version of image NAME from SOURCE: a directory, or a tar file, plain or\n"
+    "compressed with gzip, xz or zstd. What a root for a disk needs changed to run from the\n"
+    "network is changed, listed and kept in the image's record.\n"
+    "\n"
+    "  --comment TEXT   kept with the image\n"
+    "  --no-fixup NAME  leave one of the changes out; \"all\" leaves the tree as it "
+    "is\n" COMMON_HELP;
 
 struct import_run {
 	struct cow_progress progress;
@@ -78,7 +79,7 @@ static int print_imported(struct cow_store *s, const char *name, unsigned versio
 	int r = cow_image_find(s, ref, &i, err);
 	if (r == 0)
 		r = cow_image_conf(s, i, &conf, err);
-	if (r < 0)
+	if (r < 0 || !i)
 		return cow_cli_fail(err, r);
 	print_warnings(conf);
 	cow_cli_bytes(i->bytes, bytes);
@@ -96,19 +97,19 @@ static int cmd_import(int argc, char **argv)
 	struct import_run run = {0};
 	cow_autostore s = NULL;
 	unsigned version = 0;
-	int status = cow_options_parse("image import", import_help, COW_OPT_IMPORT, 2, 2, argc, argv,
-				       &o);
+	int status =
+	    cow_options_parse("image import", import_help, COW_OPT_IMPORT, 2, 2, argc, argv, &o);
 	if (status >= 0)
 		return status;
 	int r = cow_cli_store_open(&o.where, &s, &err);
 	if (r < 0)
 		return cow_cli_fail(&err, r);
 	struct cow_import_opts opts = {
-		.comment = o.comment,
-		.skip_fixups = o.no_fixup,
-		.progress = step,
-		.fixup = print_fixup,
-		.ctx = &run,
+	    .comment = o.comment,
+	    .skip_fixups = o.no_fixup,
+	    .progress = step,
+	    .fixup = print_fixup,
+	    .ctx = &run,
 	};
 	cow_progress_begin(&run.progress);
 	uint64_t start = cow_now_ms();
@@ -153,7 +154,8 @@ static int list_json(void *ctx, const struct cow_image *i)
 
 static int list_row(void *ctx, const struct cow_image *i)
 {
-	char ref[COW_LABEL_MAX + 16], bytes[COW_BYTES_LEN], inodes[24], clients[16], ago[COW_AGO_LEN];
+	char ref[COW_LABEL_MAX + 16], bytes[COW_BYTES_LEN], inodes[24], clients[16],
+	    ago[COW_AGO_LEN];
 	(void)snprintf(ref, sizeof(ref), "%s@%u", i->name, i->version);
 	(void)snprintf(inodes, sizeof(inodes), "%llu", (unsigned long long)i->inodes);
 	(void)snprintf(clients, sizeof(clients), "%u", i->clients);
@@ -199,11 +201,12 @@ static int cmd_list(int argc, char **argv)
 
 /* ---------------------------------------------------------------- show */
 
-static const char show_help[] = "usage: cowherd image show NAME[@VERSION|:TAG] [--json]\n"
-				"\n"
-				"Show the record of an image: where it came from and what was changed in it.\n"
-				"\n"
-				"  --json           for programs; repeated keys become lists\n" COMMON_HELP;
+static const char show_help[] =
+    "usage: cowherd image show NAME[@VERSION|:TAG] [--json]\n"
+    "\n"
+    "Show the record of an image: where it came from and what was changed in it.\n"
+    "\n"
+    "  --json           for programs; repeated keys become lists\n" COMMON_HELP;
 
 /* Keys that may come more than once are always lists. */
 static int is_list_key(const char *key)
@@ -246,7 +249,7 @@ static int cmd_show(int argc, char **argv)
 		r = cow_image_find(s, argv[o.words], &i, &err);
 	if (r == 0)
 		r = cow_image_conf(s, i, &conf, &err);
-	if (r < 0)
+	if (r < 0 || !i)
 		return cow_cli_fail(&err, r);
 	if (o.given & COW_OPT_JSON)
 		return cow_cli_json(conf_json(i, conf));
@@ -258,11 +261,12 @@ static int cmd_show(int argc, char **argv)
 
 /* ---------------------------------------------------------------- rm */
 
-static const char rm_help[] = "usage: cowherd image rm NAME@VERSION [--dry-run]\n"
-			      "\n"
-			      "Remove one version of an image. Refused while a client's root came from it.\n"
-			      "\n"
-			      "  --dry-run        say what would be removed\n" COMMON_HELP;
+static const char rm_help[] =
+    "usage: cowherd image rm NAME@VERSION [--dry-run]\n"
+    "\n"
+    "Remove one version of an image. Refused while a client's root came from it.\n"
+    "\n"
+    "  --dry-run        say what would be removed\n" COMMON_HELP;
 
 struct users {
 	const struct cow_image *image;
@@ -307,7 +311,7 @@ static int cmd_rm(int argc, char **argv)
 	int r = cow_cli_store_open(&o.where, &s, &err);
 	if (r == 0)
 		r = cow_image_find(s, ref, &i, &err);
-	if (r < 0)
+	if (r < 0 || !i)
 		return cow_cli_fail(&err, r);
 	if (o.given & COW_OPT_DRY_RUN)
 		return dry_rm(s, i, &err);
@@ -321,11 +325,11 @@ static int cmd_rm(int argc, char **argv)
 int cow_cmd_image(int argc, char **argv)
 {
 	static const struct cow_cmd commands[] = {
-		{"import", cmd_import, "NAME SOURCE", "make a version from a directory or tar file"},
-		{"list", cmd_list, "", "all images"},
-		{"show", cmd_show, "NAME[@VERSION|:TAG]", "the record of one"},
-		{"rm", cmd_rm, "NAME@VERSION", "remove one"},
-		{NULL, NULL, NULL, NULL},
+	    {"import", cmd_import, "NAME SOURCE", "make a version from a directory or tar file"},
+	    {"list", cmd_list, "", "all images"},
+	    {"show", cmd_show, "NAME[@VERSION|:TAG]", "the record of one"},
+	    {"rm", cmd_rm, "NAME@VERSION", "remove one"},
+	    {NULL, NULL, NULL, NULL},
 	};
 	return cow_cmd_dispatch("cowherd image", commands, argc, argv);
 }

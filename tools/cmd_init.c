@@ -10,15 +10,15 @@
 #include "common/cleanup.h"
 
 static const char help[] =
-	"usage: cowherd init [--store DIR] [--loop SIZE FILE]\n"
-	"\n"
-	"Make an empty store in DIR, which must be empty or absent and on btrfs.\n"
-	"\n"
-	"  --store DIR       default: COWHERD_STORE, [store] path of the configuration,\n"
-	"                    " COW_STORE_DEFAULT "\n"
-	"  --config FILE     default: " COW_CONFIG_DEFAULT "\n"
-	"  --loop SIZE FILE  for a disk with another file system: make FILE, which can\n"
-	"                    grow to SIZE (10G, 500G), with btrfs in it, mounted on DIR\n";
+    "usage: cowherd init [--store DIR] [--loop SIZE FILE]\n"
+    "\n"
+    "Make an empty store in DIR, which must be empty or absent and on btrfs.\n"
+    "\n"
+    "  --store DIR       default: COWHERD_STORE, [store] path of the configuration,\n"
+    "                    " COW_STORE_DEFAULT "\n"
+    "  --config FILE     default: " COW_CONFIG_DEFAULT "\n"
+    "  --loop SIZE FILE  for a disk with another file system: make FILE, which can\n"
+    "                    grow to SIZE (10G, 500G), with btrfs in it, mounted on DIR\n";
 
 /* After a reboot the loop file must be mounted again: say how. */
 static void print_loop_hint(const char *path, const char *file)
@@ -32,11 +32,11 @@ static void print_loop_hint(const char *path, const char *file)
 int cow_cmd_init(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{"store", required_argument, NULL, 's'},
-		{"config", required_argument, NULL, 'c'},
-		{"loop", required_argument, NULL, 'l'},
-		{"help", no_argument, NULL, 'h'},
-		{NULL, 0, NULL, 0},
+	    {"store", required_argument, NULL, 's'},
+	    {"config", required_argument, NULL, 'c'},
+	    {"loop", required_argument, NULL, 'l'},
+	    {"help", no_argument, NULL, 'h'},
+	    {NULL, 0, NULL, 0},
 	};
 	struct cow_cli_where where = {0};
 	struct cow_err err = COW_ERR_INIT;
@@ -64,12 +64,13 @@ int cow_cmd_init(int argc, char **argv)
 		}
 	}
 	if (argc - optind != (size ? 1 : 0))
-		return cow_cli_usage("init", size ? "--loop needs SIZE and FILE" : "too many words");
+		return cow_cli_usage("init",
+				     size ? "--loop needs SIZE and FILE" : "too many words");
 	if (size && cow_parse_size(size, &bytes) < 0)
 		return cow_cli_usage("init", "--loop: '%s' is no size (10G, 500M)", size);
 
 	cow_autofree char *path = NULL;
-	int r = cow_cli_store_path(&where, NULL, &path, &err);
+	int r = cow_cli_store_path(&where, &path, &err);
 	if (r == 0)
 		r = size ? cow_store_init_loop(path, argv[optind], bytes, &err)
 			 : cow_store_init(path, &err);

@@ -13,14 +13,14 @@
 #include "cmd.h"
 
 static const struct cow_cmd commands[] = {
-	{"init", cow_cmd_init, "[--loop SIZE FILE]", "make a store"},
-	{"image", cow_cmd_image, "import|list|show|rm ...", "golden images"},
-	{"client", cow_cmd_client, "add|list|show|set|rm|reset|...", "machines and their roots"},
+    {"init", cow_cmd_init, "[--loop SIZE FILE]", "make a store"},
+    {"image", cow_cmd_image, "import|list|show|rm ...", "golden images"},
+    {"client", cow_cmd_client, "add|list|show|set|rm|reset|...", "machines and their roots"},
 #ifdef COW_WITH_SERVE
-	{"serve", cow_cmd_serve, "", "serve the clients: TFTP, NFS, DHCP"},
-	{"status", cow_cmd_status, "", "clients and services at a glance"},
+    {"serve", cow_cmd_serve, "", "serve the clients: TFTP, NFS, DHCP"},
+    {"status", cow_cmd_status, "", "clients and services at a glance"},
 #endif
-	{NULL, NULL, NULL, NULL},
+    {NULL, NULL, NULL, NULL},
 };
 
 /* Deep trees are walked with one descriptor per level. */
@@ -33,14 +33,30 @@ static void raise_fd_limit(void)
 	(void)setrlimit(RLIMIT_NOFILE, &rl); /* without it only absurdly deep trees are refused */
 }
 
+static int help(char *program)
+{
+	char *words[] = {program, (char[]){"--help"}, NULL};
+	(void)cow_cmd_dispatch("cowherd", commands, 2, words);
+	(void)fputs(
+	    "\nBefore the command, or among its own options:\n"
+	    "  --store DIR      default: COWHERD_STORE, [store] path of the configuration,\n"
+	    "                   " COW_STORE_DEFAULT "\n"
+	    "  --config FILE    default: COWHERD_CONFIG, " COW_CONFIG_DEFAULT "\n"
+	    "Alone:\n"
+	    "  --version        of this program\n"
+	    "  --help           this text\n",
+	    stdout);
+	return cow_cli_flush();
+}
+
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{"store", required_argument, NULL, 's'},
-		{"config", required_argument, NULL, 'c'},
-		{"help", no_argument, NULL, 'h'},
-		{"version", no_argument, NULL, 'V'},
-		{NULL, 0, NULL, 0},
+	    {"store", required_argument, NULL, 's'},
+	    {"config", required_argument, NULL, 'c'},
+	    {"help", no_argument, NULL, 'h'},
+	    {"version", no_argument, NULL, 'V'},
+	    {NULL, 0, NULL, 0},
 	};
 	int opt;
 
@@ -50,13 +66,12 @@ int main(int argc, char **argv)
 		switch (opt) {
 		case 's':
 		case 'c':
+			/* NOLINTNEXTLINE(concurrency-mt-unsafe): before any thread starts */
 			if (setenv(opt == 's' ? "COWHERD_STORE" : "COWHERD_CONFIG", optarg, 1) < 0)
 				return COW_ERR_FAILED;
 			break;
-		case 'h': {
-			char *help[] = {argv[0], (char[]){"--help"}, NULL};
-			return cow_cmd_dispatch("cowherd", commands, 2, help);
-		}
+		case 'h':
+			return help(argv[0]);
 		case 'V':
 			(void)puts("cowherd " COW_VERSION);
 			return cow_cli_flush();

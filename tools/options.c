@@ -21,20 +21,20 @@ enum {
 };
 
 static const struct option options[] = {
-	{"store", required_argument, NULL, OPT_STORE},
-	{"config", required_argument, NULL, OPT_CONFIG},
-	{"json", no_argument, NULL, OPT_JSON},
-	{"dry-run", no_argument, NULL, OPT_DRY_RUN},
-	{"now", no_argument, NULL, OPT_NOW},
-	{"comment", required_argument, NULL, OPT_COMMENT},
-	{"no-fixup", required_argument, NULL, OPT_NO_FIXUP},
-	{"image", required_argument, NULL, OPT_IMAGE},
-	{"name", required_argument, NULL, OPT_NAME},
-	{"backend", required_argument, NULL, OPT_BACKEND},
-	{"durability", required_argument, NULL, OPT_DURABILITY},
-	{"ephemeral", no_argument, NULL, OPT_EPHEMERAL},
-	{"help", no_argument, NULL, 'h'},
-	{NULL, 0, NULL, 0},
+    {"store", required_argument, NULL, OPT_STORE},
+    {"config", required_argument, NULL, OPT_CONFIG},
+    {"json", no_argument, NULL, OPT_JSON},
+    {"dry-run", no_argument, NULL, OPT_DRY_RUN},
+    {"now", no_argument, NULL, OPT_NOW},
+    {"comment", required_argument, NULL, OPT_COMMENT},
+    {"no-fixup", required_argument, NULL, OPT_NO_FIXUP},
+    {"image", required_argument, NULL, OPT_IMAGE},
+    {"name", required_argument, NULL, OPT_NAME},
+    {"backend", required_argument, NULL, OPT_BACKEND},
+    {"durability", required_argument, NULL, OPT_DURABILITY},
+    {"ephemeral", no_argument, NULL, OPT_EPHEMERAL},
+    {"help", no_argument, NULL, 'h'},
+    {NULL, 0, NULL, 0},
 };
 
 /* Which COW_OPT_* an option needs; 0: every command takes it. */
@@ -137,6 +137,7 @@ int cow_options_parse(const char *command, const char *help, unsigned takes, int
 	if (argc - optind < min)
 		return cow_cli_usage(command, "something is missing");
 	if (max >= 0 && argc - optind > max)
-		return cow_cli_usage(command, "do not know what to do with '%s'", argv[optind + max]);
+		return cow_cli_usage(command, "do not know what to do with '%s'",
+				     argv[optind + max]);
 	return -1;
 }

@@ -20,7 +20,8 @@ static void ask_stop(int sig)
 
 void cow_progress_begin(struct cow_progress *p)
 {
-	/* SA_RESETHAND: a second signal ends the program the hard way; the next import cleans up. */
+	/* SA_RESETHAND: a second signal ends the program the hard way; the next import cleans up.
+	 */
 	struct sigaction sa = {.sa_handler = ask_stop, .sa_flags = SA_RESTART | (int)SA_RESETHAND};
 	*p = (struct cow_progress){.on_terminal = isatty(STDERR_FILENO), .start_ms = cow_now_ms()};
 	(void)sigaction(SIGINT, &sa, NULL); /* cannot fail for these */
@@ -51,8 +52,8 @@ int cow_progress_step(struct cow_progress *p, const struct cow_import_progress *
 	cow_cli_bytes(now->bytes, done);
 	cow_cli_bytes(ms ? now->bytes * 1000 / ms : 0, rate);
 	remaining(now, ms, left, sizeof(left));
-	(void)fprintf(stderr, "\r\033[K%llu objects, %s, %s/s%s", (unsigned long long)now->inodes, done,
-		      rate, left);
+	(void)fprintf(stderr, "\r\033[K%llu objects, %s, %s/s%s", (unsigned long long)now->inodes,
+		      done, rate, left);
 	p->shown = 1;
 	return 0;
 }

@@ -16,8 +16,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (cow_mac_parse((const char *)data, size, &mac) < 0)
 		return 0;
 	cow_mac_text(&mac, text);
-	if (cow_mac_parse(text, strlen(text), &again) < 0 || memcmp(&mac, &again, sizeof(mac)) != 0 ||
-	    (mac.b[0] & 1))
+	if (cow_mac_parse(text, strlen(text), &again) < 0 ||
+	    memcmp(&mac, &again, sizeof(mac)) != 0 || (mac.b[0] & 1))
 		__builtin_trap();
 	return 0;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later
  *
- * Import of tar archives: whatever the bytes, nothing is made outside of the tree (I7), and the import
- * ends with a result. Each input is unpacked into DIR/tree of a fresh temporary folder; afterwards
- * DIR holds nothing but tree and the file it was given.
+ * Import of tar archives: whatever the bytes, nothing is made outside of the tree (I7), and the
+ * import ends with a result. Each input is unpacked into DIR/tree of a fresh temporary folder;
+ * afterwards DIR holds nothing but tree and the file it was given.
  */
 #include <dirent.h>
 #include <fcntl.h>
@@ -44,7 +44,8 @@ static void check_outside(int dir)
 	(void)closedir(d);
 	must(names == 4); /* ".", "..", "tree", "outside" */
 	must(fstatat(dir, "outside", &st, AT_SYMLINK_NOFOLLOW) == 0);
-	must(S_ISREG(st.st_mode) && st.st_nlink == 1 && st.st_size == 6 && (st.st_mode & 07777) == 0600);
+	must(S_ISREG(st.st_mode) && st.st_nlink == 1 && st.st_size == 6 &&
+	     (st.st_mode & 07777) == 0600);
 	int fd = openat(dir, "outside", O_RDONLY | O_CLOEXEC);
 	must(read(fd, buf, 6) == 6 && strcmp(buf, "intact") == 0);
 	(void)close(fd);

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 #
 # Clients from the command line: add, list, show, set, reset, rollback, rm, with what they refuse.
+# shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname "$0")/lib.sh"
 
 store 1G
@@ -160,7 +161,8 @@ echo broken >"$two/client.conf"
 status=0
 cow client list >"$out" 2>"$err" || status=$?
 [[ $status == 1 ]] || die "list with a damaged client ended with $status"
-grep -q "$mac1" "$out" && grep -qE "^$mac2 .*damaged" "$out" || die "list: $(cat "$out")"
+grep -q "$mac1" "$out" || die "list: $(cat "$out")"
+grep -qE "^$mac2 .*damaged" "$out" || die "list: $(cat "$out")"
 grep -q 'line 1' "$err" || die "the damage is not named: $(cat "$err")"
 fails 1 'client dc-a6-32-00-00-02' cow client reset $mac2
 cow image list >"$out" || die "a damaged client keeps images from being listed"

@@ -3,6 +3,7 @@
 #
 # Netboot fix-ups: what an image made for an SD card looks like afterwards, and that no link in it
 # leads them out of the image (I7).
+# shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname "$0")/lib.sh"
 
 store 512M
@@ -68,7 +69,7 @@ assert len(got) == 1 and got[0].split(': ')[1] == sys.argv[3], got
 END
 }
 for name in fstab machine-id ssh-host-keys swap resize disk-care network dns journald first-boot clock timers eeprom; do
-	check_result $name done || die "$name: $(cat "$work/show")"
+	check_result $name 'done' || die "$name: $(cat "$work/show")"
 done
 [[ $(grep -c ' done: ' "$out") == 13 ]] || die "not all 13 fix-ups are printed: $(cat "$out")"
 ok "all 13 are done, recorded and printed"

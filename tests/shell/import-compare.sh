@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 #
 # What is imported is what was given, in every attribute, from a directory and from every kind of tar.
+# shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname "$0")/lib.sh"
 
 for program in setfattr setfacl setcap; do
@@ -63,16 +64,17 @@ setfacl -m u:games:rwx,g:adm:r "$acl/etc"
 : >"$acl/file"
 setfacl -m g:adm:rw "$acl/file"
 tar --format=posix --acls -cf "$work/acl.tar" -C "$acl" .
-if tar --acls -tvvf "$work/acl.tar" | grep -q 'user:games'; then
+tar --acls -tvvf "$work/acl.tar" >"$work/acl.list"
+if grep -q 'user:games' "$work/acl.list"; then
 	cow image import --no-fixup all acl "$work/acl.tar" >"$out"
 	getfacl -n --absolute-names "$store/images/acl/1/tree/etc" >"$work/acl.txt"
 	grep -q '^user:777:rwx' "$work/acl.txt" || die "user ACL by name: $(cat "$work/acl.txt")"
 	grep -q '^group:888:r--' "$work/acl.txt" || die "group ACL by name: $(cat "$work/acl.txt")"
-	getfacl -n --absolute-names "$store/images/acl/1/tree/file" | grep -q '^group:888:rw-' ||
-		die "group ACL of a file"
+	getfacl -n --absolute-names "$store/images/acl/1/tree/file" >"$work/acl.txt"
+	grep -q '^group:888:rw-' "$work/acl.txt" || die "group ACL of a file: $(cat "$work/acl.txt")"
 	ok "ACLs with names are translated by the image's passwd and group"
 else
-	die "tar wrote no names into ACLs: $(tar --acls -tvvf "$work/acl.tar")"
+	die "tar wrote no names into ACLs: $(cat "$work/acl.list")"
 fi
 
 # An archive without directories, and with members that come twice.

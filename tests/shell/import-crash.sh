@@ -3,6 +3,7 @@
 #
 # Imports that end half-way: no space, SIGTERM, SIGKILL at many points. Nothing becomes visible, and
 # the next import or sweep finds nothing left (I2, I3).
+# shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname "$0")/lib.sh"
 
 store 160M
@@ -51,7 +52,7 @@ for _ in {1..200}; do
 done
 kill -TERM "$pid" || die "the import was too fast to be stopped"
 wait "$pid" || status=$?
-[[ $status == 1 ]] && grep -q 'was stopped' "$err" || die "SIGTERM: status $status, $(cat "$err")"
+[[ $status == 1 && $(cat "$err") == *'was stopped'* ]] || die "SIGTERM: status $status, $(cat "$err")"
 listing >"$work/after"
 diff "$work/before" "$work/after" >&2 || die "something was left behind by SIGTERM"
 ok "SIGTERM: stopped and cleaned up"

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 #
 # Sources that are damaged, hostile or not there: a clear error, the right status, nothing left (I3, I7).
+# shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname "$0")/lib.sh"
 
 store 512M

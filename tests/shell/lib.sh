@@ -33,9 +33,10 @@ cleanup()
 {
 	local status=$?
 	trap - EXIT
-	for mounted in $(awk -v w="$work/" 'index($2, w) == 1 { print $2 }' /proc/mounts | sort -r); do
-		umount -l "$mounted"
-	done
+	awk -v w="$work/" 'index($2, w) == 1 { print $2 }' /proc/mounts | sort -r |
+		while read -r mounted; do
+			umount -l "$mounted"
+		done
 	rm -rf "$work"
 	exit "$status"
 }

@@ -311,7 +311,8 @@ static void compare_attributes(struct side *a, struct side *b, const char *path,
 		differ(path, "device %u:%u and %u:%u", major(s->st_rdev), minor(s->st_rdev),
 		       major(t->st_rdev), minor(t->st_rdev));
 	if (!S_ISDIR(s->st_mode) && s->st_nlink != t->st_nlink)
-		differ(path, "%lu and %lu links", (unsigned long)s->st_nlink, (unsigned long)t->st_nlink);
+		differ(path, "%lu and %lu links", (unsigned long)s->st_nlink,
+		       (unsigned long)t->st_nlink);
 	if (link_number(a, s) != link_number(b, t))
 		differ(path, "linked to other files");
 	if (strcmp(x->target, y->target) != 0)
@@ -478,7 +479,8 @@ int main(int argc, char **argv)
 	for (; i < argc && argv[i][0] == '-'; i++) {
 		if (strcmp(argv[i], "--sum") == 0) {
 			sum = 1;
-		} else if (strcmp(argv[i], "--ignore") == 0 && i + 1 < argc && nignored < IGNORE_MAX) {
+		} else if (strcmp(argv[i], "--ignore") == 0 && i + 1 < argc &&
+			   nignored < IGNORE_MAX) {
 			const char *p = argv[++i];
 			ignored[nignored++] = p + strspn(p, "/");
 		} else {
@@ -487,7 +489,8 @@ int main(int argc, char **argv)
 	}
 	if (argc - i != 2 - sum) {
 		(void)fputs("usage: treecmp [--ignore PATH]... A B\n"
-			    "       treecmp --sum [--ignore PATH]... DIR\n", stderr);
+			    "       treecmp --sum [--ignore PATH]... DIR\n",
+			    stderr);
 		return 2;
 	}
 	return sum ? sum_main(argv[i]) : compare_main(argv[i], argv[i + 1]);

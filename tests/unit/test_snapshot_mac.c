@@ -11,8 +11,8 @@ static int parse(const char *s, struct cow_mac *mac)
 static void every_usual_spelling_is_one_address(void **state)
 {
 	static const char *const spellings[] = {
-		"dc:a6:32:01:02:03", "DC:A6:32:01:02:03", "dc-a6-32-01-02-03",
-		"dca6.3201.0203",    "DCA632010203",	  "01-dc-a6-32-01-02-03",
+	    "dc:a6:32:01:02:03", "DC:A6:32:01:02:03", "dc-a6-32-01-02-03",
+	    "dca6.3201.0203",	 "DCA632010203",      "01-dc-a6-32-01-02-03",
 	};
 	(void)state;
 	for (size_t i = 0; i < sizeof(spellings) / sizeof(*spellings); i++) {
@@ -27,24 +27,24 @@ static void every_usual_spelling_is_one_address(void **state)
 static void what_no_machine_has_is_refused(void **state)
 {
 	static const char *const bad[] = {
-		"",
-		"d",
-		"dc:a6:32:01:02",
-		"dc:a6:32:01:02:03:04",
-		"dc:a6:32:01:02:0g",
-		"dc:a6:32:01:02:3",
-		"dc:a6-32:01-02:03",
-		"dc a6 32 01 02 03",
-		" dc:a6:32:01:02:03",
-		"dc:a6:32:01:02:03\n",
-		"dca6:3201:0203",
-		"dc.a6.32.01.02.03",
-		"00:00:00:00:00:00",
-		"ff:ff:ff:ff:ff:ff",
-		"01:00:5e:00:00:01",
-		"02-dc-a6-32-01-02-03",
-		"01-dc:a6:32:01:02:0",
-		"../../../../../..",
+	    "",
+	    "d",
+	    "dc:a6:32:01:02",
+	    "dc:a6:32:01:02:03:04",
+	    "dc:a6:32:01:02:0g",
+	    "dc:a6:32:01:02:3",
+	    "dc:a6-32:01-02:03",
+	    "dc a6 32 01 02 03",
+	    " dc:a6:32:01:02:03",
+	    "dc:a6:32:01:02:03\n",
+	    "dca6:3201:0203",
+	    "dc.a6.32.01.02.03",
+	    "00:00:00:00:00:00",
+	    "ff:ff:ff:ff:ff:ff",
+	    "01:00:5e:00:00:01",
+	    "02-dc-a6-32-01-02-03",
+	    "01-dc:a6:32:01:02:0",
+	    "../../../../../..",
 	};
 	(void)state;
 	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
@@ -67,9 +67,9 @@ static void only_counted_bytes_are_read(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(every_usual_spelling_is_one_address),
-		cmocka_unit_test(what_no_machine_has_is_refused),
-		cmocka_unit_test(only_counted_bytes_are_read),
+	    cmocka_unit_test(every_usual_spelling_is_one_address),
+	    cmocka_unit_test(what_no_machine_has_is_refused),
+	    cmocka_unit_test(only_counted_bytes_are_read),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

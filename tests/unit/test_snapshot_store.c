@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later
  *
- * The store through its C interface, as servers use it, on a loop-mounted btrfs in a mount namespace
- * of its own: when this process ends, in whatever way, the mount and the loop device go with it.
+ * The store through its C interface, as servers use it, on a loop-mounted btrfs in a mount
+ * namespace of its own: when this process ends, in whatever way, the mount and the loop device go
+ * with it.
  */
 #include "cow_test.h"
 
@@ -159,7 +160,8 @@ static void a_root_that_is_deleted_under_its_server_does_no_harm(void **state)
 	assert_int_equal(cow_client_attach(f->s, &mac, 0, &inst, &f->err), 0);
 	assert_int_equal(cow_ovl_root(inst, &root), 0);
 	assert_int_equal(cow_client_reset(f->s, &mac, 0, &f->err), 0);
-	assert_int_equal(cow_client_reset(f->s, &mac, 0, &f->err), 0); /* deletes what is attached */
+	assert_int_equal(cow_client_reset(f->s, &mac, 0, &f->err),
+			 0); /* deletes what is attached */
 	struct cow_ovl_node *file;
 	assert_true(cow_ovl_lookup(root, "file", 4, &file, NULL) < 0);
 	cow_ovl_put(root);
@@ -179,7 +181,8 @@ static void state_records_come_back(void **state)
 	assert_string_equal(st.boot_addr, "");
 	assert_int_equal(cow_client_state_boot(f->s, &mac, now - 500, "10.77.0.101", &f->err), 0);
 	assert_int_equal(cow_client_state_nfs(f->s, &mac, now, "fd00::1", &f->err), 0);
-	assert_int_equal(cow_client_state_nfs(f->s, &mac, now, "10.0.0.1\nx = y", &f->err), -EINVAL);
+	assert_int_equal(cow_client_state_nfs(f->s, &mac, now, "10.0.0.1\nx = y", &f->err),
+			 -EINVAL);
 	assert_int_equal(cow_client_state_read(f->s, &mac, &st, &f->err), 0);
 	assert_int_equal(st.boot_s, now - 500);
 	assert_string_equal(st.boot_addr, "10.77.0.101");
@@ -207,9 +210,9 @@ static void make_tree(struct fixture *f, const char *path)
 static void sweep_removes_what_a_crash_left(void **state)
 {
 	static const char *const left[] = {
-		"clients/.add-0123456789abcdef", "clients/" ID "/roots/.new-0123456789abcdef",
-		"clients/" ID "/roots/9",	 "images/img/.import-0123456789abcdef",
-		"trash/0123456789abcdef",
+	    "clients/.add-0123456789abcdef", "clients/" ID "/roots/.new-0123456789abcdef",
+	    "clients/" ID "/roots/9",	     "images/img/.import-0123456789abcdef",
+	    "trash/0123456789abcdef",
 	};
 	struct fixture *f = *state;
 	uint64_t wrong = 42;
@@ -269,17 +272,16 @@ static void a_client_is_found_by_mac_and_by_name(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(a_mapped_epoch_sees_every_swap, setup, teardown),
-		cmocka_unit_test_setup_teardown(attach_opens_the_current_root, setup, teardown),
-		cmocka_unit_test_setup_teardown(reset_works_under_an_attached_root_rollback_waits_for_it,
-						setup, teardown),
-		cmocka_unit_test_setup_teardown(a_root_that_is_deleted_under_its_server_does_no_harm,
-						setup, teardown),
-		cmocka_unit_test_setup_teardown(state_records_come_back, setup, teardown),
-		cmocka_unit_test_setup_teardown(sweep_removes_what_a_crash_left, setup, teardown),
-		cmocka_unit_test_setup_teardown(sweep_leaves_alone_what_is_locked, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_client_is_found_by_mac_and_by_name, setup,
-						teardown),
+	    cmocka_unit_test_setup_teardown(a_mapped_epoch_sees_every_swap, setup, teardown),
+	    cmocka_unit_test_setup_teardown(attach_opens_the_current_root, setup, teardown),
+	    cmocka_unit_test_setup_teardown(
+		reset_works_under_an_attached_root_rollback_waits_for_it, setup, teardown),
+	    cmocka_unit_test_setup_teardown(a_root_that_is_deleted_under_its_server_does_no_harm,
+					    setup, teardown),
+	    cmocka_unit_test_setup_teardown(state_records_come_back, setup, teardown),
+	    cmocka_unit_test_setup_teardown(sweep_removes_what_a_crash_left, setup, teardown),
+	    cmocka_unit_test_setup_teardown(sweep_leaves_alone_what_is_locked, setup, teardown),
+	    cmocka_unit_test_setup_teardown(a_client_is_found_by_mac_and_by_name, setup, teardown),
 	};
 	if (geteuid() != 0) {
 		(void)puts("needs root (loop devices, mounts)");

@@ -198,16 +198,17 @@ static void tar_paths_have_one_form(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(write_makes_missing_directories, setup, teardown),
-		cmocka_unit_test_setup_teardown(write_keeps_the_mode_of_a_file, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_link_in_the_last_place_is_replaced, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_link_on_the_way_starts_at_the_trees_root, setup, teardown),
-		cmocka_unit_test_setup_teardown(links_out_of_the_tree_reach_nothing, setup, teardown),
-		cmocka_unit_test_setup_teardown(devices_and_fifos_are_not_opened, setup, teardown),
-		cmocka_unit_test_setup_teardown(reading_has_a_ceiling, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_directory_is_not_replaced, setup, teardown),
-		cmocka_unit_test_setup_teardown(failures_leave_no_temporaries, setup, teardown),
-		cmocka_unit_test(tar_paths_have_one_form),
+	    cmocka_unit_test_setup_teardown(write_makes_missing_directories, setup, teardown),
+	    cmocka_unit_test_setup_teardown(write_keeps_the_mode_of_a_file, setup, teardown),
+	    cmocka_unit_test_setup_teardown(a_link_in_the_last_place_is_replaced, setup, teardown),
+	    cmocka_unit_test_setup_teardown(a_link_on_the_way_starts_at_the_trees_root, setup,
+					    teardown),
+	    cmocka_unit_test_setup_teardown(links_out_of_the_tree_reach_nothing, setup, teardown),
+	    cmocka_unit_test_setup_teardown(devices_and_fifos_are_not_opened, setup, teardown),
+	    cmocka_unit_test_setup_teardown(reading_has_a_ceiling, setup, teardown),
+	    cmocka_unit_test_setup_teardown(a_directory_is_not_replaced, setup, teardown),
+	    cmocka_unit_test_setup_teardown(failures_leave_no_temporaries, setup, teardown),
+	    cmocka_unit_test(tar_paths_have_one_form),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
