@@ -243,7 +243,7 @@ int cow_sweep_tmp_at(int dirfd)
 	for (;;) {
 		const struct dirent *de = NULL;
 		int r = cow_readdir(d, &de);
-		if (r <= 0)
+		if (!de)
 			return r < 0 ? r : first;
 		if (strncmp(de->d_name, TMP_PREFIX, sizeof(TMP_PREFIX) - 1) != 0)
 			continue;

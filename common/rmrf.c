@@ -119,7 +119,7 @@ int cow_rm_rf_at(int dirfd, const char *name, unsigned flags)
 	while (w.depth) {
 		const struct dirent *de = NULL;
 		r = cow_readdir(w.levels[w.depth - 1].dir, &de);
-		if (r > 0) {
+		if (de) {
 			remove_entry(&w, de);
 		} else {
 			note(&w, r);

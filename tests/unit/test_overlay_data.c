@@ -83,7 +83,7 @@ static void truncation_at_open(void **state)
 	ok(make_file(f->root, "f", &n));
 	cow_autoopen o = open_as(n, &cow_ovl_root_cred, RW);
 	assert_int_equal(put_text(o, "content", 0), 7);
-	cow_autoopen t = open_as(n, &cow_ovl_root_cred, COW_OPEN_WRITE | COW_OPEN_TRUNC);
+	cow_ovl_close(open_as(n, &cow_ovl_root_cred, COW_OPEN_WRITE | COW_OPEN_TRUNC));
 	assert_int_equal(attr_of(n).size, 0);
 }
 
