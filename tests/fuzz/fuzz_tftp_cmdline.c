@@ -49,7 +49,7 @@ static void check_ipxe(const struct cow_tftp_boot *b, const char *kernel)
 
 	if (cow_tftp_ipxe_script(b, kernel, kernel, &out, &len) < 0)
 		return;
-	CHECK(len > 0 && out[len - 1] == '\n' && !memmem(out, len, "${", 2) &&
+	CHECK(out && len > 0 && out[len - 1] == '\n' && !memmem(out, len, "${", 2) &&
 	      !memchr(out, 0, len));
 	for (const char *p = out; p < out + len;) {
 		size_t i, rest = (size_t)(out + len - p);
