@@ -5,7 +5,7 @@
  *	COWHERD { Store = "/var/lib/cowherd"; Idle_Seconds = 600; }
  *
  * Idle_Seconds: a client's root that nobody used for so long, with no file open, is closed until
- *the next request.
+ * the next request.
  */
 #include <errno.h>
 #include <sys/stat.h>

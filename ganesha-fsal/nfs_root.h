@@ -9,7 +9,7 @@
  * An operation takes the current bind, works on it and puts it back. A bind that was replaced lives
  * until its last operation is over; then the keeper thread detaches its instance.
  * Lock order: attach_lock, then lock. Neither is held while the engine works on an object, nor
- *while swapped() runs.
+ * while swapped() runs.
  */
 #ifndef COW_FSAL_NFS_ROOT_H
 #define COW_FSAL_NFS_ROOT_H
@@ -25,8 +25,7 @@
 
 struct cow_nfs_bind {
 	atomic_uint refs;
-	uint64_t
-	    serial; /* unique in the process: objects remember under which bind a node was got */
+	uint64_t serial; /* unique in the process: objects remember under which bind a node was got */
 	uint64_t epoch; /* of the instance */
 	uint64_t seen;	/* what the epoch file held while attaching, see cow_nfs_bind_current() */
 	const volatile uint64_t *now; /* the mapped epoch; outlives every bind */

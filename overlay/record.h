@@ -2,8 +2,8 @@
  *
  * The `instance` file: what makes a directory an instance and its handles genuine. Two slots of
  * 4 KiB at offsets 0 and 4096 hold the same record; every update writes one and then the other,
- *each with the next generation and each made durable before the next step, so that a torn or
- *decayed slot never costs more than itself. All integers are little endian. docs/instance.md is the
+ * each with the next generation and each made durable before the next step, so that a torn or
+ * decayed slot never costs more than itself. All integers are little endian. docs/instance.md is the
  * reference for strangers; this header is the reference for the code.
  *
  *	  0 magic "COWINST1"     |   8 version u32 = 1     |  12 kind u32, 1: plain

@@ -6,8 +6,8 @@
  *	clients/ID/client.conf		what the administrator decided
  *	clients/ID/lock			held while one changes the client
  *	clients/ID/current		-> roots/N: the only thing that says which root counts
- *	clients/ID/epoch		8 bytes, host byte order: epoch of the current root's
- *instance clients/ID/roots/N/root.conf	where root N came from, and which root it replaced
+ *	clients/ID/epoch		8 bytes, host byte order: epoch of the current root's instance
+ *	clients/ID/roots/N/root.conf	where root N came from, and which root it replaced
  *	clients/ID/roots/N/{instance,lock,tree/}	the engine's
  *	clients/ID/roots/.new-HEX/	being made; swept under the client's lock
  *	clients/ID/state/{boot,nfs}	see client_state.c

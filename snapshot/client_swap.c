@@ -4,8 +4,9 @@
  *
  * What a crash leaves, by step of a reset:
  *	1 roots/.new-HEX or roots/N	not referred to, swept
- *	2 `current` swapped		the new root counts; `epoch` is repaired by the sweep and at
- *attach 3 `epoch` written		done; the root before the previous one is swept
+ *	2 `current` swapped		the new root counts; `epoch` is repaired by the sweep and
+ *					at attach
+ *	3 `epoch` written		done; the root before the previous one is swept
  */
 #include <errno.h>
 #include <stdio.h>

@@ -5,9 +5,10 @@
  * Locks (open-file-description locks on files, released by a crash):
  *	STORE/lock            everything that publishes, unpublishes or sweeps; short, waited for
  *	STORE/images/N/lock   one import into image N at a time; taken with STORE/lock held, not
- *waited for, kept for the whole import STORE/clients/M/lock  changes of one client; taken with
- *STORE/lock held or alone Order: STORE/lock, then one of the others. Readers take none: what they
- *see is complete because publication is one rename.
+ *			      waited for, kept for the whole import
+ *	STORE/clients/M/lock  changes of one client; taken with STORE/lock held or alone
+ * Order: STORE/lock, then one of the others. Readers take none: what they see is complete because
+ * publication is one rename.
  */
 #ifndef COW_SNAPSHOT_STORE_INTERNAL_H
 #define COW_SNAPSHOT_STORE_INTERNAL_H

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later
  *
  * The store's own API from a shell script, without the command line program:
- *	store_tool init STORE | import STORE NAME SOURCE | add STORE MAC IMAGE [volatile] | reset
- *STORE MAC store_tool rollback STORE MAC | id STORE MAC (export id) | state STORE MAC (last NFS
- *use, address)
+ *	store_tool init STORE | import STORE NAME SOURCE | add STORE MAC IMAGE [volatile]
+ *	store_tool reset STORE MAC | rollback STORE MAC
+ *	store_tool id STORE MAC		export id
+ *	store_tool state STORE MAC	last NFS use, address
  */
 #include <stdio.h>
 #include <string.h>
