@@ -26,6 +26,7 @@
 #define PROBE_TIMEOUT_MS 2000
 #define MISSES_MAX 3	     /* NULL calls without an answer before a restart */
 #define SERVER_STOP_MS 30000 /* a thousand exports take their time */
+#define START_MS 60000	     /* longest time to the first answer, on a slow board with a thousand exports */
 #define NO_BUS_MS 5000	     /* answers NFS but not the bus for this long: start it anew */
 
 /* ------------------------------------------------ port mapper */
@@ -189,8 +190,11 @@ static void server_missed(struct cow_serve *s, int r)
 {
 	struct cow_child *c = &s->child[COW_SVC_NFS];
 
-	if (!c->ready)
-		return; /* starting: asked again at the next tick */
+	if (!c->ready) { /* starting: asked again at the next tick */
+		if (cow_now_ms() - c->started_ms > START_MS)
+			cow_child_kick(c, "no answer to a NULL call since it was started");
+		return;
+	}
 	cow_log(COW_LOG_WARNING, "service=nfs pid=%d NULL call: %s", (int)c->pid,
 		strerrorname_np(-r));
 	if (++s->nfs_misses >= MISSES_MAX)
