@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later
+ *
+ * Golden images as the engine sees them: a directory holding
+ *	tree/		the data root: an ordinary tree (or read-only subvolume, or mount)
+ *	image.ovm	the manifest: names, attributes, xattrs, links and digests of all of it
+ * Both are immutable once published. The format of the manifest is in manifest.h and
+ * docs/image.ovm.5.pod.
+ */
+#ifndef COW_OVERLAY_IMAGE_H
+#define COW_OVERLAY_IMAGE_H
+
+#include <stdint.h>
+#include <stdio.h>
+
+#include "common/cleanup.h"
+#include "common/err.h"
+
+#define COW_OVM_NAME "image.ovm"
+#define COW_OVM_UUID_LEN 16
+#define COW_OVM_ID_LEN 32 /* SHA-256 */
+
+struct cow_ovl_image;
+
+/* ---------------------------------------------------------------- making */
+
+struct cow_ovl_image_build {
+	/* The version this one follows: equal (path, type) keeps its number, and the lineage goes on.
+	 * NULL: a new lineage. Borrowed for the call. */
+	const struct cow_ovl_image *parent;
+	/* Now and then from the calling thread; NULL: none. < 0 ends the build with that errno. */
+	int (*progress)(void *ctx, uint64_t inodes, uint64_t bytes);
+	void *ctx;
+};
+
+struct cow_ovl_image_info {
+	uint8_t id[COW_OVM_ID_LEN];	   /* SHA-256 of the manifest: the image id */
+	uint8_t uuid[COW_OVM_UUID_LEN];	   /* of this version */
+	uint8_t lineage[COW_OVM_UUID_LEN]; /* shared by all versions that inherit numbers */
+	uint8_t parent[COW_OVM_UUID_LEN];  /* zeros: none */
+	uint64_t inodes;		   /* objects in the tree, the root counted */
+	uint64_t bytes;			   /* sum of the sizes of regular files */
+	uint32_t next_number; /* no object of the lineage so far has this number or more */
+};
+
+/*
+ * cow_ovl_image_build - walk @dirfd/tree and write @dirfd/image.ovm (temporary name, fsync, rename).
+ * Reads every regular file once (digests). The tree must not change meanwhile: a file that does is
+ * -EAGAIN and named.
+ * Refused, with the path: character devices 0/0 and trusted.overlay.* attributes (they would mean
+ * something to the engine), mount points and other subvolumes below the tree, more than 2^31 objects.
+ * Crash: without a complete image.ovm nothing is there (I2, I3). Does not sync the tree's data.
+ * Return: 0; -EEXIST has one; -EPERM refused content; the progress callback's value; -ENOMEM, -EIO…
+ * Threads: one per directory.
+ */
+int cow_ovl_image_build(int dirfd, const struct cow_ovl_image_build *how,
+			struct cow_ovl_image_info *ret, struct cow_err *err);
+
+/* ---------------------------------------------------------------- using */
+
+/*
+ * cow_ovl_image_open - load the manifest into memory, check every offset in it, open the data root.
+ * The same file opened twice in a process is one object, counted. Nothing is mapped, so a failing
+ * disk later is an error of one read, not a signal.
+ * Return: 0; -ENOENT no manifest or no tree; -EBADMSG damaged (says which part); -EOPNOTSUPP made by a
+ * newer version; -ENOMEM. Threads: any.
+ */
+int cow_ovl_image_open(int dirfd, struct cow_ovl_image **ret, struct cow_err *err);
+struct cow_ovl_image *cow_ovl_image_get(struct cow_ovl_image *img);
+void cow_ovl_image_close(struct cow_ovl_image *img); /* drops one reference; NULL is fine */
+COW_DEFINE_AUTO(struct cow_ovl_image, cow_ovl_image_close)
+#define cow_autoovlimage COW_CLEANUP(cow_auto_cow_ovl_image_close) struct cow_ovl_image *
+
+void cow_ovl_image_info(const struct cow_ovl_image *img, struct cow_ovl_image_info *ret);
+
+/* The header alone: id is not filled in (zeros), nothing below the header is checked. Costs one
+ * small read, whatever the image's size. Return: as cow_ovl_image_open(). */
+int cow_ovl_image_peek(int dirfd, struct cow_ovl_image_info *ret, struct cow_err *err);
+
+/*
+ * cow_ovl_image_verify - compare tree/ with the manifest: names, types, attributes, xattrs, content by
+ * digest; and the manifest with its own checksums and @want_id (NULL: not asked).
+ * @found is called for every difference; its non-zero value stops and is returned. Access times are
+ * not compared. Return: number of differences, or -errno.
+ */
+int64_t cow_ovl_image_verify(int dirfd, const uint8_t *want_id,
+			     int (*found)(void *ctx, const char *path, const char *what),
+			     int (*progress)(void *ctx, uint64_t inodes, uint64_t bytes), void *ctx,
+			     struct cow_err *err);
+
+/* The manifest as text, one object a line, by path; the format is described in image.ovm(5).
+ * Return: 0 or -errno of writing. */
+int cow_ovl_image_dump(const struct cow_ovl_image *img, FILE *out);
+
+#endif
