@@ -17,6 +17,8 @@
 	(COW_SET_MODE | COW_SET_UID | COW_SET_GID | COW_SET_SIZE | COW_SET_ATIME | COW_SET_MTIME | \
 	 COW_SET_ATIME_NOW | COW_SET_MTIME_NOW)
 #define NS_PER_S 1000000000
+#define DIR_NLINK                                                                                  \
+	1 /* of the image's directories: "not counted" to find(1), fts(3); never changes */
 
 static struct timespec ts_of(const struct statx_timestamp *t)
 {
@@ -70,24 +72,68 @@ int cow_attr_of(struct cow_ovl_node *n, int fd, struct cow_ovl_attr *ret)
 		if (atomic_load(&n->opens) == 0)
 			return -ESTALE;
 	}
+	attr.id = n->id;
 	attr.change += bump;
+	if (n->low != 0 && S_ISDIR(n->type))
+		attr.nlink = DIR_NLINK;
 	*ret = attr;
 	return 0;
 }
 
-static int getattr_entered(struct cow_ovl_node *n, struct cow_ovl_attr *ret)
+/* Of an object that is as the image has it. No system call. */
+static int attr_lower(struct cow_ovl_node *n, struct cow_ovl_attr *ret)
+{
+	bool gone = atomic_load(&n->gone);
+	if (gone && atomic_load(&n->opens) == 0)
+		return -ESTALE;
+	cow_man_attr(n->inst->img, n->low, ret);
+	if (S_ISDIR(n->type))
+		ret->nlink = DIR_NLINK;
+	else if (gone)
+		ret->nlink = 0;
+	ret->change += atomic_load(&n->bump);
+	return 0;
+}
+
+/* Of several names in the image each may have been removed, or replaced by one in the upper. */
+static int attr_linked(struct cow_ovl_node *n, struct cow_ovl_attr *attr)
+{
+	uint32_t names;
+	pthread_mutex_lock(&n->copying);
+	int r = atomic_load(&n->gone) ? 0 : cow_count_names(n, &names);
+	if (r == 0)
+		attr->nlink = atomic_load(&n->gone) ? 0 : names;
+	pthread_mutex_unlock(&n->copying);
+	if (r == 0 && attr->nlink == 0 && atomic_load(&n->opens) == 0)
+		r = -ESTALE;
+	return r;
+}
+
+int cow_attr_get(struct cow_ovl_node *n, struct cow_ovl_attr *ret)
 {
 	cow_autofd f = NULL;
-	int r = cow_fd_get(n, COW_FD_PATH, &f);
-	return r < 0 ? r : cow_attr_of(n, f->fd, ret);
+	struct cow_ovl_attr attr;
+	int r;
+	if (!atomic_load(&n->has_up)) {
+		r = attr_lower(n, &attr);
+	} else {
+		r = cow_fd_get(n, COW_FD_PATH, &f);
+		if (r == 0)
+			r = cow_attr_of(n, f->fd, &attr);
+	}
+	if (r == 0 && cow_node_linked(n))
+		r = attr_linked(n, &attr);
+	if (r == 0)
+		*ret = attr;
+	return r;
 }
 
 int cow_ovl_getattr(struct cow_ovl_node *n, struct cow_ovl_attr *ret)
 {
-	int r = cow_inst_enter(n->inst);
+	int r = cow_node_enter(n);
 	if (r < 0)
 		return r;
-	r = getattr_entered(n, ret);
+	r = cow_attr_get(n, ret);
 	cow_inst_leave(n->inst);
 	return r;
 }
@@ -206,23 +252,30 @@ int cow_set_apply(struct cow_ovl_node *n, const struct cow_fd *f, const struct c
 	return r;
 }
 
-static int setattr_entered(struct cow_ovl_node *n, const struct cow_ovl_cred *cred,
-			   const struct cow_ovl_set *set, struct cow_ovl_attr *ret)
+static int setattr_upper(struct cow_ovl_node *n, const struct cow_ovl_cred *cred,
+			 const struct cow_ovl_set *set)
 {
 	cow_autofd f = NULL;
 	struct cow_ovl_attr attr;
-	int r = cow_set_check(set, n->type);
-	if (r == 0)
-		r = cow_fd_get(n, cow_set_level(set), &f);
+	int r = cow_fd_get(n, cow_set_level(set), &f);
 	if (r == 0)
 		r = cow_attr_of(n, f->fd, &attr); /* is it alive? */
-	if (r < 0)
-		return r;
-	r = cow_set_apply(n, f, cred, set);
+	return r < 0 ? r : cow_set_apply(n, f, cred, set);
+}
+
+static int setattr_entered(struct cow_ovl_node *n, const struct cow_ovl_cred *cred,
+			   const struct cow_ovl_set *set, struct cow_ovl_attr *ret)
+{
+	bool done = false;
+	int r = cow_set_check(set, n->type);
+	if (r == 0 && set->mask)
+		r = cow_bring_up(n, cred, set, &done);
+	if (r == 0 && set->mask && !done)
+		r = setattr_upper(n, cred, set);
 	if (r == 0 && set->mask)
 		r = cow_inst_commit(n->inst);
 	if (r == 0 && ret)
-		r = cow_attr_of(n, f->fd, ret);
+		r = cow_attr_get(n, ret);
 	return r;
 }
 
@@ -237,12 +290,26 @@ int cow_ovl_setattr(struct cow_ovl_node *n, const struct cow_ovl_cred *cred,
 	return r;
 }
 
+static ssize_t readlink_lower(struct cow_ovl_node *n, char *buf, size_t len)
+{
+	size_t got;
+	if (atomic_load(&n->gone))
+		return -ESTALE;
+	const char *target = cow_man_target(n->inst->img, n->low, &got);
+	if (got > len)
+		return -ERANGE;
+	__builtin_memcpy(buf, target, got);
+	return (ssize_t)got;
+}
+
 static ssize_t readlink_entered(struct cow_ovl_node *n, char *buf, size_t len)
 {
 	char target[COW_SYMLINK_MAX + 1];
 	cow_autofd f = NULL;
 	if (!S_ISLNK(n->type))
 		return -EINVAL;
+	if (!atomic_load(&n->has_up))
+		return readlink_lower(n, buf, len);
 	int r = cow_fd_get(n, COW_FD_PATH, &f);
 	if (r < 0)
 		return r;
@@ -257,7 +324,7 @@ static ssize_t readlink_entered(struct cow_ovl_node *n, char *buf, size_t len)
 
 ssize_t cow_ovl_readlink(struct cow_ovl_node *n, char *buf, size_t len)
 {
-	int r = cow_inst_enter(n->inst);
+	int r = cow_node_enter(n);
 	if (r < 0)
 		return r;
 	ssize_t got = readlink_entered(n, buf, len);

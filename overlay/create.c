@@ -6,6 +6,7 @@
  * remove of ours puts another object under the name in between.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -103,17 +104,21 @@ static int finish(struct cow_ovl_node *n, const struct cow_ovl_cred *cred,
 	return r < 0 ? r : cow_attr_of(n, f->fd, attr);
 }
 
-static int create_locked(struct cow_ovl_node *dir, int dirfd, const char *name,
-			 const struct cow_ovl_cred *cred, const struct cow_ovl_create *how,
-			 struct cow_ovl_node **ret, struct cow_ovl_attr *ret_attr)
+/* Make it in @dirfd as @name, with all attributes; undone as a whole when something fails. */
+static int make_whole(struct cow_ovl_inst *i, int dirfd, const char *name,
+		      const struct cow_ovl_cred *cred, const struct cow_ovl_create *how,
+		      struct cow_ovl_node **ret, struct cow_ovl_attr *ret_attr)
 {
 	cow_autonode n = NULL;
 	int fd = make_object(dirfd, name, cred, how);
 	if (fd < 0)
-		return cow_gone_is_stale(dirfd, fd);
-	cow_node_bump(dir);
-	int r = S_ISREG(how->type) ? cow_node_of_fd(dir->inst, fd, COW_FD_WRITE, &n, ret_attr)
-				   : cow_lookup_entered(dir, dirfd, name, &n, ret_attr);
+		return fd;
+	unsigned level = S_ISREG(how->type) ? COW_FD_WRITE : COW_FD_PATH;
+	if (!S_ISREG(how->type))
+		fd = cow_open_name(dirfd, name);
+	int r = fd < 0 ? fd : cow_upper_made(i, fd, level, &n);
+	if (r == 0)
+		r = cow_attr_get(n, ret_attr);
 	if (r == 0)
 		r = finish(n, cred, how, ret_attr);
 	if (r < 0) {
@@ -126,6 +131,96 @@ static int create_locked(struct cow_ovl_node *dir, int dirfd, const char *name,
 	}
 	*ret = cow_steal_ptr(&n);
 	return 0;
+}
+
+/* Where a whiteout is: made apart, then put in its place in one step. A directory hides what the
+ * image has under its name. */
+static int put_over(struct cow_ovl_node *dir, int dirfd, const char *name, int from,
+		    const char *temp, struct cow_ovl_node *n)
+{
+	if (!S_ISDIR(n->type))
+		return renameat(from, temp, dirfd, name) < 0 ? cow_nerr() : 0;
+	cow_autofd f = NULL;
+	int r = cow_fd_get(n, COW_FD_PATH, &f);
+	if (r == 0)
+		r = cow_opaque_write(f->fd);
+	if (r == 0 && renameat2(from, temp, dirfd, name, RENAME_EXCHANGE) < 0)
+		r = cow_nerr();
+	if (r == 0)
+		(void)unlinkat(from, temp, 0); /* the whiteout; else swept at attach */
+	return r;
+}
+
+static int create_over(struct cow_ovl_node *dir, int dirfd, const char *name,
+		       const struct cow_ovl_cred *cred, const struct cow_ovl_create *how,
+		       struct cow_ovl_node **ret, struct cow_ovl_attr *ret_attr)
+{
+	struct cow_ovl_inst *i = dir->inst;
+	struct cow_stage stage;
+	cow_autonode n = NULL;
+	char temp[COW_TEMP_LEN];
+	int r = cow_stage_begin(i, dirfd, &stage);
+	if (r < 0)
+		return r;
+	cow_temp_name(i, temp);
+	r = make_whole(i, stage.fd, temp, cred, how, &n, ret_attr);
+	if (r == 0) {
+		r = put_over(dir, dirfd, name, stage.fd, temp, n);
+		if (r < 0) {
+			(void)unlinkat(stage.fd, temp, S_ISDIR(how->type) ? AT_REMOVEDIR : 0);
+			cow_fd_forget(n);
+		}
+	}
+	cow_stage_end(i, &stage);
+	if (r == 0)
+		*ret = cow_steal_ptr(&n);
+	return r;
+}
+
+static void note(struct cow_ovl_node *dir, const char *name, const struct cow_ovl_node *n)
+{
+	const struct cow_dent e = {
+	    .ino = n->id - n->inst->rec.id_base,
+	    .known = true,
+	    .type = n->type,
+	};
+	cow_node_bump(dir);
+	cow_delta_put(dir, name, &e);
+}
+
+/* A directory that is not one of the image may still hold whiteouts that mean nothing. */
+static int is_stray(struct cow_ovl_node *dir, int dirfd, const char *name)
+{
+	struct cow_view v;
+	if (!dir->inst->img)
+		return 0;
+	int r = cow_view_locked(dir, dirfd, name, strlen(name), &v);
+	return r < 0 ? r : v.covered;
+}
+
+static int create_locked(struct cow_ovl_node *dir, int dirfd, const char *name, size_t len,
+			 const struct cow_ovl_cred *cred, const struct cow_ovl_create *how,
+			 struct cow_ovl_node **ret, struct cow_ovl_attr *ret_attr)
+{
+	struct cow_view v = {0};
+	int r = 0;
+	if (atomic_load(&dir->gone))
+		return -ESTALE;
+	if (!cow_dir_simple(dir)) {
+		r = cow_view_locked(dir, dirfd, name, len, &v);
+		if (r == 0 && v.what != COW_NOTHING)
+			r = -EEXIST;
+	}
+	if (r == 0 && !v.covered) {
+		r = make_whole(dir->inst, dirfd, name, cred, how, ret, ret_attr);
+		if (r == -EEXIST && cow_dir_simple(dir) && is_stray(dir, dirfd, name) == 1)
+			v.covered = true;
+	}
+	if ((r == 0 || r == -EEXIST) && v.covered)
+		r = create_over(dir, dirfd, name, cred, how, ret, ret_attr);
+	if (r == 0)
+		note(dir, name, *ret);
+	return cow_gone_is_stale(dirfd, r);
 }
 
 static int create_entered(struct cow_ovl_node *dir, const char *name, size_t len,
@@ -142,12 +237,15 @@ static int create_entered(struct cow_ovl_node *dir, const char *name, size_t len
 	if (r == 0)
 		r = check(how);
 	if (r == 0)
-		r = cow_fd_get(dir, COW_FD_PATH, &d);
+		r = cow_name_free(dir, name0, len);
+	if (r == 0)
+		r = cow_dir_up(dir, &d);
+	if (r == 0)
+		r = cow_names_lock(dir, NULL, NULL);
 	if (r != 0)
 		return r;
-	pthread_mutex_lock(&dir->names);
-	r = create_locked(dir, d->fd, name0, cred, how, &n, &attr);
-	pthread_mutex_unlock(&dir->names);
+	r = create_locked(dir, d->fd, name0, len, cred, how, &n, &attr);
+	cow_names_unlock(dir, NULL, NULL);
 	if (r == 0)
 		r = cow_inst_commit(dir->inst);
 	if (r < 0)

@@ -27,11 +27,23 @@ static int open_check(const struct cow_ovl_node *n, unsigned flags)
 	return S_ISREG(n->type) ? 0 : -EINVAL;
 }
 
-static int truncate_at_open(struct cow_ovl_node *n, const struct cow_fd *f,
-			    const struct cow_ovl_cred *cred)
+/* For writing an object of the image is brought up, with as much of its data as survives. */
+static int open_up(struct cow_ovl_node *n, const struct cow_ovl_cred *cred, unsigned flags)
 {
-	const struct cow_ovl_set set = {.mask = COW_SET_SIZE, .size = 0};
-	int r = cow_set_apply(n, f, cred, &set);
+	static const struct cow_ovl_set cut = {.mask = COW_SET_SIZE, .size = 0};
+	cow_autofd f = NULL;
+	struct cow_ovl_attr attr;
+	bool done = false;
+	int r = cow_bring_up(n, cred, flags & COW_OPEN_TRUNC ? &cut : NULL, &done);
+	if (r < 0 || !(flags & COW_OPEN_TRUNC))
+		return r;
+	if (!done) {
+		r = cow_fd_get(n, COW_FD_WRITE, &f);
+		if (r == 0)
+			r = cow_attr_of(n, f->fd, &attr); /* is it alive? */
+		if (r == 0)
+			r = cow_set_apply(n, f, cred, &cut);
+	}
 	return r < 0 ? r : cow_inst_commit(n->inst);
 }
 
@@ -40,11 +52,13 @@ static int open_entered(struct cow_ovl_node *n, const struct cow_ovl_cred *cred,
 {
 	cow_autofd f = NULL;
 	struct cow_ovl_attr attr;
-	int r = cow_fd_get(n, flags & COW_OPEN_WRITE ? COW_FD_WRITE : COW_FD_READ, &f);
+	int r = flags & COW_OPEN_WRITE ? open_up(n, cred, flags) : 0;
 	if (r == 0)
+		r = cow_fd_get(n, flags & COW_OPEN_WRITE ? COW_FD_WRITE : COW_FD_READ, &f);
+	if (r == 0 && !f->lower)
 		r = cow_attr_of(n, f->fd, &attr);
-	if (r == 0 && flags & COW_OPEN_TRUNC)
-		r = truncate_at_open(n, f, cred);
+	if (r == 0 && atomic_load(&n->gone) && atomic_load(&n->opens) == 0)
+		r = -ESTALE;
 	if (r < 0)
 		return r;
 	struct cow_ovl_open *o = malloc(sizeof(*o));
@@ -67,8 +81,7 @@ int cow_ovl_open(struct cow_ovl_node *n, const struct cow_ovl_cred *cred, unsign
 {
 	int r = open_check(n, flags);
 	if (r == 0)
-		r = flags & COW_OPEN_WRITE ? cow_inst_enter_change(n->inst)
-					   : cow_inst_enter(n->inst);
+		r = flags & COW_OPEN_WRITE ? cow_inst_enter_change(n->inst) : cow_node_enter(n);
 	if (r < 0)
 		return r;
 	r = open_entered(n, cred, flags, ret);
@@ -76,13 +89,27 @@ int cow_ovl_open(struct cow_ovl_node *n, const struct cow_ovl_cred *cred, unsign
 	return r;
 }
 
+/* Data of an open: its own fd, unless that is the image's and the object was brought up since. The
+ * other one is put by the caller. */
+static int data_fd(struct cow_ovl_open *o, struct cow_fd **ret)
+{
+	if (!o->fd->lower || !atomic_load(&o->node->has_up)) {
+		*ret = NULL;
+		return o->fd->fd;
+	}
+	int r = cow_fd_get(o->node, COW_FD_READ, ret);
+	return r < 0 ? r : (*ret)->fd;
+}
+
 void cow_ovl_close(struct cow_ovl_open *o)
 {
 	if (!o)
 		return;
-	atomic_fetch_sub(&o->node->opens, 1);
+	bool last = atomic_fetch_sub(&o->node->opens, 1) == 1;
 	atomic_fetch_sub(&o->node->inst->opens, 1);
 	cow_fd_put(o->fd);
+	if (last)
+		cow_unpin(o->node);
 	cow_ovl_put(o->node);
 	free(o);
 }
@@ -97,7 +124,7 @@ static int enter_open(struct cow_ovl_open *o, unsigned need)
 	if (!(o->flags & need))
 		return -EBADF;
 	return need == COW_OPEN_WRITE ? cow_inst_enter_change(o->node->inst)
-				      : cow_inst_enter(o->node->inst);
+				      : cow_node_enter(o->node);
 }
 
 /* Length and end of a transfer. */
@@ -175,7 +202,9 @@ ssize_t cow_ovl_read(struct cow_ovl_open *o, const struct iovec *iov, int iovcnt
 		r = enter_open(o, COW_OPEN_READ);
 	if (r < 0)
 		return r;
-	ssize_t n = io_all(io_read, o->fd->fd, iov, iovcnt, off, total);
+	cow_autofd other = NULL;
+	int fd = data_fd(o, &other);
+	ssize_t n = fd < 0 ? fd : io_all(io_read, fd, iov, iovcnt, off, total);
 	cow_inst_leave(o->node->inst);
 	return n;
 }
@@ -259,12 +288,14 @@ int cow_ovl_seek(struct cow_ovl_open *o, uint64_t off, int whence, uint64_t *ret
 		return -EINVAL;
 	if (off > INT64_MAX)
 		return -ENXIO;
-	int r = cow_inst_enter(o->node->inst);
+	int r = cow_node_enter(o->node);
 	if (r < 0)
 		return r;
+	cow_autofd other = NULL;
+	int fd = data_fd(o, &other);
 	/* Moves the position of the shared fd too, which nothing of ours looks at. */
-	off_t at = lseek(o->fd->fd, (off_t)off, whence);
-	r = at < 0 ? cow_nerr() : 0;
+	off_t at = fd < 0 ? -1 : lseek(fd, (off_t)off, whence);
+	r = fd < 0 ? fd : at < 0 ? cow_nerr() : 0;
 	cow_inst_leave(o->node->inst);
 	if (r == 0)
 		*ret_off = (uint64_t)at;
@@ -275,6 +306,8 @@ static int commit_entered(struct cow_ovl_node *n)
 {
 	cow_autofd f = NULL;
 	if (n->inst->durability == COW_OVL_VOLATILE)
+		return 0;
+	if (!atomic_load(&n->has_up)) /* the image's: durable since it was published */
 		return 0;
 	if (!S_ISREG(n->type))
 		return cow_domain_commit(n->inst->domain, n->inst);
@@ -298,11 +331,11 @@ int cow_ovl_commit(struct cow_ovl_node *n)
 }
 
 /* Both ends checked as FICLONERANGE does, so that the copy behaves like the clone it replaces. */
-static int clone_check(struct cow_ovl_open *src, uint64_t src_off, struct cow_ovl_open *dst,
-		       uint64_t dst_off, uint64_t *len)
+static int clone_check(struct cow_ovl_open *src, int src_fd, uint64_t src_off,
+		       struct cow_ovl_open *dst, uint64_t dst_off, uint64_t *len)
 {
 	struct stat st;
-	if (fstat(src->fd->fd, &st) < 0)
+	if (fstat(src_fd, &st) < 0)
 		return cow_nerr();
 	uint64_t size = (uint64_t)st.st_size;
 	if (src_off > size || *len > size - src_off)
@@ -330,25 +363,33 @@ static int copy_range(int in, uint64_t in_off, int out, uint64_t out_off, uint64
 	return 0;
 }
 
+/* Whether the image shares a file system with the upper is no business of clients. */
+static bool from_image(const struct cow_ovl_open *o)
+{
+	return o->fd->lower;
+}
+
 static int clone_entered(struct cow_ovl_open *src, uint64_t src_off, struct cow_ovl_open *dst,
 			 uint64_t dst_off, uint64_t len)
 {
+	cow_autofd other = NULL;
+	int src_fd = data_fd(src, &other);
 	struct file_clone_range range = {
-	    .src_fd = src->fd->fd,
+	    .src_fd = src_fd,
 	    .src_offset = src_off,
 	    .src_length = len,
 	    .dest_offset = dst_off,
 	};
-	int r = clone_check(src, src_off, dst, dst_off, &len);
+	int r = src_fd < 0 ? src_fd : clone_check(src, src_fd, src_off, dst, dst_off, &len);
 	if (r == 0 && dst->strip)
 		r = cow_strip_suid(dst->fd);
 	if (r < 0 || len == 0)
 		return r;
 	atomic_store(&dst->node->dirty, true);
 	r = ioctl(dst->fd->fd, FICLONERANGE, &range) < 0 ? cow_nerr() : 0;
-	if (r == -EOPNOTSUPP || r == -ENOTTY ||
-	    r == -EINVAL) /* no reflinks, or odd block borders */
-		r = copy_range(src->fd->fd, src_off, dst->fd->fd, dst_off, len);
+	if (r == -EOPNOTSUPP || r == -ENOTTY || r == -EINVAL ||
+	    (r == -EXDEV && from_image(src))) /* no reflinks, or odd block borders */
+		r = copy_range(src_fd, src_off, dst->fd->fd, dst_off, len);
 	cow_node_bump(dst->node);
 	return r == 0 && dst->node->inst->durability == COW_OVL_STRICT
 		   ? sync_data(dst->node, dst->fd->fd)
@@ -392,7 +433,7 @@ int cow_ovl_clone(struct cow_ovl_open *src, uint64_t src_off, struct cow_ovl_ope
 		r = clone_enter(from, to);
 	if (r < 0)
 		return r;
-	r = from->dev != to->dev && !(from->btrfs && to->btrfs)
+	r = from != to && from->dev != to->dev && !(from->btrfs && to->btrfs)
 		? -EXDEV
 		: clone_entered(src, src_off, dst, dst_off, len);
 	cow_inst_leave(to);

@@ -125,20 +125,18 @@ static struct cow_fd *use_locked(struct cow_fd *f)
 	return f;
 }
 
+static const int level_flags[] = {
+    [COW_FD_PATH] = O_PATH | O_CLOEXEC,
+    [COW_FD_READ] = O_RDONLY | O_CLOEXEC | O_NOCTTY,
+    [COW_FD_WRITE] = O_RDWR | O_CLOEXEC | O_NOCTTY,
+};
+
 /* Open by handle. The object must be on our file system, of the type the node was made with, and
  * have a name or an open that keeps it. */
-static int open_node(struct cow_ovl_node *n, unsigned level)
+static int open_upper(struct cow_ovl_node *n, unsigned level)
 {
-	static const int flags[] = {
-	    [COW_FD_PATH] = O_PATH | O_CLOEXEC,
-	    [COW_FD_READ] = O_RDONLY | O_CLOEXEC | O_NOCTTY,
-	    [COW_FD_WRITE] = O_RDWR | O_CLOEXEC | O_NOCTTY,
-	};
 	struct stat st;
-
-	if (level != COW_FD_PATH && !S_ISREG(n->type))
-		return -EINVAL;
-	cow_autoclose int fd = cow_fh_open(n->inst, &n->fh, flags[level]);
+	cow_autoclose int fd = cow_fh_open(n->inst, &n->up, level_flags[level]);
 	if (fd < 0)
 		return fd;
 	if (fstat(fd, &st) < 0)
@@ -151,20 +149,22 @@ static int open_node(struct cow_ovl_node *n, unsigned level)
 	return cow_steal_fd(&fd);
 }
 
-int cow_fd_get(struct cow_ovl_node *n, unsigned level, struct cow_fd **ret)
+/* I1: nothing ever asks for more than reading. */
+static int open_lower(struct cow_ovl_node *n, unsigned level)
 {
-	pthread_mutex_lock(&cache.m);
-	struct cow_fd *f = n->fd && n->fd->level >= level ? use_locked(n->fd) : NULL;
-	pthread_mutex_unlock(&cache.m);
-	if (f) {
-		*ret = f;
-		return 0;
-	}
-	int fd = open_node(n, level);
-	return fd < 0 ? fd : cow_fd_adopt(n->inst, n, fd, level, ret);
+	if (level == COW_FD_WRITE)
+		return -EROFS;
+	int fd;
+	do {
+		fd = cow_man_open(n->inst->img, n->low, level == COW_FD_READ ? O_RDONLY : O_PATH);
+	} while (fd < 0 && cow_fd_again(-fd));
+	if (fd >= 0)
+		atomic_fetch_add(&n->inst->fd_opens, 1);
+	return fd;
 }
 
-int cow_fd_adopt(struct cow_ovl_inst *i, struct cow_ovl_node *n, int fd, unsigned level,
+/* A new cache entry for @fd, which is taken over, also on failure. */
+static int adopt(struct cow_ovl_inst *i, struct cow_ovl_node *n, int fd, unsigned level, bool lower,
 		 struct cow_fd **ret)
 {
 	struct cow_fd *old = NULL, *f = malloc(sizeof(*f));
@@ -172,9 +172,11 @@ int cow_fd_adopt(struct cow_ovl_inst *i, struct cow_ovl_node *n, int fd, unsigne
 		(void)close(fd); /* nothing was written through it */
 		return -ENOMEM;
 	}
-	*f = (struct cow_fd){.fd = fd, .level = level, .users = 1, .inst = i, .node = n};
+	*f = (struct cow_fd){.fd = fd, .level = level, .users = 1, .inst = i, .lower = lower};
 
 	pthread_mutex_lock(&cache.m);
+	if (lower && atomic_load(&n->has_up))
+		n = NULL; /* too late to be kept; what is asked of it began before */
 	if (n && n->fd && n->fd->level >= level) { /* another thread was faster */
 		*ret = use_locked(n->fd);
 		pthread_mutex_unlock(&cache.m);
@@ -185,6 +187,7 @@ int cow_fd_adopt(struct cow_ovl_inst *i, struct cow_ovl_node *n, int fd, unsigne
 	if (n) {
 		old = n->fd;
 		n->fd = f;
+		f->node = n;
 	}
 	if (old && old->users == 0) {
 		unlink_locked(old);
@@ -199,6 +202,48 @@ int cow_fd_adopt(struct cow_ovl_inst *i, struct cow_ovl_node *n, int fd, unsigne
 		evict(old, NULL); /* the new fd sees what the old one would have reported */
 	*ret = f;
 	return 0;
+}
+
+int cow_fd_get(struct cow_ovl_node *n, unsigned level, struct cow_fd **ret)
+{
+	if (level != COW_FD_PATH && !S_ISREG(n->type))
+		return -EINVAL;
+	pthread_mutex_lock(&cache.m);
+	struct cow_fd *f = n->fd && n->fd->level >= level ? use_locked(n->fd) : NULL;
+	bool lower = !atomic_load(&n->has_up);
+	pthread_mutex_unlock(&cache.m);
+	if (f) {
+		*ret = f;
+		return 0;
+	}
+	int fd = lower ? open_lower(n, level) : open_upper(n, level);
+	return fd < 0 ? fd : adopt(n->inst, n, fd, level, lower, ret);
+}
+
+int cow_fd_adopt(struct cow_ovl_inst *i, struct cow_ovl_node *n, int fd, unsigned level,
+		 struct cow_fd **ret)
+{
+	return adopt(i, n, fd, level, false, ret);
+}
+
+void cow_fd_went_up(struct cow_ovl_node *n, const struct cow_fh *up)
+{
+	pthread_mutex_lock(&cache.m);
+	struct cow_fd *old = atomic_load(&n->has_up) ? NULL : n->fd;
+	if (!atomic_load(&n->has_up)) {
+		n->up = *up;
+		atomic_store(&n->has_up, true);
+	}
+	if (old && old->users > 0) {
+		n->fd = NULL;
+		old->node = NULL; /* its last user closes it */
+		old = NULL;
+	} else if (old) {
+		unlink_locked(old);
+	}
+	pthread_mutex_unlock(&cache.m);
+	if (old)
+		evict(old, NULL);
 }
 
 void cow_fd_put(struct cow_fd *f)

@@ -98,7 +98,7 @@ static int image_new(int dirfd, struct cow_ovl_image **ret, struct cow_err *err)
 /* Listed as loading by the caller: load, then let the others have it or try for themselves. */
 static int load_listed(struct cow_ovl_image *img, struct cow_err *err)
 {
-	int r = cow_image_load(img, img->filefd, err);
+	int r = cow_ovm_load(img, img->filefd, err);
 	lock();
 	img->loading = false;
 	if (r < 0)

@@ -58,7 +58,7 @@ int cow_image_header(const struct cow_ovm_header *h, struct cow_ovl_image_info *
  * Read @fd into @img, check it, compute its id. @img is zeroed memory with fds of its own.
  * On failure what was filled in is the caller's to give back, with cow_image_unload().
  */
-int cow_image_load(struct cow_ovl_image *img, int fd, struct cow_err *err);
+int cow_ovm_load(struct cow_ovl_image *img, int fd, struct cow_err *err);
 /* The same from memory: copies. For the fuzz target and tests. */
 int cow_image_load_bytes(struct cow_ovl_image *img, const void *bytes, size_t len,
 			 struct cow_err *err);

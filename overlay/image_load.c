@@ -143,7 +143,7 @@ static int seal(struct cow_ovl_image *img, struct cow_err *err)
 	return adopt_bytes(img, err);
 }
 
-int cow_image_load(struct cow_ovl_image *img, int fd, struct cow_err *err)
+int cow_ovm_load(struct cow_ovl_image *img, int fd, struct cow_err *err)
 {
 	struct stat st;
 	if (fstat(fd, &st) < 0)

@@ -1,20 +1,17 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later
  *
- * Instances: made, attached, detached, given a new epoch. Attached for change means holding `lock`
+ * Instances: attached, detached, given a new epoch (how they are made: inst_create.c). Attached for change means holding `lock`
  * and the record saying so; a clean stop is a record that says it again, written after a sync.
  */
 #include <errno.h>
-#include <linux/magic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "common/fs.h"
 #include "internal.h"
 
-#define TREE_NAME "tree"
 #define LOCK_NAME "lock"
 
 static const char *const durability_names[] = {
@@ -38,55 +35,7 @@ const char *cow_ovl_durability_name(enum cow_ovl_durability d)
 	return (unsigned)d <= COW_OVL_VOLATILE ? durability_names[d] : "unknown";
 }
 
-static int refuse_image(const struct cow_ovl_image *img, struct cow_err *err)
-{
-	if (!img)
-		return 0;
-	return cow_err_say(err, COW_ERR_REFUSED, -EOPNOTSUPP,
-			   "this version has plain roots only, none with an image below");
-}
-
 /* ---------------------------------------------------------------- the tree */
-
-/* What tells one tree from a copy of it. */
-struct tree {
-	int fd, mnt_id;
-	dev_t dev;
-	bool btrfs;
-	struct cow_fh root;
-	uint8_t fs_uuid[COW_REC_UUID_LEN];
-};
-
-static int tree_open(int dirfd, struct tree *ret, struct cow_err *err)
-{
-	struct stat st;
-	struct statfs sf;
-	*ret = (struct tree){.fd = -1};
-	cow_autoclose int fd = cow_opendir_at(dirfd, TREE_NAME);
-	if (fd < 0)
-		return cow_err_set(err, fd, "open the root's directory '%s'", TREE_NAME);
-	if (fstat(fd, &st) < 0 || fstatfs(fd, &sf) < 0)
-		return cow_err_set(err, cow_nerr(), "examine '%s'", TREE_NAME);
-	int r = cow_fh_of(fd, &ret->root, &ret->mnt_id);
-	if (r == -EOVERFLOW || r == -EOPNOTSUPP)
-		return cow_err_say(err, COW_ERR_REFUSED, -EOPNOTSUPP,
-				   "the file system of '%s' has no file handles of a size we can "
-				   "carry; use btrfs, xfs or ext4",
-				   TREE_NAME);
-	if (r < 0)
-		return cow_err_set(err, r, "file handle of '%s'", TREE_NAME);
-	cow_fs_uuid(fd, ret->fs_uuid);
-	ret->dev = st.st_dev;
-	ret->btrfs = sf.f_type == BTRFS_SUPER_MAGIC;
-	ret->fd = cow_steal_fd(&fd);
-	return 0;
-}
-
-static void tree_to_record(const struct tree *t, struct cow_record *rec)
-{
-	rec->root = t->root;
-	memcpy(rec->fs_uuid, t->fs_uuid, sizeof(rec->fs_uuid));
-}
 
 static bool uuid_known(const uint8_t uuid[COW_REC_UUID_LEN])
 {
@@ -95,7 +44,7 @@ static bool uuid_known(const uint8_t uuid[COW_REC_UUID_LEN])
 }
 
 /* A file system whose UUID one of two kernels cannot tell is judged by the root's handle alone. */
-static bool tree_is_recorded(const struct tree *t, const struct cow_record *rec)
+static bool tree_is_recorded(const struct cow_tree_id *t, const struct cow_record *rec)
 {
 	if (memcmp(&t->root, &rec->root, sizeof(t->root)) != 0)
 		return false;
@@ -103,33 +52,7 @@ static bool tree_is_recorded(const struct tree *t, const struct cow_record *rec)
 	       memcmp(t->fs_uuid, rec->fs_uuid, sizeof(t->fs_uuid)) == 0;
 }
 
-/* ---------------------------------------------------------------- create, renew, read */
-
-int cow_ovl_inst_create(int dirfd, const struct cow_ovl_image *img,
-			const struct cow_ovl_create_opts *opts, struct cow_err *err)
-{
-	struct cow_record rec = {.flags = COW_REC_CLEAN};
-	struct tree tree;
-	int r = refuse_image(img, err);
-	if (r < 0)
-		return r;
-	if (opts && (unsigned)opts->durability > COW_OVL_VOLATILE)
-		return cow_err_set(err, -EINVAL, "durability %d", (int)opts->durability);
-	if (faccessat(dirfd, COW_REC_NAME, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
-		return cow_err_set(err, -EEXIST, "make the instance record");
-	r = tree_open(dirfd, &tree, err);
-	if (r < 0)
-		return r;
-	(void)close(tree.fd); /* opened to look at, no more */
-	rec.durability = opts ? opts->durability : COW_OVL_STRICT;
-	tree_to_record(&tree, &rec);
-	r = cow_random(rec.uuid, sizeof(rec.uuid));
-	if (r == 0)
-		r = cow_record_renew(&rec);
-	if (r < 0)
-		return cow_err_set(err, r, "random numbers for the instance record");
-	return cow_record_create(dirfd, &rec, err);
-}
+/* ---------------------------------------------------------------- record and lock */
 
 static int record_open(int dirfd, int flags, struct cow_err *err)
 {
@@ -210,7 +133,8 @@ static int inst_new(unsigned flags, struct cow_ovl_inst **ret)
 	}
 	for (unsigned k = 0; k < COW_NODE_SHARDS; k++)
 		(void)pthread_mutex_init(&i->shard[k].m, NULL); /* cannot fail without attributes */
-	i->recfd = i->lockfd = i->treefd = -1;
+	(void)pthread_mutex_init(&i->whiteout_m, NULL);
+	i->recfd = i->lockfd = i->treefd = i->workfd = i->indexfd = -1;
 	i->flags = flags;
 	atomic_init(&i->refs, 1);
 	LIST_INIT(&i->fds);
@@ -226,7 +150,10 @@ void cow_inst_unref(struct cow_ovl_inst *i)
 		free(i->shard[k].bucket);
 		(void)pthread_mutex_destroy(&i->shard[k].m);
 	}
+	(void)pthread_mutex_destroy(&i->whiteout_m);
 	(void)pthread_rwlock_destroy(&i->freeze);
+	cow_numbers_free(i->numbers);
+	cow_ovl_image_close(i->img);
 	explicit_bzero(i->rec.mac_key, sizeof(i->rec.mac_key));
 	free(i);
 }
@@ -246,6 +173,8 @@ static void inst_teardown(struct cow_ovl_inst *i)
 	cow_fd_purge(i);
 	cow_domain_put(cow_steal_ptr(&i->domain));
 	fd_drop(&i->treefd);
+	fd_drop(&i->workfd);
+	fd_drop(&i->indexfd);
 	fd_drop(&i->recfd);
 	fd_drop(&i->lockfd);
 }
@@ -268,23 +197,39 @@ static int record_load(struct cow_ovl_inst *i, int dirfd, struct cow_err *err)
 	return r;
 }
 
+/* The record says which image, if any, is below. */
+static int image_check(struct cow_ovl_inst *i, struct cow_err *err)
+{
+	if (i->rec.kind == COW_REC_KIND_PLAIN)
+		return !i->img ? 0
+			       : cow_err_say(err, COW_ERR_REFUSED, -EINVAL,
+					     "the root is a plain one, it has no image below");
+	if (!i->img)
+		return cow_err_say(err, COW_ERR_REFUSED, -EINVAL,
+				   "the root has an image below, which was not given");
+	if (memcmp(cow_man_uuid(i->img), i->rec.image, sizeof(i->rec.image)) != 0)
+		return cow_err_say(err, COW_ERR_REFUSED, -ESTALE,
+				   "the root was made on another image than this one");
+	return 0;
+}
+
 static int tree_load(struct cow_ovl_inst *i, int dirfd, struct cow_err *err)
 {
-	struct tree tree;
-	int r = tree_open(dirfd, &tree, err);
+	struct cow_tree_id tree;
+	int r = cow_tree_id(dirfd, i->img ? COW_UPPER_NAME : COW_TREE_NAME, &tree, err);
 	if (r < 0)
 		return r;
 	i->treefd = tree.fd;
 	i->dev = tree.dev;
 	i->mnt_id = tree.mnt_id;
 	i->btrfs = tree.btrfs;
-	if (!tree_is_recorded(&tree,
-			      &i->rec)) { /* copied or restored: other inodes, other handles */
+	if (!tree_is_recorded(&tree, &i->rec)) {
+		/* Copied or restored: other inodes, other handles. */
 		r = cow_record_renew(&i->rec);
 		if (r < 0)
 			return cow_err_set(err, r, "random numbers for the instance record");
 	}
-	tree_to_record(&tree, &i->rec);
+	cow_tree_to_record(&tree, &i->rec);
 	return 0;
 }
 
@@ -306,34 +251,46 @@ static int mark_attached(struct cow_ovl_inst *i, int dirfd, struct cow_err *err)
 	return r < 0 ? cow_err_set(err, r, "sweep what an interrupted write left") : 0;
 }
 
+static int root_load(struct cow_ovl_inst *i, struct cow_err *err)
+{
+	int r = i->img ? cow_node_intern_low(i, COW_MAN_ROOT, &i->rec.root, &i->root)
+		       : cow_upper_from_fh(i, &i->rec.root, &i->root);
+	return r < 0 ? cow_err_set(err, r, "open the root by its file handle") : 0;
+}
+
 static int attach(struct cow_ovl_inst *i, int dirfd, struct cow_err *err)
 {
 	int r = record_load(i, dirfd, err);
 	if (r == 0)
+		r = image_check(i, err);
+	if (r == 0)
 		r = tree_load(i, dirfd, err);
+	if (r == 0 && i->img)
+		r = cow_layers_open(i, dirfd, err);
 	if (r < 0)
 		return r;
 	r = cow_domain_get(i->treefd, &i->domain);
 	if (r < 0)
 		return cow_err_set(err, r, "prepare the group commit");
-	r = cow_node_from_fh(i, &i->rec.root, &i->root);
-	if (r < 0)
-		return cow_err_set(err, r, "open the root by its file handle");
-	return mark_attached(i, dirfd, err); /* last: a failed attach leaves no mark */
+	r = root_load(i, err);
+	bool clean = i->rec.flags & COW_REC_CLEAN;
+	if (r == 0)
+		r = mark_attached(i, dirfd, err);
+	if (r == 0 && i->img && !(i->flags & COW_OVL_OBSERVER))
+		r = cow_layers_recover(i, clean, err);
+	return r;
 }
 
 int cow_ovl_inst_open(int dirfd, struct cow_ovl_image *img, unsigned flags,
 		      struct cow_ovl_inst **ret, struct cow_err *err)
 {
 	struct cow_ovl_inst *i;
-	int r = refuse_image(img, err);
-	if (r < 0)
-		return r;
 	if (flags & ~(unsigned)COW_OVL_OBSERVER)
 		return cow_err_set(err, -EINVAL, "attach flags %#x", flags);
-	r = inst_new(flags, &i);
+	int r = inst_new(flags, &i);
 	if (r < 0)
 		return cow_err_set(err, r, "attach");
+	i->img = img ? cow_ovl_image_get(img) : NULL;
 	r = attach(i, dirfd, err);
 	if (r < 0) {
 		inst_teardown(i);
@@ -354,6 +311,8 @@ static int mark_detached(struct cow_ovl_inst *i)
 	int r = cow_domain_commit(i->domain, i);
 	if (r < 0)
 		return r;
+	if (i->img)
+		cow_layers_note(i);
 	i->rec.flags |= COW_REC_CLEAN;
 	i->rec.flags &= ~(uint32_t)COW_REC_VOLATILE_DIRTY;
 	return cow_record_write(i->recfd, &i->rec, NULL);
@@ -393,6 +352,27 @@ int cow_inst_enter_change(struct cow_ovl_inst *i)
 		return 0;
 	cow_inst_leave(i);
 	return -EROFS;
+}
+
+/* Has a server brought it up, or removed it, since? An open keeps what it has. */
+static int observe(struct cow_ovl_node *n)
+{
+	cow_autonode now = NULL;
+	if (n->low == 0 || atomic_load(&n->has_up))
+		return 0;
+	int r = cow_by_number(n->inst, n->low, &now);
+	return r == -ESTALE && atomic_load(&n->opens) > 0 ? 0 : r;
+}
+
+int cow_node_enter(struct cow_ovl_node *n)
+{
+	int r = cow_inst_enter(n->inst);
+	if (r < 0 || !(n->inst->flags & COW_OVL_OBSERVER))
+		return r;
+	r = observe(n);
+	if (r < 0)
+		cow_inst_leave(n->inst);
+	return r;
 }
 
 void cow_inst_leave(struct cow_ovl_inst *i)

@@ -37,7 +37,7 @@ int cow_gone_is_stale(int dirfd, int r)
 
 /* openat2(2) does not cross into a mount; without it (a filter that knows only older calls) the
  * mount id is compared after the open, which is done in any case. */
-static int open_path(int dirfd, const char *name)
+int cow_open_name(int dirfd, const char *name)
 {
 	struct open_how how = {
 	    .flags = O_PATH | O_NOFOLLOW | O_CLOEXEC,
@@ -49,18 +49,41 @@ static int open_path(int dirfd, const char *name)
 	return fd < 0 ? cow_nerr() : fd;
 }
 
-int cow_lookup_entered(struct cow_ovl_node *dir, int dirfd, const char *name,
-		       struct cow_ovl_node **ret, struct cow_ovl_attr *ret_attr)
+int cow_lookup_upper(struct cow_ovl_node *dir, int dirfd, const char *name,
+		     struct cow_ovl_node **ret)
 {
 	for (unsigned n = 0; n < LOOKUP_TRIES; n++) {
-		int fd = open_path(dirfd, name);
+		int fd = cow_open_name(dirfd, name);
 		if (fd < 0)
 			return cow_gone_is_stale(dirfd, fd);
-		int r = cow_node_of_fd(dir->inst, fd, COW_FD_PATH, ret, ret_attr);
+		int r = cow_upper_node(dir->inst, dir, NULL, fd, COW_FD_PATH, ret);
 		if (r != -ESTALE) /* unlinked after it was opened: what is there now? */
 			return r;
 	}
 	return -EAGAIN;
+}
+
+/* A directory of the image: look and act under one lock. */
+static int lookup_layers(struct cow_ovl_node *dir, const char *name, size_t len,
+			 struct cow_ovl_node **ret)
+{
+	cow_autofd d = NULL;
+	struct cow_view v;
+	int r = cow_names_lock_shared(dir);
+	if (r < 0)
+		return r;
+	if (atomic_load(&dir->gone))
+		r = -ESTALE;
+	if (r == 0 && atomic_load(&dir->has_up))
+		r = cow_fd_get(dir, COW_FD_PATH, &d);
+	if (r == 0)
+		r = cow_view_locked(dir, d ? d->fd : -1, name, len, &v);
+	if (r == 0 && v.what == COW_NOTHING)
+		r = -ENOENT;
+	if (r == 0)
+		r = cow_view_node_locked(dir, d ? d->fd : -1, name, &v, ret);
+	cow_names_unlock_shared(dir);
+	return r;
 }
 
 static int lookup_entered(struct cow_ovl_node *dir, const char *name, size_t len,
@@ -68,52 +91,80 @@ static int lookup_entered(struct cow_ovl_node *dir, const char *name, size_t len
 {
 	char name0[COW_NAME_MAX + 1];
 	cow_autofd d = NULL;
+	cow_autonode n = NULL;
 	if (!S_ISDIR(dir->type))
 		return -ENOTDIR;
 	int r = cow_name_copy(name, len, name0);
-	if (r == 0)
+	if (r == 0 && !cow_dir_simple(dir))
+		r = lookup_layers(dir, name0, len, &n);
+	else if (r == 0)
 		r = cow_fd_get(dir, COW_FD_PATH, &d);
-	return r < 0 ? r : cow_lookup_entered(dir, d->fd, name0, ret, ret_attr);
+	if (r == 0 && d)
+		r = cow_lookup_upper(dir, d->fd, name0, &n);
+	if (r == 0 && ret_attr)
+		r = cow_attr_get(n, ret_attr);
+	if (r == 0)
+		*ret = cow_steal_ptr(&n);
+	return r;
 }
 
 int cow_ovl_lookup(struct cow_ovl_node *dir, const char *name, size_t len,
 		   struct cow_ovl_node **ret, struct cow_ovl_attr *ret_attr)
 {
-	int r = cow_inst_enter(dir->inst);
+	int r = cow_node_enter(dir);
 	if (r < 0)
 		return r;
-	r = lookup_entered(dir, name, len, ret, ret_attr);
+	for (unsigned n = 0; r == 0; n++) {
+		r = lookup_entered(dir, name, len, ret, ret_attr);
+		/* It went between finding it and looking at it. */
+		if (r != -ESTALE || n == LOOKUP_TRIES || atomic_load(&dir->gone))
+			break;
+		struct cow_ovl_attr attr;
+		r = cow_attr_get(dir, &attr); /* or was it the directory? */
+	}
 	cow_inst_leave(dir->inst);
 	return r;
 }
 
-static int parent_entered(struct cow_ovl_node *dir, struct cow_ovl_node **ret)
+static int parent_upper(struct cow_ovl_node *dir, struct cow_ovl_node **ret)
 {
 	cow_autofd d = NULL;
 	struct cow_ovl_attr attr;
+	int r = cow_fd_get(dir, COW_FD_PATH, &d);
+	if (r == 0)
+		r = cow_attr_of(dir, d->fd, &attr); /* a removed directory still has ".." */
+	if (r < 0)
+		return r;
+	int fd = cow_open_name(d->fd, "..");
+	if (fd < 0)
+		return cow_gone_is_stale(d->fd, fd);
+	return cow_upper_node(dir->inst, NULL, NULL, fd, COW_FD_PATH, ret);
+}
+
+int cow_parent_entered(struct cow_ovl_node *dir, struct cow_ovl_node **ret)
+{
 	if (!S_ISDIR(dir->type))
 		return -ENOTDIR;
 	if (dir == dir->inst->root) { /* never above the tree (I4) */
 		*ret = cow_ovl_get(dir);
 		return 0;
 	}
-	int r = cow_fd_get(dir, COW_FD_PATH, &d);
-	if (r == 0)
-		r = cow_attr_of(dir, d->fd, &attr); /* a removed directory still has ".." */
-	if (r < 0)
-		return r;
-	int fd = open_path(d->fd, "..");
-	if (fd < 0)
-		return cow_gone_is_stale(d->fd, fd);
-	return cow_node_of_fd(dir->inst, fd, COW_FD_PATH, ret, NULL);
+	if (atomic_load(&dir->gone))
+		return -ESTALE;
+	if (atomic_load(&dir->has_up))
+		return parent_upper(dir, ret);
+	uint32_t parent;
+	struct cow_man_ent ent;
+	cow_man_name(dir->inst->img, dir->low, 0, &parent, &ent);
+	return cow_by_number(dir->inst, parent, ret);
 }
 
 int cow_ovl_parent(struct cow_ovl_node *dir, struct cow_ovl_node **ret)
 {
-	int r = cow_inst_enter(dir->inst);
+	int r = cow_node_enter(dir);
 	if (r < 0)
 		return r;
-	r = parent_entered(dir, ret);
+	r = cow_parent_entered(dir, ret);
 	cow_inst_leave(dir->inst);
 	return r;
 }

@@ -1,86 +1,35 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later
  *
- * Nodes: one per object of the tree that somebody holds, found by the file handle of the upper file
- * system in a sharded hash table. A table entry is not a reference; the last put takes it out.
+ * Nodes: one per object of the tree that somebody holds, found by its key (the handle of the upper
+ * file system, or its number in the image) in a sharded hash table. A table entry is not a
+ * reference; the last put takes it out.
  */
 #include <errno.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
+#include "common/checked.h"
 #include "common/siphash.h"
 #include "internal.h"
 
 #define BUCKETS_FIRST 16
 
-/* ext4 says ENOMEM for the handle of a dead inode whose number is just being given to a new one
- * (iget_locked() finds it in creation); when that is over it is the ESTALE it should be. Mostly at
- * once, but the creation may have to wait for the journal, so as long as a slow disk keeps that. */
-#define REUSE_YIELDS 100
-#define REUSE_WAIT_MS 5000
-
-static int fh_read(int dirfd, const char *name, int flags, struct cow_fh *ret, int *ret_mnt_id)
+void cow_key_of_upper(const struct cow_fh *fh, struct cow_key *ret)
 {
-	_Alignas(struct file_handle) uint8_t buf[sizeof(struct file_handle) + COW_FH_MAX] = {0};
-	struct file_handle *h = (struct file_handle *)buf;
-	h->handle_bytes = COW_FH_MAX;
-	if (name_to_handle_at(dirfd, name, h, ret_mnt_id, flags) < 0)
-		return cow_nerr();
-	if (h->handle_bytes == 0 || h->handle_bytes > COW_FH_MAX || h->handle_type < 0 ||
-	    h->handle_type > UINT8_MAX)
-		return -EOVERFLOW;
-	memset(ret, 0, sizeof(*ret));
-	ret->type = (uint8_t)h->handle_type;
-	ret->len = (uint8_t)h->handle_bytes;
-	memcpy(ret->bytes, h->f_handle, h->handle_bytes);
-	return 0;
+	*ret = (struct cow_key){.kind = COW_KIND_UPPER, .type = fh->type, .len = fh->len};
+	memcpy(ret->bytes, fh->bytes, fh->len);
 }
 
-int cow_fh_of(int fd, struct cow_fh *ret, int *ret_mnt_id)
+void cow_key_of_number(uint32_t number, struct cow_key *ret)
 {
-	return fh_read(fd, "", AT_EMPTY_PATH, ret, ret_mnt_id);
+	*ret = (struct cow_key){.kind = COW_KIND_LOWER, .len = 8};
+	cow_put_le64(ret->bytes, number);
 }
 
-int cow_fh_of_name(int dirfd, const char *name, struct cow_fh *ret, int *ret_mnt_id)
+static uint64_t key_hash(const struct cow_ovl_inst *i, const struct cow_key *key)
 {
-	return fh_read(dirfd, name, 0, ret, ret_mnt_id);
-}
-
-/* Wait a little for ENOMEM to become another answer. Return: false when it has been long enough. */
-static bool reuse_wait(unsigned nth)
-{
-	const struct timespec ms = {.tv_nsec = 1000000};
-	if (nth < REUSE_YIELDS)
-		(void)sched_yield();
-	else
-		(void)nanosleep(&ms, NULL);
-	return nth < REUSE_YIELDS + REUSE_WAIT_MS;
-}
-
-int cow_fh_open(struct cow_ovl_inst *i, const struct cow_fh *fh, int flags)
-{
-	_Alignas(struct file_handle) uint8_t buf[sizeof(struct file_handle) + COW_FH_MAX] = {0};
-	struct file_handle *h = (struct file_handle *)buf;
-	int fd, r;
-	unsigned n = 0;
-	h->handle_bytes = fh->len;
-	h->handle_type = fh->type;
-	memcpy(h->f_handle, fh->bytes, fh->len);
-	do {
-		fd = COW_FD_TRY(open_by_handle_at(i->treefd, h, flags));
-		r = fd < 0 ? cow_nerr() : 0;
-	} while (r == -ENOMEM && reuse_wait(n++));
-	if (r < 0)
-		return r;
-	atomic_fetch_add(&i->fd_opens, 1);
-	return fd;
-}
-
-static uint64_t fh_hash(const struct cow_ovl_inst *i, const struct cow_fh *fh)
-{
-	return cow_siphash24(i->rec.mac_key, fh, sizeof(*fh)); /* the tail of bytes[] is zeros */
+	return cow_siphash24(i->rec.mac_key, key, sizeof(*key)); /* the tail of bytes[] is zeros */
 }
 
 static struct cow_shard *shard_of(struct cow_ovl_inst *i, uint64_t hash)
@@ -93,12 +42,13 @@ static struct cow_ovl_node **bucket_of(struct cow_shard *s, uint64_t hash)
 	return &s->bucket[(hash / COW_NODE_SHARDS) & (s->nbucket - 1)];
 }
 
-static struct cow_ovl_node *find_locked(struct cow_shard *s, uint64_t hash, const struct cow_fh *fh)
+static struct cow_ovl_node *find_locked(struct cow_shard *s, uint64_t hash,
+					const struct cow_key *key)
 {
 	if (s->nbucket == 0)
 		return NULL;
 	for (struct cow_ovl_node *n = *bucket_of(s, hash); n; n = n->next)
-		if (n->hash == hash && memcmp(&n->fh, fh, sizeof(*fh)) == 0) {
+		if (n->hash == hash && memcmp(&n->key, key, sizeof(*key)) == 0) {
 			atomic_fetch_add(&n->refs, 1);
 			return n;
 		}
@@ -151,54 +101,48 @@ static void remove_locked(struct cow_shard *s, struct cow_ovl_node *n)
 	s->count--;
 }
 
-struct cow_ovl_node *cow_node_find(struct cow_ovl_inst *i, const struct cow_fh *fh)
+struct cow_ovl_node *cow_node_find(struct cow_ovl_inst *i, const struct cow_key *key)
 {
-	uint64_t hash = fh_hash(i, fh);
+	uint64_t hash = key_hash(i, key);
 	struct cow_shard *s = shard_of(i, hash);
 	pthread_mutex_lock(&s->m);
-	struct cow_ovl_node *n = find_locked(s, hash, fh);
+	struct cow_ovl_node *n = find_locked(s, hash, key);
 	pthread_mutex_unlock(&s->m);
 	return n;
 }
 
-static struct cow_ovl_node *node_new(struct cow_ovl_inst *i, const struct cow_fh *fh, uint64_t hash,
-				     uint64_t id, mode_t type)
+static struct cow_ovl_node *node_new(struct cow_ovl_inst *i, const struct cow_key *key, uint64_t id,
+				     mode_t type)
 {
 	struct cow_ovl_node *n = calloc(1, sizeof(*n));
 	if (!n)
 		return NULL;
 	n->inst = i;
-	n->fh = *fh;
-	n->hash = hash;
+	n->key = *key;
+	n->hash = key_hash(i, key);
 	n->id = id;
 	n->type = type;
 	atomic_init(&n->refs, 1);
-	(void)pthread_mutex_init(&n->names, NULL); /* cannot fail without attributes */
+	/* None of these can fail without attributes. */
+	(void)pthread_mutex_init(&n->copying, NULL);
+	(void)pthread_rwlock_init(&n->names, NULL);
 	return n;
 }
 
 static void node_free(struct cow_ovl_node *n)
 {
-	(void)pthread_mutex_destroy(&n->names);
+	cow_delta_free(n->delta);
+	(void)pthread_rwlock_destroy(&n->names);
+	(void)pthread_mutex_destroy(&n->copying);
 	free(n);
 }
 
-int cow_node_intern(struct cow_ovl_inst *i, const struct cow_fh *fh, uint64_t id, mode_t type,
-		    struct cow_ovl_node **ret)
+/* Put @made in the table, or give the one that was faster; @made is taken over. */
+static int publish(struct cow_ovl_inst *i, struct cow_ovl_node *made, struct cow_ovl_node **ret)
 {
-	struct cow_ovl_node *n = cow_node_find(i, fh);
-	if (n) {
-		*ret = n;
-		return 0;
-	}
-	uint64_t hash = fh_hash(i, fh);
-	struct cow_shard *s = shard_of(i, hash);
-	struct cow_ovl_node *made = node_new(i, fh, hash, id, type);
-	if (!made)
-		return -ENOMEM;
-
+	struct cow_shard *s = shard_of(i, made->hash);
 	pthread_mutex_lock(&s->m);
-	n = find_locked(s, hash, fh);
+	struct cow_ovl_node *n = find_locked(s, made->hash, &made->key);
 	int r = n ? 0 : insert_locked(s, made);
 	if (!n && r == 0) {
 		atomic_fetch_add(&i->refs, 1);
@@ -210,6 +154,57 @@ int cow_node_intern(struct cow_ovl_inst *i, const struct cow_fh *fh, uint64_t id
 	if (r < 0)
 		return r;
 	*ret = n ? n : made;
+	return 0;
+}
+
+int cow_node_intern(struct cow_ovl_inst *i, const struct cow_fh *fh, uint64_t id, mode_t type,
+		    struct cow_ovl_node **ret)
+{
+	struct cow_key key;
+	cow_key_of_upper(fh, &key);
+	struct cow_ovl_node *n = cow_node_find(i, &key);
+	if (n) {
+		*ret = n;
+		return 0;
+	}
+	struct cow_ovl_node *made = node_new(i, &key, id, type);
+	if (!made)
+		return -ENOMEM;
+	made->up = *fh;
+	atomic_init(&made->has_up, true);
+	return publish(i, made, ret);
+}
+
+bool cow_node_linked(const struct cow_ovl_node *n)
+{
+	return n->low != 0 && !S_ISDIR(n->type) && cow_man_nnames(n->inst->img, n->low) > 1;
+}
+
+int cow_node_intern_low(struct cow_ovl_inst *i, uint32_t number, const struct cow_fh *up,
+			struct cow_ovl_node **ret)
+{
+	struct cow_key key;
+	struct cow_fh anchor;
+	cow_key_of_number(number, &key);
+	struct cow_ovl_node *n = cow_node_find(i, &key);
+	if (!n) {
+		struct cow_ovl_node *made = node_new(i, &key, number, cow_man_type(i->img, number));
+		if (!made)
+			return -ENOMEM;
+		made->low = number;
+		if (!up && cow_node_linked(made) && cow_anchor_find(i, number, &anchor))
+			up = &anchor;
+		if (up) {
+			made->up = *up;
+			atomic_init(&made->has_up, true);
+		}
+		int r = publish(i, made, &n);
+		if (r < 0)
+			return r;
+	}
+	if (up && !atomic_load(&n->has_up))
+		cow_fd_went_up(n, up); /* an observer's: a server brought it up meanwhile */
+	*ret = n;
 	return 0;
 }
 
@@ -252,6 +247,7 @@ void cow_ovl_put(struct cow_ovl_node *n)
 	if (!last)
 		return;
 	cow_fd_node_gone(n);
+	cow_fd_put(n->pin);
 	node_free(n);
 	atomic_fetch_sub(&i->nodes, 1);
 	cow_inst_unref(i);
@@ -265,69 +261,4 @@ uint64_t cow_ovl_id(const struct cow_ovl_node *n)
 mode_t cow_ovl_type(const struct cow_ovl_node *n)
 {
 	return n->type;
-}
-
-static int intern_fd(struct cow_ovl_inst *i, int fd, struct cow_ovl_node **ret,
-		     struct cow_ovl_attr *ret_attr)
-{
-	cow_autonode n = NULL;
-	struct cow_fh fh;
-	int mnt_id;
-	int r = cow_attr_of_fd(i, fd, ret_attr);
-	if (r < 0)
-		return r;
-	r = cow_fh_of(fd, &fh, &mnt_id);
-	if (r < 0)
-		return r;
-	if (mnt_id != i->mnt_id)
-		return -EXDEV;
-	r = cow_node_intern(i, &fh, ret_attr->id, ret_attr->mode & S_IFMT, &n);
-	if (r < 0)
-		return r;
-	if (ret_attr->nlink == 0 && atomic_load(&n->opens) == 0)
-		return -ESTALE;
-	ret_attr->change += atomic_load(&n->bump);
-	*ret = cow_steal_ptr(&n);
-	return 0;
-}
-
-int cow_node_of_fd(struct cow_ovl_inst *i, int fd_taken, unsigned level, struct cow_ovl_node **ret,
-		   struct cow_ovl_attr *ret_attr)
-{
-	cow_autoclose int fd = fd_taken;
-	cow_autonode n = NULL;
-	cow_autofd f = NULL;
-	struct cow_ovl_attr attr;
-	int r = intern_fd(i, fd, &n, &attr);
-	if (r < 0)
-		return r;
-	r = cow_fd_adopt(i, n, cow_steal_fd(&fd), level, &f);
-	if (r < 0)
-		return r;
-	if (ret_attr)
-		*ret_attr = attr;
-	*ret = cow_steal_ptr(&n);
-	return 0;
-}
-
-/* In memory it is enough that the object is alive; else it is opened and looked at. */
-int cow_node_from_fh(struct cow_ovl_inst *i, const struct cow_fh *fh, struct cow_ovl_node **ret)
-{
-	cow_autonode n = cow_node_find(i, fh);
-	if (n) {
-		cow_autofd f = NULL;
-		struct cow_ovl_attr attr;
-		int r = cow_fd_get(n, COW_FD_PATH, &f);
-		if (r == 0)
-			r = cow_attr_of(n, f->fd, &attr);
-		if (r < 0)
-			return r;
-		*ret = cow_steal_ptr(&n);
-		return 0;
-	}
-	int fd = cow_fh_open(i, fh, O_PATH | O_CLOEXEC);
-	if (fd < 0)
-		return fd;
-	int r = cow_node_of_fd(i, fd, COW_FD_PATH, ret, NULL);
-	return r == -EXDEV ? -ESTALE : r; /* a handle of ours never led there */
 }

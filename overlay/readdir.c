@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later
  *
- * Listing. The cookie of an entry is the file system's own d_off, the position behind it, which
+ * Listing of a directory that is not one of the image (for those: readdir_layers.c). The cookie of an entry is the file system's own d_off, the position behind it, which
  * ext4, xfs and btrfs keep valid across reopening and restarts; nothing is kept between two calls.
  * Each call has its own directory fd, since the position belongs to the open file. The instance is
  * entered for each step and left for each callback, so a callback may call the engine.
@@ -32,8 +32,6 @@ struct scan {
 static int scan_open(struct scan *s, uint64_t cookie)
 {
 	cow_autofd d = NULL;
-	if (!S_ISDIR(s->dir->type))
-		return -ENOTDIR;
 	int r = cow_fd_get(s->dir, COW_FD_PATH, &d);
 	if (r < 0)
 		return r;
@@ -71,16 +69,36 @@ static int look_at(struct scan *s, struct cow_ovl_dirent *ent)
 	return 0;
 }
 
+/* Must it be opened to know what it is: a whiteout, an object of the image? 1, 0, -errno. */
+static int may_be_other(struct scan *s, const struct cow_ovl_dirent *ent)
+{
+	if (!s->dir->inst->img)
+		return 0;
+	if (ent->type == 0 || S_ISCHR(ent->type))
+		return 1;
+	return S_ISDIR(ent->type) ? 1 : cow_impure_is(s->dir, -1);
+}
+
 static int prepare_entered(struct scan *s, struct cow_ovl_dirent *ent, struct cow_ovl_attr *attr)
 {
-	if (!(s->flags & COW_READDIR_NODES))
-		return look_at(s, ent);
-	int r = cow_lookup_entered(s->dir, s->fd->fd, ent->name, &ent->node, attr);
+	bool nodes = s->flags & COW_READDIR_NODES;
+	int r = nodes ? 1 : may_be_other(s, ent);
 	if (r < 0)
 		return r;
-	ent->attr = attr;
-	ent->id = attr->id; /* one answer, also when the name was replaced since it was listed */
-	ent->type = attr->mode & S_IFMT;
+	if (r == 0)
+		return look_at(s, ent);
+	r = cow_lookup_upper(s->dir, s->fd->fd, ent->name, &ent->node);
+	if (r == 0 && nodes)
+		r = cow_attr_get(ent->node, attr);
+	if (r < 0)
+		return r;
+	ent->id =
+	    ent->node->id; /* one answer, also when the name was replaced since it was listed */
+	ent->type = ent->node->type;
+	if (nodes)
+		ent->attr = attr;
+	else
+		cow_ovl_put(cow_steal_ptr(&ent->node));
 	return 0;
 }
 
@@ -104,7 +122,7 @@ static int report(struct scan *s, const struct dirent64 *de)
 		return r;
 	r = prepare_entered(s, &ent, &attr);
 	cow_inst_leave(s->dir->inst);
-	if (r == -ENOENT || r == -EXDEV || r == -EAGAIN)
+	if (r == -ENOENT || r == -EXDEV || r == -EAGAIN || r == -ESTALE)
 		return 0;
 	if (r < 0)
 		return r;
@@ -144,14 +162,11 @@ static int scan_run(struct scan *s, int *ret_eof)
 	}
 }
 
-int cow_ovl_readdir(struct cow_ovl_node *dir, uint64_t cookie, unsigned flags,
-		    cow_ovl_readdir_fn fn, void *ctx, int *ret_eof)
+static int readdir_upper(struct cow_ovl_node *dir, uint64_t cookie, unsigned flags,
+			 cow_ovl_readdir_fn fn, void *ctx, int *ret_eof)
 {
 	struct scan s = {.dir = dir, .flags = flags, .fn = fn, .ctx = ctx};
 	int eof = 0;
-	if (flags & ~(unsigned)COW_READDIR_NODES || cookie > INT64_MAX ||
-	    (cookie != 0 && cookie < COOKIE_MIN))
-		return -EINVAL;
 	cow_autofree char *buf = malloc(BUF_LEN);
 	if (!buf)
 		return -ENOMEM;
@@ -168,4 +183,16 @@ int cow_ovl_readdir(struct cow_ovl_node *dir, uint64_t cookie, unsigned flags,
 	if (r == 0)
 		*ret_eof = eof;
 	return r;
+}
+
+int cow_ovl_readdir(struct cow_ovl_node *dir, uint64_t cookie, unsigned flags,
+		    cow_ovl_readdir_fn fn, void *ctx, int *ret_eof)
+{
+	if (flags & ~(unsigned)COW_READDIR_NODES || cookie > INT64_MAX ||
+	    (cookie != 0 && cookie < COOKIE_MIN))
+		return -EINVAL;
+	if (!S_ISDIR(dir->type))
+		return -ENOTDIR;
+	return cow_dir_simple(dir) ? readdir_upper(dir, cookie, flags, fn, ctx, ret_eof)
+				   : cow_readdir_layers(dir, cookie, flags, fn, ctx, ret_eof);
 }

@@ -3,6 +3,7 @@
  * Reading and writing the `instance` file. Format and crash rules: record.h.
  */
 #include <errno.h>
+#include <stdbool.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -32,7 +33,7 @@ static void encode(const struct cow_record *rec, struct cow_rec_slot *s)
 	memset(s, 0, sizeof(*s));
 	memcpy(s->magic, MAGIC, sizeof(s->magic));
 	cow_put_le32(s->version, COW_REC_VERSION);
-	cow_put_le32(s->kind, COW_REC_KIND_PLAIN);
+	cow_put_le32(s->kind, rec->kind);
 	cow_put_le32(s->flags, rec->flags);
 	cow_put_le32(s->durability, rec->durability);
 	cow_put_le64(s->generation, rec->generation);
@@ -44,7 +45,23 @@ static void encode(const struct cow_record *rec, struct cow_rec_slot *s)
 	cow_put_le32(s->root_type, rec->root.type);
 	cow_put_le32(s->root_len, rec->root.len);
 	memcpy(s->root_fh, rec->root.bytes, rec->root.len);
+	memcpy(s->image, rec->image, sizeof(s->image));
+	memcpy(s->lineage, rec->lineage, sizeof(s->lineage));
+	cow_put_le32(s->work_type, rec->work.type);
+	cow_put_le32(s->work_len, rec->work.len);
+	memcpy(s->work_fh, rec->work.bytes, rec->work.len);
 	cow_put_le32(s->crc, crc32_ieee((const uint8_t *)s, offsetof(struct cow_rec_slot, crc)));
+}
+
+static bool decode_fh(const uint8_t type[4], const uint8_t len[4], const uint8_t *bytes,
+		      struct cow_fh *ret)
+{
+	if (cow_get_le32(type) > UINT8_MAX || cow_get_le32(len) > COW_FH_MAX)
+		return false;
+	ret->type = (uint8_t)cow_get_le32(type);
+	ret->len = (uint8_t)cow_get_le32(len);
+	memcpy(ret->bytes, bytes, ret->len);
+	return true;
 }
 
 /* Return: 0; -EBADMSG not whole; -EOPNOTSUPP whole, but not for us. */
@@ -54,6 +71,7 @@ static int decode(const struct cow_rec_slot *s, struct cow_record *rec)
 	if (memcmp(s->magic, MAGIC, sizeof(s->magic)) != 0 || cow_get_le32(s->crc) != crc)
 		return -EBADMSG;
 	*rec = (struct cow_record){
+	    .kind = cow_get_le32(s->kind),
 	    .flags = cow_get_le32(s->flags),
 	    .durability = cow_get_le32(s->durability),
 	    .generation = cow_get_le64(s->generation),
@@ -61,19 +79,18 @@ static int decode(const struct cow_rec_slot *s, struct cow_record *rec)
 	    .id_base = cow_get_le64(s->id_base),
 	};
 	if (cow_get_le32(s->version) != COW_REC_VERSION ||
-	    cow_get_le32(s->kind) != COW_REC_KIND_PLAIN ||
+	    (rec->kind != COW_REC_KIND_PLAIN && rec->kind != COW_REC_KIND_OVERLAY) ||
 	    rec->flags & COW_REC_MUST_KNOW & ~(uint32_t)COW_REC_KNOWN_FLAGS)
 		return -EOPNOTSUPP;
-	uint32_t type = cow_get_le32(s->root_type), len = cow_get_le32(s->root_len);
-	if (rec->epoch == 0 || rec->durability > COW_OVL_VOLATILE || type > UINT8_MAX ||
-	    len > COW_FH_MAX)
+	if (rec->epoch == 0 || rec->durability > COW_OVL_VOLATILE ||
+	    !decode_fh(s->root_type, s->root_len, s->root_fh, &rec->root) ||
+	    !decode_fh(s->work_type, s->work_len, s->work_fh, &rec->work))
 		return -EBADMSG;
 	memcpy(rec->uuid, s->uuid, sizeof(s->uuid));
 	memcpy(rec->mac_key, s->mac_key, sizeof(s->mac_key));
 	memcpy(rec->fs_uuid, s->fs_uuid, sizeof(s->fs_uuid));
-	rec->root.type = (uint8_t)type;
-	rec->root.len = (uint8_t)len;
-	memcpy(rec->root.bytes, s->root_fh, len);
+	memcpy(rec->image, s->image, sizeof(s->image));
+	memcpy(rec->lineage, s->lineage, sizeof(s->lineage));
 	return 0;
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later
  *
  * Extended attributes, without the engine's own and the kernel overlay's. Objects of every type are
- * reached through /proc/self/fd, since an O_PATH fd takes no fgetxattr(2).
+ * reached through /proc/self/fd, since an O_PATH fd takes no fgetxattr(2). Those of an object that is
+ * as the image has it are answered from the manifest.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -29,6 +30,55 @@ static int name_check(const char *name)
 	return len > COW_XATTR_NAME_MAX ? -ERANGE : 0;
 }
 
+static int lower_alive(struct cow_ovl_node *n)
+{
+	return atomic_load(&n->gone) && atomic_load(&n->opens) == 0 ? -ESTALE : 0;
+}
+
+static ssize_t get_lower(struct cow_ovl_node *n, const char *name, void *buf, size_t len)
+{
+	int r = lower_alive(n);
+	if (r < 0)
+		return r;
+	for (size_t k = 0; k < cow_man_nxattr(n->inst->img, n->low); k++) {
+		const char *have;
+		const void *value;
+		size_t value_len;
+		cow_man_xattr(n->inst->img, n->low, k, &have, &value, &value_len);
+		if (strcmp(have, name) != 0)
+			continue;
+		if (len != 0 && value_len > len)
+			return -ERANGE;
+		if (len != 0)
+			memcpy(buf, value, value_len);
+		return (ssize_t)value_len;
+	}
+	return -ENODATA;
+}
+
+static ssize_t list_lower(struct cow_ovl_node *n, char *buf, size_t len)
+{
+	size_t total = 0;
+	int r = lower_alive(n);
+	if (r < 0)
+		return r;
+	for (size_t k = 0; k < cow_man_nxattr(n->inst->img, n->low); k++) {
+		const char *name;
+		const void *value;
+		size_t value_len, one;
+		cow_man_xattr(n->inst->img, n->low, k, &name, &value, &value_len);
+		one = strlen(name) + 1;
+		if (hidden(name))
+			continue;
+		if (len != 0 && total + one > len)
+			return -ERANGE;
+		if (len != 0)
+			memcpy(buf + total, name, one);
+		total += one;
+	}
+	return (ssize_t)total;
+}
+
 /* The object, alive, and a path that leads to it while the fd is held. */
 static int reach(struct cow_ovl_node *n, struct cow_fd **ret, char ret_path[COW_PROC_PATH_LEN])
 {
@@ -51,6 +101,8 @@ static ssize_t get_entered(struct cow_ovl_node *n, const char *name, void *buf, 
 	int r = name_check(name);
 	if (r == 0 && hidden(name))
 		r = -ENODATA;
+	if (r == 0 && !atomic_load(&n->has_up))
+		return get_lower(n, name, buf, len);
 	if (r == 0)
 		r = reach(n, &f, path);
 	if (r < 0)
@@ -61,7 +113,7 @@ static ssize_t get_entered(struct cow_ovl_node *n, const char *name, void *buf, 
 
 ssize_t cow_ovl_getxattr(struct cow_ovl_node *n, const char *name, void *buf, size_t len)
 {
-	int r = cow_inst_enter(n->inst);
+	int r = cow_node_enter(n);
 	if (r < 0)
 		return r;
 	ssize_t got = get_entered(n, name, buf, len);
@@ -96,6 +148,8 @@ static int set_entered(struct cow_ovl_node *n, const struct cow_ovl_cred *cred, 
 	if (r == 0 && hidden(name))
 		r = -EPERM;
 	if (r == 0)
+		r = cow_bring_up(n, NULL, NULL, NULL);
+	if (r == 0)
 		r = reach(n, &f, path);
 	if (r < 0)
 		return r;
@@ -124,6 +178,12 @@ static int remove_entered(struct cow_ovl_node *n, const char *name)
 	int r = name_check(name);
 	if (r == 0 && hidden(name))
 		r = -EPERM;
+	if (r == 0 && !atomic_load(&n->has_up)) {
+		ssize_t got = get_lower(n, name, NULL, 0); /* nothing to remove: no copy */
+		r = got < 0 ? (int)got : 0;
+	}
+	if (r == 0)
+		r = cow_bring_up(n, NULL, NULL, NULL);
 	if (r == 0)
 		r = reach(n, &f, path);
 	if (r < 0)
@@ -163,6 +223,8 @@ static ssize_t list_entered(struct cow_ovl_node *n, char *buf, size_t len)
 {
 	char path[COW_PROC_PATH_LEN];
 	cow_autofd f = NULL;
+	if (!atomic_load(&n->has_up))
+		return list_lower(n, buf, len);
 	int r = reach(n, &f, path);
 	if (r < 0)
 		return r;
@@ -182,7 +244,7 @@ static ssize_t list_entered(struct cow_ovl_node *n, char *buf, size_t len)
 
 ssize_t cow_ovl_listxattr(struct cow_ovl_node *n, char *buf, size_t len)
 {
-	int r = cow_inst_enter(n->inst);
+	int r = cow_node_enter(n);
 	if (r < 0)
 		return r;
 	ssize_t got = list_entered(n, buf, len);

@@ -59,13 +59,24 @@ struct cow_ovl_create_opts {
 
 /*
  * cow_ovl_inst_create - make the instance record of a new root.
- * @dirfd: the root's directory (STORE/clients/MAC/roots/N); for a plain instance `tree/` is in it.
+ * @dirfd: the root's directory (STORE/clients/MAC/roots/N); for a plain instance `tree/` is in it,
+ *	   else upper/ and work/ are made in it.
  * @img:   NULL: plain
  * Crash:  without a complete `instance` file the directory is no instance and is swept (I3).
  * Return: 0; -EEXIST has one; -ENOENT no tree/; -ENOSPC; -EIO.
  */
 int cow_ovl_inst_create(int dirfd, const struct cow_ovl_image *img,
 			const struct cow_ovl_create_opts *opts, struct cow_err *err);
+
+/*
+ * cow_ovl_inst_create_peek - the same on an image that is not loaded: reads the header of its
+ * manifest, so it takes the same short time whatever the image's size.
+ * @image_dirfd: directory of the image, see overlay/image.h
+ * Makes upper/ (with the attributes of the image's root directory) and work/. Syncs the record only:
+ * whoever publishes the root syncs it as a whole (I2). Return: as cow_ovl_inst_create().
+ */
+int cow_ovl_inst_create_peek(int dirfd, int image_dirfd, const struct cow_ovl_create_opts *opts,
+			     struct cow_err *err);
 
 enum {
 	/* Look only: no lock, nothing cached between calls, every change is -EROFS. Works while a
@@ -136,9 +147,10 @@ COW_DEFINE_AUTO(struct cow_ovl_node, cow_ovl_put)
 
 /*
  * Handles. Layout (docs/handles.md), all integers little endian:
- *	0 version u8 = 1 | 1 kind u8 'U' | 2 fh_type u8 | 3 fh_len u8 | 4 instance u32 | 8 epoch u64
+ *	0 version u8 = 1 | 1 kind u8 'U', 'L' | 2 fh_type u8 | 3 fh_len u8 | 4 instance u32 | 8 epoch u64
  *	16 payload[fh_len] | 16+fh_len mac u64 = SipHash-2-4(instance key, all bytes before)
- * Kind U: payload is the file handle of the upper file system (name_to_handle_at(2)). The *key* of
+ * Kind U: payload is the file handle of the upper file system (name_to_handle_at(2)).
+ * Kind L: fh_type 0, payload is the number of the object in the image, u64. The *key* of
  * a node is its handle without the mac: what a front end may use to index its own cache.
  */
 #define COW_OVL_HANDLE_MAX 44
@@ -247,10 +259,10 @@ int cow_ovl_parent(struct cow_ovl_node *dir, struct cow_ovl_node **ret);
 struct cow_ovl_dirent {
 	const char *name; /* name_len bytes and a NUL */
 	size_t name_len;
-	uint64_t cookie;  /* continue after this entry; >= 3, below 2^63; valid across restarts */
+	uint64_t cookie; /* continue after this entry; >= 3, below 2^63; valid across restarts */
 	uint64_t id;
-	mode_t type;			 /* S_IF* */
-	struct cow_ovl_node *node;	 /* with COW_READDIR_NODES; borrowed, cow_ovl_get() to keep */
+	mode_t type;		   /* S_IF* */
+	struct cow_ovl_node *node; /* with COW_READDIR_NODES; borrowed, cow_ovl_get() to keep */
 	const struct cow_ovl_attr *attr; /* with COW_READDIR_NODES */
 };
 
@@ -271,10 +283,10 @@ int cow_ovl_readdir(struct cow_ovl_node *dir, uint64_t cookie, unsigned flags,
 		    cow_ovl_readdir_fn fn, void *ctx, int *ret_eof);
 
 struct cow_ovl_create {
-	mode_t type;	    /* S_IFREG, S_IFDIR, S_IFLNK, S_IFCHR, S_IFBLK, S_IFIFO, S_IFSOCK */
-	mode_t mode;	    /* permission bits */
-	dev_t rdev;	    /* devices */
-	const char *target; /* symlinks: 1..COW_SYMLINK_MAX bytes, terminated */
+	mode_t type;		/* S_IFREG, S_IFDIR, S_IFLNK, S_IFCHR, S_IFBLK, S_IFIFO, S_IFSOCK */
+	mode_t mode;		/* permission bits */
+	dev_t rdev;		/* devices */
+	const char *target;	/* symlinks: 1..COW_SYMLINK_MAX bytes, terminated */
 	struct cow_ovl_set set; /* further attributes; mode and owner above them */
 };
 

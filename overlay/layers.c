@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later
+ *
+ * Attaching what an instance with an image below has besides its upper: the work directories, with
+ * what a crash left in them, and the anchors. overlay.md 4.10.
+ */
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "common/fs.h"
+#include "internal.h"
+#include "numbers.h"
+
+/* A kernel mount throws work/work away and makes it anew; an empty index may be gone too. */
+static int open_work(struct cow_ovl_inst *i, int dirfd)
+{
+	bool observer = i->flags & COW_OVL_OBSERVER;
+	cow_autoclose int work = cow_opendir_at(dirfd, COW_WORK_NAME);
+	if (work < 0)
+		return work;
+	int r = observer ? 0 : cow_mkdir_at(work, COW_WORK_NAME, 0700);
+	if (r == 0 && !observer)
+		r = cow_mkdir_at(work, COW_INDEX_NAME, 0700);
+	if (r < 0)
+		return r;
+	i->workfd = cow_opendir_at(work, COW_WORK_NAME);
+	if (i->workfd < 0)
+		return i->workfd;
+	i->indexfd = cow_opendir_at(work, COW_INDEX_NAME);
+	return i->indexfd < 0 ? i->indexfd : 0;
+}
+
+int cow_layers_open(struct cow_ovl_inst *i, int dirfd, struct cow_err *err)
+{
+	int r = open_work(i, dirfd);
+	if (r < 0)
+		return cow_err_set(err, r, "open the root's work directories");
+	r = cow_numbers_load(i);
+	return r < 0 ? cow_err_set(err, r, "read the root's index of hard links") : 0;
+}
+
+int cow_layers_recover(struct cow_ovl_inst *i, bool clean, struct cow_err *err)
+{
+	int r = cow_work_sweep(i);
+	if (r < 0)
+		return cow_err_set(err, r, "sweep what interrupted work left");
+	r = clean ? 0 : cow_anchors_sweep(i);
+	return r < 0 ? cow_err_set(err, r, "sweep the root's index of hard links") : 0;
+}
+
+void cow_layers_note(struct cow_ovl_inst *i)
+{
+	int mnt_id;
+	if (cow_fh_of(i->workfd, &i->rec.work, &mnt_id) < 0)
+		i->rec.work.len = 0;
+}
