@@ -1,0 +1,363 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later
+ *
+ * One script on both sides. In the working directory:
+ *
+ *	image/tree, image.ovm	the lower tree, kept from script to script of a group
+ *	a/, b/			the sides: tree/, or upper/ and work/; new for each script
+ *
+ * After the last operation the engine is detached and attached, and then the kernel mounts what the
+ * engine wrote; both have to show what the other side shows.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "common/bounds.h"
+#include "common/cleanup.h"
+#include "common/fs.h"
+#include "stage.h"
+#include "tolerate.h"
+#include "util.h"
+
+const char *const mode_names[MODES] = {
+    [MODE_PLAIN] = "plain",
+    [MODE_OVERLAY] = "overlay",
+    [MODE_LINKS] = "links",
+    [MODE_KERNEL] = "kernel",
+};
+
+static const char *const side_names[MODES][2] = {
+    [MODE_PLAIN] = {"engine   ", "directory"},
+    [MODE_OVERLAY] = {"engine", "kernel"},
+    [MODE_LINKS] = {"engine   ", "directory"},
+    [MODE_KERNEL] = {"kernel   ", "directory"},
+};
+
+#define PATH_ROOM 256
+
+static int make_dir(int at, const char *name)
+{
+	int fd =
+	    mkdirat(at, name, 0755) < 0 ? -1 : openat(at, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		trouble("make the directory %s", name);
+	return fd;
+}
+
+static void remove_dir(int at, const char *name)
+{
+	int r = cow_rm_rf_at(at, name, 0);
+	if (r < 0) {
+		errno = -r;
+		trouble("remove the directory %s", name);
+	}
+}
+
+/* ---------------------------------------------------------------- the lower tree */
+
+void ground_init(struct ground *g, const struct stage *stage, const char *name)
+{
+	*g = (struct ground){.stage = stage, .fd = -1};
+	(void)snprintf(g->name, sizeof(g->name), "%s", name);
+}
+
+static int stage_open(const struct stage *stage)
+{
+	int fd = open(stage->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		trouble("open %s", stage->path);
+	return fd;
+}
+
+void ground_done(struct ground *g)
+{
+	engine_image_close(cow_steal_ptr(&g->img));
+	if (g->fd >= 0)
+		(void)close(g->fd);
+	g->fd = -1;
+	ops_free(&g->lower);
+	cow_autoclose int at = stage_open(g->stage);
+	remove_dir(at, g->name);
+}
+
+static bool has_engine(enum mode mode)
+{
+	return mode != MODE_KERNEL;
+}
+
+static void ground_make(struct ground *g, const struct ops *lower)
+{
+	if (g->fd >= 0 && g->lower.n == lower->n &&
+	    (lower->n == 0 || memcmp(g->lower.v, lower->v, lower->n * sizeof(*lower->v)) == 0))
+		return;
+	ground_done(g);
+	cow_autoclose int at = stage_open(g->stage);
+	g->fd = make_dir(at, g->name);
+	for (size_t k = 0; k < lower->n; k++)
+		ops_add(&g->lower, &lower->v[k]);
+	if (g->stage->mode == MODE_PLAIN)
+		return;
+	cow_autoclose int image = make_dir(g->fd, "image");
+	cow_autoclose int tree = make_dir(image, "tree");
+	kernel_apply_all(tree, lower->v, lower->n);
+	if (has_engine(g->stage->mode))
+		g->img = engine_image(image);
+}
+
+/* ---------------------------------------------------------------- sides */
+
+/* The kernel takes the root's attributes from the upper directory. */
+static void copy_root(int from, int to)
+{
+	static char names[COW_XATTR_LIST_MAX], value[COW_XATTR_SIZE_MAX];
+	struct stat st;
+	if (fstat(from, &st) < 0 || fchown(to, st.st_uid, st.st_gid) < 0 ||
+	    fchmod(to, st.st_mode & 07777) < 0)
+		trouble("attributes of the root");
+	ssize_t len = flistxattr(from, names, sizeof(names));
+	for (char *p = names; len > 0 && p < names + len; p += strlen(p) + 1) {
+		ssize_t n = fgetxattr(from, p, value, sizeof(value));
+		if (n < 0 || fsetxattr(to, p, value, (size_t)n, 0) < 0)
+			trouble("attribute %s of the root", p);
+	}
+}
+
+static int overlay_of(const struct ground *g, const char *side)
+{
+	char lower[PATH_ROOM], upper[PATH_ROOM], work[PATH_ROOM];
+	(void)snprintf(lower, sizeof(lower), "%s/%s/image/tree", g->stage->path, g->name);
+	(void)snprintf(upper, sizeof(upper), "%s/%s/%s/upper", g->stage->path, g->name, side);
+	(void)snprintf(work, sizeof(work), "%s/%s/%s/work", g->stage->path, g->name, side);
+	return mount_overlay(lower, upper, work);
+}
+
+static struct side *overlay_side(const struct ground *g, int dir, const char *name)
+{
+	cow_autoclose int upper = make_dir(dir, "upper");
+	cow_autoclose int work = make_dir(dir, "work");
+	cow_autoclose int lower = openat(g->fd, "image/tree", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (lower < 0)
+		trouble("open the lower tree");
+	copy_root(lower, upper);
+	int fd = overlay_of(g, name);
+	if (fd < 0) {
+		errno = -fd;
+		trouble("mount the kernel's overlay");
+	}
+	return kernel_side_new(fd);
+}
+
+static struct side *directory_side(const struct ops *lower, int dir)
+{
+	int tree = make_dir(dir, "tree");
+	kernel_apply_all(tree, lower->v, lower->n);
+	return kernel_side_new(tree);
+}
+
+static struct side *engine_side(const struct ground *g, const struct script *s, int dir)
+{
+	const struct engine_options how = {
+	    .dirfd = dir, .img = g->img, .keep = s->keep, .durability = s->durability};
+	if (g->stage->mode == MODE_PLAIN) {
+		cow_autoclose int tree = make_dir(dir, "tree");
+		kernel_apply_all(tree, s->lower.v, s->lower.n);
+	}
+	return engine_side_new(&how);
+}
+
+/* ---------------------------------------------------------------- comparing */
+
+struct run {
+	struct ground *g;
+	const struct script *s;
+	struct side *a, *b;
+	FILE *out;
+	unsigned what; /* ATTR_* */
+};
+
+static bool complained(struct run *r)
+{
+	const char *text = has_engine(r->g->stage->mode) ? engine_complaint(r->a) : NULL;
+	if (text)
+		(void)fprintf(r->out, "the engine contradicts itself:\n%s", text);
+	return text;
+}
+
+static bool trees_differ(struct run *r, struct side *a, const struct tree *tb, const char *name_a,
+			 const char *when)
+{
+	enum mode mode = r->g->stage->mode;
+	struct tree ta;
+	cow_autofree char *text = NULL;
+	size_t len;
+	FILE *f = must(open_memstream(&text, &len));
+	const struct compare how = {name_a, side_names[mode][1], r->what, f};
+	a->ops->snapshot(a, &ta);
+	unsigned n = tree_compare(&ta, tb, &how);
+	tree_free(&ta);
+	if (fclose(f) != 0)
+		must(NULL);
+	if (n)
+		(void)fprintf(r->out, "%u differences of the trees %s:\n%s", n, when, text);
+	return n > 0;
+}
+
+/* Both as they are now. */
+static bool compare_now(struct run *r, const char *when)
+{
+	struct tree tb;
+	r->b->ops->snapshot(r->b, &tb);
+	bool differ =
+	    trees_differ(r, r->a, &tb, side_names[r->g->stage->mode][0], when) || complained(r);
+	tree_free(&tb);
+	return differ;
+}
+
+static void print_result(FILE *out, const char *name, const struct result *res)
+{
+	(void)fprintf(out, "  %s: %s", name, errname(res->err));
+	for (size_t k = 0; k < res->len && k < 300; k++) {
+		if (k == 0)
+			(void)fputs(", ", out);
+		if (res->data[k] >= ' ' && res->data[k] < 127)
+			(void)fputc(res->data[k], out);
+		else
+			(void)fprintf(out, "\\%02x", res->data[k]);
+	}
+	(void)fprintf(out, " (%zu bytes)\n", res->len);
+}
+
+static enum outcome run_op(struct run *r, const struct op *op)
+{
+	static struct result ra, rb;
+	enum mode mode = r->g->stage->mode;
+	r->a->ops->apply(r->a, op, &ra);
+	r->b->ops->apply(r->b, op, &rb);
+	enum verdict v = tolerate(1u << mode, op->kind, ra.err, rb.err);
+	if (v == VERDICT_END)
+		return OUT_ENDED;
+	if (v == VERDICT_DIFFERENT || ra.len != rb.len || memcmp(ra.data, rb.data, ra.len) != 0) {
+		(void)fputs("other answers to: ", r->out);
+		op_print(r->out, op);
+		print_result(r->out, side_names[mode][0], &ra);
+		print_result(r->out, side_names[mode][1], &rb);
+		(void)complained(r);
+		return OUT_DIFFERENT;
+	}
+	if (!complained(r))
+		return OUT_SAME;
+	(void)fputs("after: ", r->out);
+	op_print(r->out, op);
+	return OUT_DIFFERENT;
+}
+
+static enum outcome run_ops(struct run *r, unsigned *at)
+{
+	char when[40];
+	for (*at = 0; *at < r->s->ops.n; (*at)++) {
+		enum outcome o = run_op(r, &r->s->ops.v[*at]);
+		if (o != OUT_SAME)
+			return o;
+		(void)snprintf(when, sizeof(when), "after operation %u", *at + 1);
+		if ((*at + 1) % r->s->batch == 0 && compare_now(r, when))
+			return OUT_DIFFERENT;
+	}
+	return OUT_SAME;
+}
+
+/* ---------------------------------------------------------------- after the last operation */
+
+static bool handles_fail(struct run *r, const char *when)
+{
+	struct tree t;
+	r->a->ops->snapshot(r->a, &t);
+	engine_check_handles(r->a, &t);
+	tree_free(&t);
+	if (!complained(r))
+		return false;
+	(void)fprintf(r->out, "handles, %s\n", when);
+	return true;
+}
+
+static bool kernel_sees_other(struct run *r, const struct tree *tb)
+{
+	int fd = overlay_of(r->g, "a");
+	if (fd < 0) {
+		(void)fprintf(r->out, "the kernel does not mount the engine's layers: %s\n",
+			      errname(fd));
+		return true;
+	}
+	struct side *k = kernel_side_new(fd);
+	bool differ = trees_differ(r, k, tb, "kernel over engine's layers",
+				   "when the kernel mounts the engine's layers");
+	k->ops->free(k);
+	return differ;
+}
+
+static bool ends_differ(struct run *r, int dir_a)
+{
+	const struct stage *st = r->g->stage;
+	struct tree before, tb;
+	r->a->ops->close_slots(r->a);
+	r->b->ops->close_slots(r->b);
+	if (compare_now(r, "at the end"))
+		return true;
+	if (!has_engine(st->mode))
+		return false;
+	r->a->ops->snapshot(r->a, &before);
+	r->b->ops->snapshot(r->b, &tb);
+	bool differ = handles_fail(r, "at the end");
+	if (!differ) {
+		engine_restart(r->a);
+		/* With what was seen before, not what is seen now. */
+		engine_check_handles(r->a, &before);
+		differ = complained(r) ||
+			 trees_differ(r, r->a, &tb, side_names[st->mode][0], "after a restart") ||
+			 handles_fail(r, "after a restart");
+	}
+	if (!differ) {
+		engine_detach(r->a);
+		differ = complained(r);
+	}
+	if (!differ && st->mode == MODE_OVERLAY) {
+		differ = kernel_sees_other(r, &tb);
+		if (!differ && st->adopt) {
+			remove_dir(dir_a, "work/work/incompat");
+			engine_attach(r->a);
+			differ = complained(r) ||
+				 trees_differ(r, r->a, &tb, side_names[st->mode][0],
+					      "after the kernel had the layers mounted");
+		}
+	}
+	tree_free(&before);
+	tree_free(&tb);
+	return differ;
+}
+
+enum outcome run_script(struct ground *g, const struct script *s, FILE *out, unsigned *at)
+{
+	enum mode mode = g->stage->mode;
+	ground_make(g, &s->lower);
+	cow_autoclose int a = make_dir(g->fd, "a");
+	cow_autoclose int b = make_dir(g->fd, "b");
+	struct run r = {.g = g, .s = s, .out = out, .what = ATTR_NLINK | ATTR_TIMES};
+	if (mode == MODE_PLAIN)
+		r.what |= ATTR_ATIME;
+	r.a = has_engine(mode) ? engine_side(g, s, a) : overlay_side(g, a, "a");
+	enum outcome o = r.a ? OUT_SAME : OUT_UNABLE;
+	if (r.a) {
+		r.b = mode == MODE_OVERLAY ? overlay_side(g, b, "b") : directory_side(&s->lower, b);
+		o = run_ops(&r, at);
+		if (o == OUT_SAME && ends_differ(&r, a))
+			o = OUT_DIFFERENT;
+		r.a->ops->free(r.a);
+		r.b->ops->free(r.b);
+	}
+	remove_dir(g->fd, "a");
+	remove_dir(g->fd, "b");
+	return o;
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later
+ *
+ * The one table of accepted differences. An entry needs a reason that holds for a whole class of
+ * cases; anything else is a bug of one of the two.
+ */
+#include "tolerate.h"
+
+#include <errno.h>
+
+#include "stage.h"
+
+#define ALL (~0u)
+#define M(mode) (1u << (mode))
+
+static const struct {
+	unsigned modes;
+	enum op_kind kind;
+	int a, b;
+	enum verdict verdict;
+	const char *why;
+} table[] = {
+    {ALL, OP_LINK, -EPERM, -EEXIST, VERDICT_TOLERATED,
+     "a directory cannot be linked and the name is taken: POSIX leaves the order open"},
+};
+
+enum verdict tolerate(unsigned modes, enum op_kind kind, int err_a, int err_b)
+{
+	if (err_a == err_b)
+		return VERDICT_SAME;
+	for (size_t k = 0; k < sizeof(table) / sizeof(*table); k++)
+		if (table[k].modes & modes && table[k].kind == kind && table[k].a == err_a &&
+		    table[k].b == err_b)
+			return table[k].verdict;
+	return VERDICT_DIFFERENT;
+}
