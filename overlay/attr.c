@@ -182,26 +182,46 @@ int cow_fd_chmod(const struct cow_fd *f, mode_t mode)
 	return chmod(path, mode) < 0 ? cow_nerr() : 0;
 }
 
-int cow_strip_suid(const struct cow_fd *f)
+/* Source: inode(7); since Linux 6.2 the group counts where the group may not execute. */
+int cow_strip_suid(const struct cow_fd *f, bool in_group)
 {
 	struct stat st;
 	if (fstat(f->fd, &st) < 0)
 		return cow_nerr();
 	mode_t mode = st.st_mode & 07777 & ~(mode_t)S_ISUID;
-	if (mode & S_IXGRP) /* without it the bit means mandatory locking: write(2) keeps it */
+	if (mode & S_IXGRP || !in_group)
 		mode &= ~(mode_t)S_ISGID;
 	return mode == (st.st_mode & 07777) ? 0 : cow_fd_chmod(f, mode);
 }
 
+int cow_strip_for(const struct cow_fd *f, const struct cow_ovl_cred *cred)
+{
+	struct stat st;
+	if (cow_cred_is_root(cred))
+		return 0;
+	if (fstat(f->fd, &st) < 0)
+		return cow_nerr();
+	return cow_strip_suid(f, cow_cred_has_group(cred, st.st_gid));
+}
+
 static int set_size(const struct cow_fd *f, const struct cow_ovl_cred *cred, uint64_t size)
 {
-	int r = cow_cred_is_root(cred) ? 0 : cow_strip_suid(f);
+	int r = cow_strip_for(f, cred);
 	if (r < 0)
 		return r;
 	do {
 		r = ftruncate(f->fd, (off_t)size) < 0 ? cow_nerr() : 0;
 	} while (r == -EINTR);
 	return r;
+}
+
+static int set_owner(struct cow_ovl_node *n, const struct cow_fd *f,
+		     const struct cow_ovl_cred *cred, const struct cow_ovl_set *set)
+{
+	uid_t uid = set->mask & COW_SET_UID ? set->uid : (uid_t)-1;
+	gid_t gid = set->mask & COW_SET_GID ? set->gid : (gid_t)-1;
+	int r = S_ISDIR(n->type) || S_ISLNK(n->type) ? 0 : cow_strip_for(f, cred);
+	return r == 0 && fchownat(f->fd, "", uid, gid, AT_EMPTY_PATH) < 0 ? cow_nerr() : r;
 }
 
 static int set_mode(struct cow_ovl_node *n, const struct cow_fd *f, const struct cow_ovl_cred *cred,
@@ -238,10 +258,7 @@ int cow_set_apply(struct cow_ovl_node *n, const struct cow_fd *f, const struct c
 	if (set->mask & COW_SET_SIZE)
 		r = set_size(f, cred, set->size);
 	if (r == 0 && set->mask & (COW_SET_UID | COW_SET_GID))
-		r = fchownat(f->fd, "", set->mask & COW_SET_UID ? set->uid : (uid_t)-1,
-			     set->mask & COW_SET_GID ? set->gid : (gid_t)-1, AT_EMPTY_PATH) < 0
-			? cow_nerr()
-			: 0;
+		r = set_owner(n, f, cred, set);
 	if (r == 0 && set->mask & COW_SET_MODE)
 		r = set_mode(n, f, cred, set->mode);
 	if (r == 0 &&

@@ -109,11 +109,9 @@ static int apply_set(struct copy *c)
 	    .level = S_ISREG(c->n->type) ? COW_FD_WRITE : COW_FD_PATH,
 	};
 	struct cow_ovl_set set = *c->set;
-	if (set.mask & COW_SET_SIZE && !cow_cred_is_root(c->cred)) {
-		int r = cow_strip_suid(&f);
-		if (r < 0)
-			return r;
-	}
+	int r = set.mask & COW_SET_SIZE ? cow_strip_for(&f, c->cred) : 0;
+	if (r < 0)
+		return r;
 	if (set.mask & COW_SET_SIZE && !(set.mask & (COW_SET_MTIME | COW_SET_MTIME_NOW)))
 		set.mask |= COW_SET_MTIME_NOW;
 	set.mask &= ~(unsigned)COW_SET_SIZE;

@@ -64,11 +64,13 @@ static int open_entered(struct cow_ovl_node *n, const struct cow_ovl_cred *cred,
 	struct cow_ovl_open *o = malloc(sizeof(*o));
 	if (!o)
 		return -ENOMEM;
+	bool in_group = !f->lower && cow_cred_has_group(cred, attr.gid);
 	*o = (struct cow_ovl_open){
 	    .node = cow_ovl_get(n),
 	    .fd = cow_steal_ptr(&f),
 	    .flags = flags,
 	    .strip = !cow_cred_is_root(cred),
+	    .in_group = in_group,
 	};
 	atomic_fetch_add(&n->opens, 1);
 	atomic_fetch_add(&n->inst->opens, 1);
@@ -219,7 +221,7 @@ static int sync_data(struct cow_ovl_node *n, int fd)
 static ssize_t write_entered(struct cow_ovl_open *o, const struct iovec *iov, int iovcnt,
 			     uint64_t off, size_t total, unsigned flags)
 {
-	int r = o->strip ? cow_strip_suid(o->fd) : 0;
+	int r = o->strip ? cow_strip_suid(o->fd, o->in_group) : 0;
 	if (r < 0)
 		return r;
 	atomic_store(&o->node->dirty, true);
@@ -258,7 +260,7 @@ static int range_check(uint64_t off, uint64_t len)
 
 static int fallocate_entered(struct cow_ovl_open *o, int mode, uint64_t off, uint64_t len)
 {
-	int r = o->strip ? cow_strip_suid(o->fd) : 0;
+	int r = o->strip ? cow_strip_suid(o->fd, o->in_group) : 0;
 	if (r < 0)
 		return r;
 	atomic_store(&o->node->dirty, true);
@@ -382,7 +384,7 @@ static int clone_entered(struct cow_ovl_open *src, uint64_t src_off, struct cow_
 	};
 	int r = src_fd < 0 ? src_fd : clone_check(src, src_fd, src_off, dst, dst_off, &len);
 	if (r == 0 && dst->strip)
-		r = cow_strip_suid(dst->fd);
+		r = cow_strip_suid(dst->fd, dst->in_group);
 	if (r < 0 || len == 0)
 		return r;
 	atomic_store(&dst->node->dirty, true);

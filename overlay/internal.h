@@ -122,7 +122,8 @@ struct cow_ovl_open {
 	 * upper. */
 	struct cow_fd *fd;
 	unsigned flags;
-	bool strip; /* writer is not root: writes clear setuid and setgid */
+	bool strip;    /* writer is not root: writes clear setuid and setgid */
+	bool in_group; /* he was in the file's group at open */
 };
 
 /* ---- inst.c */
@@ -261,8 +262,10 @@ int cow_set_apply(struct cow_ovl_node *n, const struct cow_fd *f, const struct c
 unsigned cow_set_level(const struct cow_ovl_set *set);
 /* chmod through an fd of any level. */
 int cow_fd_chmod(const struct cow_fd *f, mode_t mode);
-/* What write(2) by an ordinary user does to setuid and setgid. */
-int cow_strip_suid(const struct cow_fd *f);
+/* What write(2) by an ordinary user does to setuid and setgid; is he in the file's group? */
+int cow_strip_suid(const struct cow_fd *f, bool in_group);
+/* The same for @cred; nothing for root. */
+int cow_strip_for(const struct cow_fd *f, const struct cow_ovl_cred *cred);
 void cow_node_bump(struct cow_ovl_node *n);
 
 /* "/proc/self/fd/N": the object itself, whatever its type and the fd's level. */

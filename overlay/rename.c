@@ -317,13 +317,23 @@ static bool is_above(const struct cow_ovl_node *n, struct cow_ovl_node *dir)
 	return at == n;
 }
 
+/* One inside the other: rename(2) looks at that before it looks at types and emptiness. */
+static int nested(const struct rename *rn, int r)
+{
+	if (rn->from.n && S_ISDIR(rn->from.n->type) && is_above(rn->from.n, rn->to.dir))
+		return -EINVAL;
+	if (rn->to.n && S_ISDIR(rn->to.n->type) && is_above(rn->to.n, rn->from.dir))
+		return rn->flags & RENAME_EXCHANGE ? -EINVAL : -ENOTEMPTY;
+	return r;
+}
+
 static int rename_entered(struct rename *rn)
 {
 	if (!S_ISDIR(rn->from.dir->type) || !S_ISDIR(rn->to.dir->type))
 		return -ENOTDIR;
 	int r = rename_run(rn);
-	if (r == -ENOTEMPTY && rn->from.n && is_above(rn->from.n, rn->to.dir))
-		r = -EINVAL; /* rename(2) looks at that first */
+	if (r == -ENOTDIR || r == -EISDIR || r == -ENOTEMPTY)
+		r = nested(rn, r);
 	if (r == 0 && rn->to.n && !(rn->flags & RENAME_EXCHANGE))
 		cow_lost_a_name(rn->to.n);
 	side_forget(&rn->from);
