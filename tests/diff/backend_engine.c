@@ -430,6 +430,10 @@ static int clone_file(struct engine *e, const struct op *op)
 {
 	struct cow_ovl_open *in, *out;
 	bool own_in, own_out;
+	/* Said before the other path is looked at, as on the other side. */
+	if (path_is_open(op->path) && e->open[path_head(op->path).slot].o &&
+	    !(e->open[path_head(op->path).slot].flags & OPEN_R))
+		return -EBADF;
 	int r = open_file(e, op->path, 0, COW_OPEN_READ, &in, &own_in);
 	if (r < 0)
 		return r;

@@ -170,11 +170,13 @@ static int nerr(int r)
 static int make_object(struct kernel *k, const struct op *op)
 {
 	char name[PATH_LEN];
-	if (op->kind == OP_MKNOD && S_ISCHR(op->mode) && op->rdev == 0)
-		return -EPERM; /* reserved for deleted names, everywhere */
 	cow_autoclose int dir = walk(k, op->path, name);
 	if (dir < 0)
 		return dir;
+	if (op->kind == OP_MKNOD && S_ISCHR(op->mode) && op->rdev == 0) {
+		cow_autoclose int is_dir = openat(dir, ".", O_PATH | O_CLOEXEC);
+		return is_dir < 0 ? -errno : -EPERM; /* reserved for deleted names, everywhere */
+	}
 	if (op->kind == OP_MKDIR)
 		return nerr(mkdirat(dir, name, op->mode));
 	if (op->kind == OP_SYMLINK)

@@ -21,6 +21,7 @@
  *	--no-shrink    print scripts as they are
  *	--replay FILE  run one script from a file
  *	--print        print the scripts, run nothing
+ *	--odd-setgid   also setgid without the group's x, where the engine follows older kernels
  *	--inject WHAT  the other side makes mistakes: chmod, data, link, errno, crash
  *	--expect N     exit 0 when a script fails and can be made as small as N operations, else 1
  *	--sync         sync for real
@@ -277,6 +278,7 @@ enum {
 	OPT_NO_SHRINK,
 	OPT_PRINT,
 	OPT_SYNC,
+	OPT_ODD,
 };
 
 static const struct option long_options[] = {
@@ -298,6 +300,7 @@ static const struct option long_options[] = {
     {"inject", 1, NULL, 'i'},
     {"expect", 1, NULL, 'e'},
     {"sync", 0, NULL, OPT_SYNC},
+    {"odd-setgid", 0, NULL, OPT_ODD},
     {NULL, 0, NULL, 0},
 };
 
@@ -408,6 +411,9 @@ static void parse_options(int argc, char **argv)
 			break;
 		case OPT_PRINT:
 			o.print = true;
+			break;
+		case OPT_ODD:
+			gen_odd_setgid = true;
 			break;
 		case OPT_SYNC:
 			sync_for_real = true;
