@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "internal.h"
@@ -101,6 +102,15 @@ static int write_identity(struct copy *c)
 	return r;
 }
 
+/* What cutting a file takes from it: capabilities always, the rest as for a write. */
+static int drop_rights(struct copy *c, const struct cow_fd *f)
+{
+	if (fremovexattr(f->fd, "security.capability") < 0 && errno != ENODATA &&
+	    errno != EOPNOTSUPP)
+		return cow_nerr();
+	return cow_strip_for(f, c->cred);
+}
+
 /* The change the copy is made for; its size is made already. */
 static int apply_set(struct copy *c)
 {
@@ -109,7 +119,7 @@ static int apply_set(struct copy *c)
 	    .level = S_ISREG(c->n->type) ? COW_FD_WRITE : COW_FD_PATH,
 	};
 	struct cow_ovl_set set = *c->set;
-	int r = set.mask & COW_SET_SIZE ? cow_strip_for(&f, c->cred) : 0;
+	int r = set.mask & COW_SET_SIZE ? drop_rights(c, &f) : 0;
 	if (r < 0)
 		return r;
 	if (set.mask & COW_SET_SIZE && !(set.mask & (COW_SET_MTIME | COW_SET_MTIME_NOW)))

@@ -236,7 +236,7 @@ static int create_entered(struct cow_ovl_node *dir, const char *name, size_t len
 	int r = cow_name_copy(name, len, name0);
 	if (r == 0)
 		r = check(how);
-	if (r == 0)
+	if (r == 0 && !atomic_load(&dir->has_up)) /* no copy for nothing */
 		r = cow_name_free(dir, name0, len);
 	if (r == 0)
 		r = cow_dir_up(dir, &d);

@@ -23,13 +23,20 @@ int cow_dir_up(struct cow_ovl_node *dir, struct cow_fd **ret)
 	return r < 0 ? r : cow_fd_get(dir, COW_FD_PATH, ret);
 }
 
-/* Before a directory of the image is brought up for it: can the name be made at all? */
 int cow_name_free(struct cow_ovl_node *dir, const char *name, size_t len)
 {
-	struct cow_man_ent ent;
-	if (atomic_load(&dir->has_up))
-		return 0; /* asked again under the lock */
-	return cow_man_find(dir->inst->img, dir->low, name, len, &ent) ? -EEXIST : 0;
+	struct cow_view v;
+	cow_autofd d = NULL;
+	int r = cow_names_lock_shared(dir);
+	if (r < 0)
+		return r;
+	r = atomic_load(&dir->has_up) ? cow_fd_get(dir, COW_FD_PATH, &d) : 0;
+	if (r == 0)
+		r = cow_view_locked(dir, d ? d->fd : -1, name, len, &v);
+	cow_names_unlock_shared(dir);
+	if (r == 0 && v.what != COW_NOTHING)
+		r = -EEXIST;
+	return r;
 }
 
 /* A btrfs subvolume can be renamed and, since Linux 4.18, removed like a directory; it is not ours.
@@ -134,7 +141,7 @@ static int link_entered(struct cow_ovl_node *n, struct cow_ovl_node *dir, const 
 		r = -ENOTDIR;
 	if (r == 0 && S_ISDIR(n->type))
 		r = -EPERM;
-	if (r == 0)
+	if (r == 0 && !atomic_load(&n->has_up)) /* no copy for nothing */
 		r = cow_name_free(dir, name0, len);
 	if (r == 0)
 		r = cow_bring_up(n, NULL, NULL, NULL);
@@ -290,7 +297,8 @@ static int find_locked(struct removal *rm, struct cow_ovl_node *hint)
 	rm->victim = cow_steal_ptr(&n);
 	if (S_ISDIR(rm->victim->type) && rm->victim != hint)
 		return -EAGAIN; /* it must be locked too */
-	if (S_ISDIR(rm->victim->type) && !cow_dir_simple(rm->victim)) {
+	/* Where one system call removes it, that looks for itself. */
+	if (S_ISDIR(rm->victim->type) && (rm->v.lower || !cow_dir_simple(rm->victim))) {
 		r = cow_dir_empty_locked(rm->victim);
 		if (r != 1)
 			return r < 0 ? r : -ENOTEMPTY;

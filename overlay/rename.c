@@ -38,6 +38,8 @@ struct rename {
 	struct side from, to;
 	unsigned flags;
 	struct cow_ovl_node *hint; /* locked with the directories */
+	char
+	    husk[COW_TEMP_LEN]; /* where the target is that made place for an empty one; "": none */
 };
 
 /* ---------------------------------------------------------------- look */
@@ -90,7 +92,9 @@ static int check_ready(const struct rename *rn)
 	struct cow_ovl_node *to = rn->to.n;
 	if (to && S_ISDIR(to->type) && !exchange && to != rn->hint)
 		return -EAGAIN;
-	if (to && S_ISDIR(to->type) && !exchange && !cow_dir_simple(to)) {
+	/* Where the system call looks for itself it is only asked to save a copy for nothing. */
+	if (to && S_ISDIR(to->type) && !exchange &&
+	    (!cow_dir_simple(to) || !atomic_load(&rn->from.n->has_up))) {
 		int r = cow_dir_empty_locked(to);
 		if (r != 1)
 			return r < 0 ? r : -ENOTEMPTY;
@@ -101,18 +105,43 @@ static int check_ready(const struct rename *rn)
 	return 0;
 }
 
+/* Is @n the directory @dir or one above it? What the kernel says when the name is moved counts; this
+ * is to refuse before anything is prepared, and to choose between errors. No lock is held. */
+static bool is_above(const struct cow_ovl_node *n, struct cow_ovl_node *dir)
+{
+	cow_autonode at = cow_ovl_get(dir);
+	for (unsigned depth = 0; depth < COW_DEPTH_MAX && at != dir->inst->root; depth++) {
+		cow_autonode up = NULL;
+		if (at == n)
+			return true;
+		if (cow_parent_entered(at, &up) < 0)
+			return false;
+		cow_ovl_put(at);
+		at = cow_steal_ptr(&up);
+	}
+	return at == n;
+}
+
+/* One inside the other: rename(2) looks at that before it looks at types and emptiness. */
+static int nested(const struct rename *rn, int r)
+{
+	if (rn->from.n && S_ISDIR(rn->from.n->type) && is_above(rn->from.n, rn->to.dir))
+		return -EINVAL;
+	if (rn->to.n && S_ISDIR(rn->to.n->type) && is_above(rn->to.n, rn->from.dir))
+		return rn->flags & RENAME_EXCHANGE ? -EINVAL : -ENOTEMPTY;
+	return r;
+}
+
 /* Outside the locks: lock more next time, bring up what has to be. */
 static int get_ready(struct rename *rn)
 {
 	struct cow_ovl_node *to = rn->to.n;
-	int r = 0;
 	if (to && S_ISDIR(to->type) && !(rn->flags & RENAME_EXCHANGE) && to != rn->hint) {
 		cow_ovl_put(rn->hint);
 		rn->hint = cow_ovl_get(to);
-		return 0;
+		return nested(rn, 0);
 	}
-	if (r == 0)
-		r = cow_bring_up(rn->from.dir, NULL, NULL, NULL);
+	int r = cow_bring_up(rn->from.dir, NULL, NULL, NULL);
 	if (r == 0)
 		r = cow_bring_up(rn->to.dir, NULL, NULL, NULL);
 	if (r == 0)
@@ -162,7 +191,7 @@ static int mark(struct cow_ovl_node *n, struct side *to)
 }
 
 /* A directory of two layers that shows nothing is full of whiteouts: a really empty one takes its
- * place. */
+ * place, until the rename is made. */
 static int empty_layers(struct rename *rn)
 {
 	struct side *to = &rn->to;
@@ -174,8 +203,23 @@ static int empty_layers(struct rename *rn)
 	int r = fd < 0 ? cow_nerr() : cow_opaque_write(fd);
 	if (r == 0 && renameat2(rn->i->workfd, temp, to->d->fd, to->name, RENAME_EXCHANGE) < 0)
 		r = cow_nerr();
-	cow_work_drop(rn->i, temp);
+	if (r < 0)
+		cow_work_drop(rn->i, temp);
+	else
+		memcpy(rn->husk, temp, sizeof(temp));
 	return r;
+}
+
+/* Made: the husk goes. Not made: it comes back, and the empty one goes. */
+static void settle_husk(struct rename *rn, int r)
+{
+	if (!rn->husk[0])
+		return;
+	if (r < 0)
+		(void)renameat2(rn->i->workfd, rn->husk, rn->to.d->fd, rn->to.name,
+				RENAME_EXCHANGE);
+	cow_work_drop(rn->i, rn->husk);
+	rn->husk[0] = '\0';
 }
 
 static int empty_target(struct rename *rn)
@@ -277,6 +321,7 @@ static int rename_locked(struct rename *rn)
 	r = prepare(rn);
 	if (r == 0)
 		r = move(rn);
+	settle_husk(rn, r);
 	if (r < 0)
 		return cow_gone_is_stale(rn->to.d->fd, cow_gone_is_stale(rn->from.d->fd, r));
 	note(rn);
@@ -299,32 +344,6 @@ static int rename_run(struct rename *rn)
 		if (r < 0)
 			return r;
 	}
-}
-
-/* Is @n the directory @dir or one above it? Only to choose between two errors. */
-static bool is_above(const struct cow_ovl_node *n, struct cow_ovl_node *dir)
-{
-	cow_autonode at = cow_ovl_get(dir);
-	for (unsigned depth = 0; depth < COW_DEPTH_MAX && at != dir->inst->root; depth++) {
-		cow_autonode up = NULL;
-		if (at == n)
-			return true;
-		if (cow_parent_entered(at, &up) < 0)
-			return false;
-		cow_ovl_put(at);
-		at = cow_steal_ptr(&up);
-	}
-	return at == n;
-}
-
-/* One inside the other: rename(2) looks at that before it looks at types and emptiness. */
-static int nested(const struct rename *rn, int r)
-{
-	if (rn->from.n && S_ISDIR(rn->from.n->type) && is_above(rn->from.n, rn->to.dir))
-		return -EINVAL;
-	if (rn->to.n && S_ISDIR(rn->to.n->type) && is_above(rn->to.n, rn->from.dir))
-		return rn->flags & RENAME_EXCHANGE ? -EINVAL : -ENOTEMPTY;
-	return r;
 }
 
 static int rename_entered(struct rename *rn)

@@ -79,6 +79,15 @@ static ssize_t list_lower(struct cow_ovl_node *n, char *buf, size_t len)
 	return (ssize_t)total;
 }
 
+/* Only files and directories have attributes of users. Source: xattr(7). */
+static int may_change(const struct cow_ovl_node *n, const char *name)
+{
+	if (hidden(name))
+		return -EPERM;
+	bool user = strncmp(name, "user.", 5) == 0;
+	return user && !S_ISREG(n->type) && !S_ISDIR(n->type) ? -EPERM : 0;
+}
+
 /* The object, alive, and a path that leads to it while the fd is held. */
 static int reach(struct cow_ovl_node *n, struct cow_fd **ret, char ret_path[COW_PROC_PATH_LEN])
 {
@@ -145,8 +154,8 @@ static int set_entered(struct cow_ovl_node *n, const struct cow_ovl_cred *cred, 
 		r = -E2BIG;
 	if (r == 0 && flags & ~(XATTR_CREATE | XATTR_REPLACE))
 		r = -EINVAL;
-	if (r == 0 && hidden(name))
-		r = -EPERM;
+	if (r == 0)
+		r = may_change(n, name);
 	if (r == 0)
 		r = cow_bring_up(n, NULL, NULL, NULL);
 	if (r == 0)
@@ -171,16 +180,26 @@ int cow_ovl_setxattr(struct cow_ovl_node *n, const struct cow_ovl_cred *cred, co
 	return r;
 }
 
+/* A default access list is something of directories; taking one from others is no error. */
+static int missing(const struct cow_ovl_node *n, const char *name)
+{
+	bool is_default = strcmp(name, "system.posix_acl_default") == 0;
+	if (S_ISLNK(n->type) && (is_default || strcmp(name, "system.posix_acl_access") == 0))
+		return -EOPNOTSUPP;
+	return is_default && !S_ISDIR(n->type) ? 0 : -ENODATA;
+}
+
 static int remove_entered(struct cow_ovl_node *n, const char *name)
 {
 	char path[COW_PROC_PATH_LEN];
 	cow_autofd f = NULL;
 	int r = name_check(name);
-	if (r == 0 && hidden(name))
-		r = -EPERM;
+	if (r == 0)
+		r = may_change(n, name);
 	if (r == 0 && !atomic_load(&n->has_up)) {
-		ssize_t got = get_lower(n, name, NULL, 0); /* nothing to remove: no copy */
-		r = got < 0 ? (int)got : 0;
+		ssize_t got = get_lower(n, name, NULL, 0);
+		if (got < 0) /* nothing to remove: no copy */
+			return got == -ENODATA ? missing(n, name) : (int)got;
 	}
 	if (r == 0)
 		r = cow_bring_up(n, NULL, NULL, NULL);

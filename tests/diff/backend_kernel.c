@@ -625,6 +625,20 @@ static ssize_t get_xattr(void *ctx, const char *name, void *buf, size_t len)
 }
 
 /* In the working directory. */
+static ssize_t leave_out(char *names, ssize_t len, const char *prefix)
+{
+	ssize_t out = 0;
+	for (ssize_t at = 0; at < len;) {
+		ssize_t one = (ssize_t)strlen(names + at) + 1;
+		if (strncmp(names + at, prefix, strlen(prefix)) != 0) {
+			memmove(names + out, names + at, (size_t)one);
+			out += one;
+		}
+		at += one;
+	}
+	return out;
+}
+
 static void take_object(struct tree *t, int dir, const char *name, const char *path)
 {
 	static char names[COW_XATTR_LIST_MAX];
@@ -637,6 +651,8 @@ static void take_object(struct tree *t, int dir, const char *name, const char *p
 	ssize_t n = llistxattr(name, names, sizeof(names));
 	if (n < 0)
 		trouble("list attributes of %s", path);
+	/* What the engine tells itself is in its upper for the kernel to show. */
+	n = leave_out(names, n, "trusted.cowherd.");
 	o.xattrs = xattrs_text(names, (size_t)n, get_xattr, (void *)(uintptr_t)name);
 	if (S_ISLNK(st.st_mode)) {
 		n = readlinkat(dir, name, target, sizeof(target));

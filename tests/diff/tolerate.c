@@ -21,6 +21,20 @@ static const struct {
 } table[] = {
     {ALL, OP_LINK, -EPERM, -EEXIST, VERDICT_TOLERATED,
      "a directory cannot be linked and the name is taken: POSIX leaves the order open"},
+/* overlay.md 33: everything works on an open file without a name, of either layer. The kernel copies
+ * one of the image up under its old name, where the whiteout is. */
+#define UNNAMED(kind)                                                                              \
+	{M(MODE_OVERLAY), kind, 0, -EEXIST, VERDICT_END,                                           \
+	 "the kernel cannot change an open file of the image that has no name any more"},          \
+	{M(MODE_OVERLAY), kind, 0, -ENOENT, VERDICT_END, "likewise, and its directory is gone too"}
+    {M(MODE_OVERLAY), OP_RENAME, 0, -EXDEV, VERDICT_END,
+     "overlay.md 15: directories are renamed; the kernel writes no redirect of over 256 bytes"},
+    UNNAMED(OP_CHMOD),
+    UNNAMED(OP_CHOWN),
+    UNNAMED(OP_UTIMENS),
+    UNNAMED(OP_SETXATTR),
+    UNNAMED(OP_REMOVEXATTR),
+    UNNAMED(OP_TRUNCATE),
 };
 
 enum verdict tolerate(unsigned modes, enum op_kind kind, int err_a, int err_b)

@@ -173,7 +173,8 @@ static void compare_used(const struct object *x, const struct object *y, const s
 			 unsigned *count)
 {
 	char a[64], b[64];
-	if (x->attr.used <= y->attr.used + USED_SLACK && y->attr.used <= x->attr.used + USED_SLACK)
+	if (x->attr.used <= y->attr.used + USED_SLACK &&
+	    (how->may_save || y->attr.used <= x->attr.used + USED_SLACK))
 		return;
 	(void)snprintf(a, sizeof(a), "%llu bytes on disk", (unsigned long long)x->attr.used);
 	(void)snprintf(b, sizeof(b), "%llu bytes on disk", (unsigned long long)y->attr.used);

@@ -65,6 +65,7 @@ char *xattrs_text(char *names, size_t len, xattr_get_fn get, void *ctx);
 struct compare {
 	const char *name_a, *name_b;
 	unsigned what; /* ATTR_* */
+	bool may_save; /* a may use less space than b: the kernel's copy-up fills holes at the end */
 	FILE *out;     /* a line per difference */
 };
 /* Return: number of differences. */
