@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/sysmacros.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "internal.h"
@@ -192,6 +193,13 @@ int cow_strip_suid(const struct cow_fd *f, bool in_group)
 	if (mode & S_IXGRP || !in_group)
 		mode &= ~(mode_t)S_ISGID;
 	return mode == (st.st_mode & 07777) ? 0 : cow_fd_chmod(f, mode);
+}
+
+int cow_strip_caps(int fd)
+{
+	if (fremovexattr(fd, "security.capability") < 0 && errno != ENODATA && errno != EOPNOTSUPP)
+		return cow_nerr();
+	return 0;
 }
 
 int cow_strip_for(const struct cow_fd *f, const struct cow_ovl_cred *cred)

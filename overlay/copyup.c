@@ -16,7 +16,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "internal.h"
@@ -102,15 +101,6 @@ static int write_identity(struct copy *c)
 	return r;
 }
 
-/* What cutting a file takes from it: capabilities always, the rest as for a write. */
-static int drop_rights(struct copy *c, const struct cow_fd *f)
-{
-	if (fremovexattr(f->fd, "security.capability") < 0 && errno != ENODATA &&
-	    errno != EOPNOTSUPP)
-		return cow_nerr();
-	return cow_strip_for(f, c->cred);
-}
-
 /* The change the copy is made for; its size is made already. */
 static int apply_set(struct copy *c)
 {
@@ -119,7 +109,9 @@ static int apply_set(struct copy *c)
 	    .level = S_ISREG(c->n->type) ? COW_FD_WRITE : COW_FD_PATH,
 	};
 	struct cow_ovl_set set = *c->set;
-	int r = set.mask & COW_SET_SIZE ? drop_rights(c, &f) : 0;
+	int r = set.mask & COW_SET_SIZE ? cow_strip_caps(c->fd) : 0;
+	if (r == 0 && set.mask & COW_SET_SIZE)
+		r = cow_strip_for(&f, c->cred);
 	if (r < 0)
 		return r;
 	if (set.mask & COW_SET_SIZE && !(set.mask & (COW_SET_MTIME | COW_SET_MTIME_NOW)))
@@ -184,6 +176,13 @@ static void note(struct copy *c, struct cow_ovl_node *dir, const char *name)
 	cow_fd_went_up(c->n, &c->fh);
 }
 
+void cow_restore_times(int dirfd, const struct stat *before)
+{
+	const struct timespec ts[2] = {before->st_atim, before->st_mtim};
+	(void)utimensat(dirfd, "", ts,
+			AT_EMPTY_PATH); /* what was done is done: no reason to fail */
+}
+
 /* The directory's own times are not changed by what its users did not do. */
 static int publish_locked(struct copy *c, struct cow_ovl_node *dir, int dirfd, const char *name)
 {
@@ -201,8 +200,7 @@ static int publish_locked(struct copy *c, struct cow_ovl_node *dir, int dirfd, c
 		cow_anchor_drop(c->i, c->n->low);
 	if (r < 0)
 		return r;
-	const struct timespec ts[2] = {before.st_atim, before.st_mtim};
-	(void)utimensat(dirfd, "", ts, AT_EMPTY_PATH); /* the copy is there: no reason to fail */
+	cow_restore_times(dirfd, &before);
 	note(c, dir, name);
 	return 0;
 }

@@ -84,7 +84,8 @@ static int add_special_bits(struct cow_ovl_node *n, const struct cow_fd *f,
 			    const struct cow_ovl_attr *attr)
 {
 	if (wanted & S_IXGRP && !cow_cred_has_group(cred, attr->gid))
-		wanted &= ~(mode_t)S_ISGID; /* without S_IXGRP it gives no rights: kept, as locally */
+		wanted &=
+		    ~(mode_t)S_ISGID; /* without S_IXGRP it gives no rights: kept, as locally */
 	mode_t missing = wanted & SPECIAL_BITS & ~attr->mode;
 	if (missing == 0 || S_ISLNK(n->type))
 		return 0;

@@ -261,6 +261,8 @@ static int range_check(uint64_t off, uint64_t len)
 static int fallocate_entered(struct cow_ovl_open *o, int mode, uint64_t off, uint64_t len)
 {
 	int r = o->strip ? cow_strip_suid(o->fd, o->in_group) : 0;
+	if (r == 0)
+		r = cow_strip_caps(o->fd->fd); /* btrfs leaves them where nothing was allocated */
 	if (r < 0)
 		return r;
 	atomic_store(&o->node->dirty, true);
@@ -383,9 +385,10 @@ static int clone_entered(struct cow_ovl_open *src, uint64_t src_off, struct cow_
 	    .dest_offset = dst_off,
 	};
 	int r = src_fd < 0 ? src_fd : clone_check(src, src_fd, src_off, dst, dst_off, &len);
-	if (r == 0 && dst->strip)
-		r = cow_strip_suid(dst->fd, dst->in_group);
 	if (r < 0 || len == 0)
+		return r;
+	r = dst->strip ? cow_strip_suid(dst->fd, dst->in_group) : 0;
+	if (r < 0)
 		return r;
 	atomic_store(&dst->node->dirty, true);
 	r = ioctl(dst->fd->fd, FICLONERANGE, &range) < 0 ? cow_nerr() : 0;

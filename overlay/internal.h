@@ -264,7 +264,9 @@ unsigned cow_set_level(const struct cow_ovl_set *set);
 int cow_fd_chmod(const struct cow_fd *f, mode_t mode);
 /* What write(2) by an ordinary user does to setuid and setgid; is he in the file's group? */
 int cow_strip_suid(const struct cow_fd *f, bool in_group);
-/* The same for @cred; nothing for root. */
+/* What every change of data does to capabilities. */
+int cow_strip_caps(int fd);
+/* cow_strip_suid() for @cred; nothing for root. */
 int cow_strip_for(const struct cow_fd *f, const struct cow_ovl_cred *cred);
 void cow_node_bump(struct cow_ovl_node *n);
 
@@ -398,6 +400,8 @@ void cow_lost_a_name(struct cow_ovl_node *n);
  */
 int cow_bring_up(struct cow_ovl_node *n, const struct cow_ovl_cred *cred,
 		 const struct cow_ovl_set *set, bool *ret_done);
+/* After a change to a directory that its users did not ask for. */
+void cow_restore_times(int dirfd, const struct stat *before);
 /* The last open of @n was closed: let go of an upper that never had a name. */
 void cow_unpin(struct cow_ovl_node *n);
 /* ---- copydata.c: the first @len bytes, holes kept. Sets *ret_cloned when nothing was copied. */

@@ -158,15 +158,19 @@ static int get_ready(struct rename *rn)
 static int materialize(struct side *s)
 {
 	cow_autofd f = NULL;
+	struct stat before;
 	if (!s->n || s->v.what != COW_LOWER)
 		return 0;
 	int r = cow_fd_get(s->n, COW_FD_PATH, &f);
 	if (r == 0)
 		r = cow_impure_need(s->dir, s->d->fd);
+	if (r == 0 && fstat(s->d->fd, &before) < 0)
+		r = cow_nerr();
 	if (r == 0 && linkat(f->fd, "", s->d->fd, s->name, AT_EMPTY_PATH) < 0)
 		r = cow_nerr();
 	if (r < 0)
 		return r;
+	cow_restore_times(s->d->fd, &before);
 	const struct cow_dent e = {.number = s->n->low, .known = true, .type = s->n->type};
 	cow_delta_put(s->dir, s->name, &e);
 	s->v.what = COW_UPPER;

@@ -21,6 +21,10 @@ static const struct {
 } table[] = {
     {ALL, OP_LINK, -EPERM, -EEXIST, VERDICT_TOLERATED,
      "a directory cannot be linked and the name is taken: POSIX leaves the order open"},
+    {ALL, OP_RENAME, -ENOTEMPTY, -EEXIST, VERDICT_TOLERATED,
+     "over a directory that is not empty: POSIX lets a file system choose, xfs does"},
+    {M(MODE_LINKS), OP_REMOVEXATTR, -ENODATA, 0, VERDICT_TOLERATED,
+     "an access list that is not there: the kernel's overlay says so, local file systems do not"},
 /* overlay.md 33: everything works on an open file without a name, of either layer. The kernel copies
  * one of the image up under its old name, where the whiteout is. */
 #define UNNAMED(kind)                                                                              \
