@@ -7,29 +7,73 @@
 
 #include <errno.h>
 
-#include "stage.h"
+#include "values.h"
 
-#define ALL (~0u)
-#define M(mode) (1u << (mode))
+/* The answer of the kernel's overlay or of a directory, and of the other side. */
+enum who {
+	DIRECTORY,
+	OVERLAYFS,
+};
+
+static bool removes_acl(const struct op *op)
+{
+	return op->kind == OP_REMOVEXATTR && op->xattr <= XATTR_ACL_DEFAULT;
+}
+
+static bool links(const struct op *op)
+{
+	return op->kind == OP_LINK;
+}
+
+static bool renames(const struct op *op)
+{
+	return op->kind == OP_RENAME;
+}
+
+static bool through_open(const struct op *op)
+{
+	return path_is_open(op->path);
+}
+
+#define ANY 1 /* errno */
 
 static const struct {
-	unsigned modes;
-	enum op_kind kind;
-	int a, b;
+	enum who who; /* whose answer is the odd one */
+	bool (*op)(const struct op *op);
+	int its, other;
 	enum verdict verdict;
 	const char *why;
 } table[] = {
-    {ALL, OP_LINK, -EPERM, -EEXIST, VERDICT_TOLERATED,
+    {DIRECTORY, links, -EEXIST, -EPERM, VERDICT_TOLERATED,
      "a directory cannot be linked and the name is taken: POSIX leaves the order open"},
+    {OVERLAYFS, links, -EEXIST, -EPERM, VERDICT_TOLERATED, "the same"},
+    {OVERLAYFS, removes_acl, -ENODATA, 0, VERDICT_TOLERATED,
+     "removing an ACL that is not there succeeds on ext4, xfs and btrfs; overlayfs looks first, "
+     "while the object is lower, so as not to copy it up"},
+    {OVERLAYFS, through_open, -EEXIST, 0, VERDICT_END,
+     "overlayfs cannot copy up a file without a name that was opened for reading: the name in the "
+     "upper directory is taken by the whiteout or by what replaced it"},
+    {OVERLAYFS, renames, -EXDEV, 0, VERDICT_END,
+     "overlayfs moves no lower directory whose path is longer than 256 bytes"},
 };
 
-enum verdict tolerate(unsigned modes, enum op_kind kind, int err_a, int err_b)
+static bool fits(int wanted, int err)
+{
+	return wanted == ANY || wanted == err;
+}
+
+enum verdict tolerate(enum mode mode, const struct op *op, int err_a, int err_b)
 {
 	if (err_a == err_b)
 		return VERDICT_SAME;
-	for (size_t k = 0; k < sizeof(table) / sizeof(*table); k++)
-		if (table[k].modes & modes && table[k].kind == kind && table[k].a == err_a &&
-		    table[k].b == err_b)
+	for (size_t k = 0; k < sizeof(table) / sizeof(*table); k++) {
+		if (!table[k].op(op))
+			continue;
+		bool is_b = table[k].who == (mode == MODE_OVERLAY ? OVERLAYFS : DIRECTORY);
+		bool is_a = mode == MODE_KERNEL && table[k].who == OVERLAYFS;
+		if ((is_b && fits(table[k].its, err_b) && fits(table[k].other, err_a)) ||
+		    (is_a && fits(table[k].its, err_a) && fits(table[k].other, err_b)))
 			return table[k].verdict;
+	}
 	return VERDICT_DIFFERENT;
 }
