@@ -35,6 +35,7 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <inttypes.h>
+#include <linux/magic.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,6 +43,7 @@
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -260,6 +262,8 @@ static void run_fs(size_t k, struct total *t)
 		if (!mkdtemp(o.stage.path))
 			trouble("make a directory in %s", o.fs[k].dir);
 	}
+	struct statfs sf;
+	fallocate_forgets = statfs(o.stage.path, &sf) == 0 && sf.f_type == BTRFS_SUPER_MAGIC;
 	if (o.replay)
 		run_file(type, t);
 	else

@@ -255,7 +255,7 @@ static enum outcome run_op(struct run *r, const struct op *op)
 		return OUT_DIFFERENT;
 	}
 	/* A rename refused late has changed the time of the directory it was to leave. */
-	if (ra.err == -ENOTEMPTY && op->kind == OP_RENAME &&
+	if ((ra.err == -ENOTEMPTY || ra.err == -EEXIST) && op->kind == OP_RENAME &&
 	    (mode == MODE_OVERLAY || mode == MODE_KERNEL))
 		r->what |= ATTR_VAGUE_DIRS;
 	if (!complained(r))

@@ -53,6 +53,10 @@ static const struct {
     {OVERLAYFS, through_open, -EEXIST, 0, VERDICT_END,
      "overlayfs cannot copy up a file without a name that was opened for reading: the name in the "
      "upper directory is taken by the whiteout or by what replaced it"},
+    {OVERLAYFS, through_open, -ENOENT, 0, VERDICT_END, "the same, the directory is gone as well"},
+    {OVERLAYFS, renames, -ENOTEMPTY, -EEXIST, VERDICT_TOLERATED,
+     "POSIX lets a file system choose the error for a directory that is not empty; xfs has EEXIST"},
+    {DIRECTORY, renames, -EEXIST, -ENOTEMPTY, VERDICT_TOLERATED, "the same"},
     {OVERLAYFS, renames, -EXDEV, 0, VERDICT_END,
      "overlayfs moves no lower directory whose path is longer than 256 bytes"},
 };
