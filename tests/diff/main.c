@@ -11,7 +11,8 @@
  *	kernel   the kernel's overlayfs against a copy of the tree: a test of this program
  *
  *	--seed N       1 when not given; "random" takes another one each time. It is printed
- *	--scripts N    per file system; with COWHERD_TEST_LONG in the environment --long N is taken
+ *	--scripts N    per file system; with COWHERD_TEST_LONG in the environment --long N
+ *	               counts instead, with a random seed; a --seed behind it is kept
  *	--first N      number of the first one
  *	--ops N        of a script, about
  *	--group N      so many scripts share a lower tree
@@ -263,7 +264,10 @@ static void run_fs(size_t k, struct total *t)
 			trouble("make a directory in %s", o.fs[k].dir);
 	}
 	struct statfs sf;
-	fallocate_forgets = statfs(o.stage.path, &sf) == 0 && sf.f_type == BTRFS_SUPER_MAGIC;
+	if (statfs(o.stage.path, &sf) < 0)
+		trouble("statfs");
+	fallocate_forgets = sf.f_type == BTRFS_SUPER_MAGIC;
+	exchange_touches = sf.f_type == XFS_SUPER_MAGIC;
 	if (o.replay)
 		run_file(type, t);
 	else
@@ -378,8 +382,10 @@ static void parse_options(int argc, char **argv)
 			o.scripts = number(optarg, 1, UINT32_MAX);
 			break;
 		case 'l':
-			if (is_long)
+			if (is_long) {
 				o.scripts = number(optarg, 1, UINT32_MAX);
+				o.gen.seed = seed_of("random");
+			}
 			break;
 		case '1':
 			o.first = number(optarg, 0, UINT32_MAX);

@@ -11,7 +11,7 @@
 #include "util.h"
 #include "values.h"
 
-bool fallocate_forgets;
+bool fallocate_forgets, exchange_touches;
 
 void result_text(struct result *r, const char *text)
 {

@@ -50,10 +50,10 @@ static const struct {
     {OVERLAYFS, removes_acl, -ENODATA, 0, VERDICT_TOLERATED,
      "removing an ACL that is not there succeeds on ext4, xfs and btrfs; overlayfs looks first, "
      "while the object is lower, so as not to copy it up"},
-    {OVERLAYFS, through_open, -EEXIST, 0, VERDICT_END,
+    {OVERLAYFS, through_open, -EEXIST, ANY, VERDICT_END,
      "overlayfs cannot copy up a file without a name that was opened for reading: the name in the "
      "upper directory is taken by the whiteout or by what replaced it"},
-    {OVERLAYFS, through_open, -ENOENT, 0, VERDICT_END, "the same, the directory is gone as well"},
+    {OVERLAYFS, through_open, -ENOENT, ANY, VERDICT_END, "the same, the directory is gone as well"},
     {OVERLAYFS, renames, -ENOTEMPTY, -EEXIST, VERDICT_TOLERATED,
      "POSIX lets a file system choose the error for a directory that is not empty; xfs has EEXIST"},
     {DIRECTORY, renames, -EEXIST, -ENOTEMPTY, VERDICT_TOLERATED, "the same"},
