@@ -26,6 +26,7 @@
  *	--inject WHAT  the other side makes mistakes: chmod, data, link, errno, crash
  *	--expect N     exit 0 when a script fails and can be made as small as N operations, else 1
  *	--sync         sync for real
+ *	--stats        how many operations of each kind succeeded and were refused
  *
  * Exit status: 0 no difference, 1 differences, 2 trouble, 77 cannot run here (says why).
  *
@@ -62,7 +63,7 @@ static struct options {
 	struct stage stage;
 	struct generate gen;
 	uint64_t first, scripts, failures, expect;
-	bool shrink, print, expecting;
+	bool shrink, print, expecting, stats;
 	const char *replay;
 	struct {
 		const char *type, *dir;
@@ -102,6 +103,7 @@ struct progress {
 	uint64_t same, ended;
 	unsigned at;
 	enum outcome outcome; /* of the last one */
+	struct op_counts counts;
 };
 
 static void __attribute__((noreturn)) work(struct progress *p)
@@ -113,6 +115,7 @@ static void __attribute__((noreturn)) work(struct progress *p)
 	(void)signal(SIGHUP, SIG_DFL);
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 	ground_init(&g, &o.stage, "work");
+	op_counts = &p->counts;
 	for (; p->script < o.first + o.scripts; p->script++) {
 		struct script s;
 		struct generate gen = o.gen;
@@ -226,6 +229,9 @@ static void run_all(const char *fs, struct total *t)
 		     " s, %" PRIu64 " a second; %" PRIu64 " ended early\n",
 		     mode_names[o.stage.mode], fs, o.gen.seed, scripts, ms / 1000, ms % 1000 / 100,
 		     scripts * 1000 / (ms ? ms : 1), p->ended);
+	for (unsigned k = 0; o.stats && k < OP_KINDS; k++)
+		(void)printf("  %-12s %8" PRIu64 " done %8" PRIu64 " refused\n", op_name(k),
+			     p->counts.n[k][0], p->counts.n[k][1]);
 	(void)fflush(stdout);
 	(void)munmap(p, sizeof(*p));
 }
@@ -287,6 +293,7 @@ enum {
 	OPT_PRINT,
 	OPT_SYNC,
 	OPT_ODD,
+	OPT_STATS,
 };
 
 static const struct option long_options[] = {
@@ -309,6 +316,7 @@ static const struct option long_options[] = {
     {"expect", 1, NULL, 'e'},
     {"sync", 0, NULL, OPT_SYNC},
     {"odd-setgid", 0, NULL, OPT_ODD},
+    {"stats", 0, NULL, OPT_STATS},
     {NULL, 0, NULL, 0},
 };
 
@@ -424,6 +432,9 @@ static void parse_options(int argc, char **argv)
 			break;
 		case OPT_ODD:
 			gen_odd_setgid = true;
+			break;
+		case OPT_STATS:
+			o.stats = true;
 			break;
 		case OPT_SYNC:
 			sync_for_real = true;

@@ -39,6 +39,8 @@ static const char *const side_names[MODES][2] = {
 
 #define PATH_ROOM 256
 
+struct op_counts *op_counts;
+
 static int make_dir(int at, const char *name)
 {
 	int fd =
@@ -143,7 +145,7 @@ static int overlay_of(const struct ground *g, const char *side)
 static struct side *overlay_side(const struct ground *g, int dir, const char *name)
 {
 	cow_autoclose int upper = make_dir(dir, "upper");
-	cow_autoclose int work = make_dir(dir, "work");
+	(void)close(make_dir(dir, "work"));
 	cow_autoclose int lower = openat(g->fd, "image/tree", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (lower < 0)
 		trouble("open the lower tree");
@@ -265,6 +267,8 @@ static enum outcome run_op(struct run *r, const struct op *op)
 	enum mode mode = r->g->stage->mode;
 	r->a->ops->apply(r->a, op, &ra);
 	r->b->ops->apply(r->b, op, &rb);
+	if (op_counts)
+		op_counts->n[op->kind][ra.err != 0]++;
 	enum verdict v = tolerate(mode, op, ra.err, rb.err);
 	if (v == VERDICT_END)
 		return OUT_ENDED;
