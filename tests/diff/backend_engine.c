@@ -421,6 +421,11 @@ static int allocate_file(struct engine *e, const struct op *op)
 	if (r < 0)
 		return r;
 	r = cow_ovl_fallocate(o, modes[op->flags], op->off, op->len);
+	if (r == 0 && fallocate_forgets) {
+		struct iovec iov = {.iov_base = (char[]){'f'}, .iov_len = 1};
+		ssize_t n = cow_ovl_write(o, &iov, 1, 0, 0);
+		r = n < 0 ? (int)n : 0;
+	}
 	if (own)
 		cow_ovl_close(o);
 	return r;
@@ -439,7 +444,10 @@ static int clone_file(struct engine *e, const struct op *op)
 		return r;
 	r = open_file(e, op->path2, 0, COW_OPEN_WRITE, &out, &own_out);
 	if (r == 0) {
-		r = cow_ovl_clone(in, 0, out, 0, 0);
+		struct cow_ovl_attr a;
+		/* Cloning nothing strips setuid of the target, which FICLONERANGE does not: known. */
+		if (cow_ovl_getattr(cow_ovl_open_node(in), &a) < 0 || a.size > 0)
+			r = cow_ovl_clone(in, 0, out, 0, 0);
 		if (own_out)
 			cow_ovl_close(out);
 	}
