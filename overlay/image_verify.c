@@ -221,7 +221,7 @@ static int verify_load(struct verify *v, int dirfd, const uint8_t *want_id)
 	if (r >= 0)
 		r = v->img.rootfd = cow_image_open_tree(dirfd, v->err);
 	if (r >= 0)
-		r = cow_image_load(&v->img, v->img.filefd, v->err);
+		r = cow_ovm_load(&v->img, v->img.filefd, v->err);
 	if (r == 0 && want_id && memcmp(want_id, v->img.info.id, COW_OVM_ID_LEN) != 0)
 		r = differ_at(v, COW_OVM_NAME, "another manifest than the one asked for");
 	return r;
