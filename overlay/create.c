@@ -142,14 +142,19 @@ static int put_over(struct cow_ovl_node *dir, int dirfd, const char *name, int f
 	if (!S_ISDIR(n->type))
 		return renameat(from, temp, dirfd, name) < 0 ? cow_nerr() : 0;
 	cow_autofd f = NULL;
+	struct stat before;
 	int r = cow_fd_get(n, COW_FD_PATH, &f);
 	if (r == 0)
 		r = cow_opaque_write(f->fd);
+	if (r == 0 && fstat(f->fd, &before) < 0)
+		r = cow_nerr();
 	if (r == 0 && renameat2(from, temp, dirfd, name, RENAME_EXCHANGE) < 0)
 		r = cow_nerr();
-	if (r == 0)
-		(void)unlinkat(from, temp, 0); /* the whiteout; else swept at attach */
-	return r;
+	if (r < 0)
+		return r;
+	cow_restore_times(f->fd, &before); /* xfs touches what is exchanged */
+	(void)unlinkat(from, temp, 0);	   /* the whiteout; else swept at attach */
+	return 0;
 }
 
 static int create_over(struct cow_ovl_node *dir, int dirfd, const char *name,

@@ -47,6 +47,20 @@ static int open_up(struct cow_ovl_node *n, const struct cow_ovl_cred *cred, unsi
 	return r < 0 ? r : cow_inst_commit(n->inst);
 }
 
+/* Brought up between getting the fd and counting as an open: nobody keeps the upper for us then. */
+static int went_up_meanwhile(struct cow_ovl_open *o)
+{
+	cow_autofd f = NULL;
+	if (!o->fd->lower || !atomic_load(&o->node->has_up))
+		return 0;
+	int r = cow_fd_get(o->node, COW_FD_READ, &f);
+	if (r < 0)
+		return r;
+	cow_fd_put(o->fd);
+	o->fd = cow_steal_ptr(&f);
+	return 0;
+}
+
 static int open_entered(struct cow_ovl_node *n, const struct cow_ovl_cred *cred, unsigned flags,
 			struct cow_ovl_open **ret)
 {
@@ -74,6 +88,11 @@ static int open_entered(struct cow_ovl_node *n, const struct cow_ovl_cred *cred,
 	};
 	atomic_fetch_add(&n->opens, 1);
 	atomic_fetch_add(&n->inst->opens, 1);
+	r = went_up_meanwhile(o);
+	if (r < 0) {
+		cow_ovl_close(o);
+		return r;
+	}
 	*ret = o;
 	return 0;
 }

@@ -16,8 +16,6 @@
 #include "idattr.h"
 #include "internal.h"
 
-#define ORIGIN_HEAD 21
-#define ORIGIN_MAGIC 0xfb
 #define ORIGIN_HANDLE_MAX 128 /* MAX_HANDLE_SZ */
 
 static ssize_t get(int fd, const char *name, void *buf, size_t len)
@@ -101,7 +99,7 @@ int cow_origin_write(int fd, int lowfd)
 {
 	_Alignas(struct file_handle) uint8_t buf[sizeof(struct file_handle) + ORIGIN_HANDLE_MAX];
 	struct file_handle *h = (struct file_handle *)buf;
-	uint8_t origin[ORIGIN_HEAD + ORIGIN_HANDLE_MAX];
+	uint8_t origin[COW_ORIGIN_HEAD + ORIGIN_HANDLE_MAX];
 	static const uint8_t zeros[COW_REC_UUID_LEN];
 	int mnt_id;
 	h->handle_bytes = ORIGIN_HANDLE_MAX;
@@ -111,11 +109,11 @@ int cow_origin_write(int fd, int lowfd)
 	    h->handle_type >= UINT8_MAX || h->handle_bytes > ORIGIN_HANDLE_MAX)
 		return set(fd, COW_XA_ORIGIN, NULL, 0);
 	origin[0] = 0;
-	origin[1] = ORIGIN_MAGIC;
-	origin[2] = (uint8_t)(ORIGIN_HEAD + h->handle_bytes);
+	origin[1] = COW_ORIGIN_MAGIC;
+	origin[2] = (uint8_t)(COW_ORIGIN_HEAD + h->handle_bytes);
 	origin[3] = __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__;
 	origin[4] = (uint8_t)h->handle_type;
-	memcpy(origin + ORIGIN_HEAD, h->f_handle, h->handle_bytes);
+	memcpy(origin + COW_ORIGIN_HEAD, h->f_handle, h->handle_bytes);
 	return set(fd, COW_XA_ORIGIN, origin, origin[2]);
 }
 

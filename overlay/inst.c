@@ -311,8 +311,6 @@ static int mark_detached(struct cow_ovl_inst *i)
 	int r = cow_domain_commit(i->domain, i);
 	if (r < 0)
 		return r;
-	if (i->img)
-		cow_layers_note(i);
 	i->rec.flags |= COW_REC_CLEAN;
 	i->rec.flags &= ~(uint32_t)COW_REC_VOLATILE_DIRTY;
 	return cow_record_write(i->recfd, &i->rec, NULL);

@@ -74,14 +74,17 @@ static int dress_upper(int fd, int lowfd, const struct cow_ovl_image_info *info)
 	return r == 0 && futimens(fd, ts) < 0 ? cow_nerr() : r;
 }
 
-static int make_work(int dirfd)
+static int make_work(int dirfd, struct cow_fh *ret)
 {
+	int mnt_id;
 	int r = cow_mkdir_at(dirfd, COW_WORK_NAME, 0700);
 	cow_autoclose int work = r < 0 ? r : cow_opendir_at(dirfd, COW_WORK_NAME);
 	if (work < 0)
 		return work;
 	r = cow_mkdir_at(work, COW_WORK_NAME, 0700);
-	return r < 0 ? r : cow_mkdir_at(work, COW_INDEX_NAME, 0700);
+	if (r == 0)
+		r = cow_mkdir_at(work, COW_INDEX_NAME, 0700);
+	return r < 0 ? r : cow_fh_of_name(work, COW_WORK_NAME, ret, &mnt_id);
 }
 
 static int make_upper(int dirfd, int lowfd, const struct cow_ovl_image_info *info)
@@ -142,7 +145,7 @@ static int create_layers(int dirfd, int lowfd, const struct cow_ovl_image_info *
 	rec.id_base = sf.f_type == EXT4_SUPER_MAGIC ? ID_BASE_EXT4 : ID_BASE_OTHER;
 	memcpy(rec.image, info->uuid, sizeof(rec.image));
 	memcpy(rec.lineage, info->lineage, sizeof(rec.lineage));
-	int r = make_work(dirfd);
+	int r = make_work(dirfd, &rec.work);
 	if (r == 0)
 		r = make_upper(dirfd, lowfd, info);
 	if (r < 0)

@@ -104,7 +104,8 @@ struct cow_ovl_node {
 			       parent, where the object has one */
 	struct cow_fh up;   /* constant once has_up */
 	struct cow_fd *fd;  /* best cached fd; guarded by the fd cache lock */
-	struct cow_fd *pin; /* keeps an upper that never had a name; guarded by `copying` */
+	struct cow_fd *pin; /* keeps the upper for opens made before it; guarded by `copying` */
+	atomic_bool pinned; /* there is one */
 	/* Held while the object is brought up and while names of an image object with several of them
 	 * are counted or added. Spans the copying of data and its fsync. */
 	pthread_mutex_t copying;
@@ -148,7 +149,8 @@ void cow_tree_to_record(const struct cow_tree_id *t, struct cow_record *rec);
 int cow_layers_open(struct cow_ovl_inst *i, int dirfd, struct cow_err *err);
 /* @clean: it was detached in order. */
 int cow_layers_recover(struct cow_ovl_inst *i, bool clean, struct cow_err *err);
-void cow_layers_note(struct cow_ovl_inst *i); /* before the record says "clean" */
+/* ---- adopt.c: mark what the kernel brought up and moved while it had the root mounted */
+int cow_adopt(struct cow_ovl_inst *i);
 
 /* ---- fsid.c */
 /* UUID of the file system @fd is on; zeros where it has none we can ask for. */
@@ -402,7 +404,7 @@ int cow_bring_up(struct cow_ovl_node *n, const struct cow_ovl_cred *cred,
 		 const struct cow_ovl_set *set, bool *ret_done);
 /* After a change to a directory that its users did not ask for. */
 void cow_restore_times(int dirfd, const struct stat *before);
-/* The last open of @n was closed: let go of an upper that never had a name. */
+/* The last open of @n was closed: let go of the upper that was kept for those made before it. */
 void cow_unpin(struct cow_ovl_node *n);
 /* ---- copydata.c: the first @len bytes, holes kept. Sets *ret_cloned when nothing was copied. */
 int cow_copy_data(int in, int out, uint64_t len, bool *ret_cloned);
