@@ -444,10 +444,7 @@ static int clone_file(struct engine *e, const struct op *op)
 		return r;
 	r = open_file(e, op->path2, 0, COW_OPEN_WRITE, &out, &own_out);
 	if (r == 0) {
-		struct cow_ovl_attr a;
-		/* Cloning nothing strips setuid of the target, which FICLONERANGE does not: known. */
-		if (cow_ovl_getattr(cow_ovl_open_node(in), &a) < 0 || a.size > 0)
-			r = cow_ovl_clone(in, 0, out, 0, 0);
+		r = cow_ovl_clone(in, 0, out, 0, 0);
 		if (own_out)
 			cow_ovl_close(out);
 	}

@@ -19,8 +19,6 @@
 const char *const gen_names[] = {"a", "b", "c", "d", "e", ".wh.a", "#1", "A", LONG_NAME};
 const unsigned gen_rare = sizeof(gen_names) / sizeof(*gen_names) - GEN_NAMES;
 
-bool gen_odd_setgid;
-
 #define POOL_MAX 160
 #define SET_MAX 40
 #define PATH_USUAL 500 /* paths are not made longer than that */
@@ -42,12 +40,11 @@ struct gen {
 
 /* ---------------------------------------------------------------- values */
 
-/* With setgid goes the group's x unless asked for otherwise: see --odd-setgid. */
 unsigned gen_mode(struct rng *r)
 {
 	static const unsigned modes[] = {0644, 0600, 0755, 0777,  04755, 02755, 06755, 01777,
 					 0000, 0400, 0111, 02770, 0775,	 02640, 06640};
-	return modes[rng_below(r, sizeof(modes) / sizeof(*modes) - (gen_odd_setgid ? 0 : 2))];
+	return RNG_PICK(r, modes);
 }
 
 uint64_t gen_size(struct rng *r)
@@ -61,8 +58,6 @@ void gen_xattr(struct rng *r, struct op *op)
 {
 	op->xattr = rng_below(r, xattr_count);
 	op->fill = rng_below(r, 1u << 17);
-	if (op->xattr < XATTR_CAPABILITY && !gen_odd_setgid)
-		op->fill |= ACL_GROUP_X;
 	op->len = rng_chance(r, 80) ? rng_below(r, 24) : rng_below(r, 300);
 	op->flags = rng_chance(r, 60) ? XATTR_ANY : 1 + rng_below(r, 2);
 }

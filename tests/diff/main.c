@@ -22,7 +22,6 @@
  *	--no-shrink    print scripts as they are
  *	--replay FILE  run one script from a file
  *	--print        print the scripts, run nothing
- *	--odd-setgid   also setgid without the group's x, where the engine follows older kernels
  *	--inject WHAT  the other side makes mistakes: chmod, data, link, errno, crash
  *	--expect N     exit 0 when a script fails and can be made as small as N operations, else 1
  *	--sync         sync for real
@@ -292,32 +291,20 @@ enum {
 	OPT_NO_SHRINK,
 	OPT_PRINT,
 	OPT_SYNC,
-	OPT_ODD,
 	OPT_STATS,
 };
 
 static const struct option long_options[] = {
-    {"mode", 1, NULL, 'm'},
-    {"plain", 0, NULL, OPT_PLAIN},
-    {"fs", 1, NULL, 'f'},
-    {"seed", 1, NULL, 's'},
-    {"scripts", 1, NULL, 'n'},
-    {"long", 1, NULL, 'l'},
-    {"first", 1, NULL, '1'},
-    {"ops", 1, NULL, 'o'},
-    {"group", 1, NULL, 'g'},
-    {"empty", 0, NULL, OPT_EMPTY},
-    {"adopt", 0, NULL, OPT_ADOPT},
-    {"failures", 1, NULL, 'F'},
-    {"replay", 1, NULL, 'r'},
-    {"no-shrink", 0, NULL, OPT_NO_SHRINK},
-    {"print", 0, NULL, OPT_PRINT},
-    {"inject", 1, NULL, 'i'},
-    {"expect", 1, NULL, 'e'},
-    {"sync", 0, NULL, OPT_SYNC},
-    {"odd-setgid", 0, NULL, OPT_ODD},
-    {"stats", 0, NULL, OPT_STATS},
-    {NULL, 0, NULL, 0},
+    {"mode", 1, NULL, 'm'},	   {"plain", 0, NULL, OPT_PLAIN},
+    {"fs", 1, NULL, 'f'},	   {"seed", 1, NULL, 's'},
+    {"scripts", 1, NULL, 'n'},	   {"long", 1, NULL, 'l'},
+    {"first", 1, NULL, '1'},	   {"ops", 1, NULL, 'o'},
+    {"group", 1, NULL, 'g'},	   {"empty", 0, NULL, OPT_EMPTY},
+    {"adopt", 0, NULL, OPT_ADOPT}, {"failures", 1, NULL, 'F'},
+    {"replay", 1, NULL, 'r'},	   {"no-shrink", 0, NULL, OPT_NO_SHRINK},
+    {"print", 0, NULL, OPT_PRINT}, {"inject", 1, NULL, 'i'},
+    {"expect", 1, NULL, 'e'},	   {"sync", 0, NULL, OPT_SYNC},
+    {"stats", 0, NULL, OPT_STATS}, {NULL, 0, NULL, 0},
 };
 
 static void __attribute__((noreturn)) usage(const char *what)
@@ -429,9 +416,6 @@ static void parse_options(int argc, char **argv)
 			break;
 		case OPT_PRINT:
 			o.print = true;
-			break;
-		case OPT_ODD:
-			gen_odd_setgid = true;
 			break;
 		case OPT_STATS:
 			o.stats = true;

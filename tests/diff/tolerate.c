@@ -9,10 +9,12 @@
 
 #include "values.h"
 
-/* The answer of the kernel's overlay or of a directory, and of the other side. */
+/* Whose answer is the odd one. The engine over an image counts as an overlay where it does as the
+ * kernel's does. */
 enum who {
 	DIRECTORY,
 	OVERLAYFS,
+	ENGINE,
 };
 
 static bool removes_acl(const struct op *op)
@@ -38,7 +40,7 @@ static bool through_open(const struct op *op)
 #define ANY 1 /* errno */
 
 static const struct {
-	enum who who; /* whose answer is the odd one */
+	enum who who;
 	bool (*op)(const struct op *op);
 	int its, other;
 	enum verdict verdict;
@@ -50,6 +52,7 @@ static const struct {
     {OVERLAYFS, removes_acl, -ENODATA, 0, VERDICT_TOLERATED,
      "removing an ACL that is not there succeeds on ext4, xfs and btrfs; overlayfs looks first, "
      "while the object is lower, so as not to copy it up"},
+    {ENGINE, removes_acl, -ENODATA, 0, VERDICT_TOLERATED, "the same over an image"},
     {OVERLAYFS, through_open, -EEXIST, ANY, VERDICT_END,
      "overlayfs cannot copy up a file without a name that was opened for reading: the name in the "
      "upper directory is taken by the whiteout or by what replaced it"},
@@ -74,7 +77,8 @@ enum verdict tolerate(enum mode mode, const struct op *op, int err_a, int err_b)
 		if (!table[k].op(op))
 			continue;
 		bool is_b = table[k].who == (mode == MODE_OVERLAY ? OVERLAYFS : DIRECTORY);
-		bool is_a = mode == MODE_KERNEL && table[k].who == OVERLAYFS;
+		bool is_a = table[k].who == (mode == MODE_KERNEL ? OVERLAYFS : ENGINE) &&
+			    mode != MODE_PLAIN;
 		if ((is_b && fits(table[k].its, err_b) && fits(table[k].other, err_a)) ||
 		    (is_a && fits(table[k].its, err_a) && fits(table[k].other, err_b)))
 			return table[k].verdict;
