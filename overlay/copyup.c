@@ -29,6 +29,7 @@ struct copy {
 	struct cow_fd *held;	 /* regular files: owns fd, once it is built */
 	char temp[COW_TEMP_LEN]; /* "": it has no name yet */
 	struct cow_fh fh;
+	struct cow_reserved room;
 };
 
 /* ---------------------------------------------------------------- the copy */
@@ -57,7 +58,9 @@ static int make_file(struct copy *c, bool *ret_sync)
 		size = c->set->size;
 		keep = size < keep ? size : keep;
 	}
-	int r = cow_fd_get(c->n, COW_FD_READ, &low);
+	int r = cow_limit_take(c->i, keep < attr.bytes_used ? keep : attr.bytes_used, &c->room);
+	if (r == 0)
+		r = cow_fd_get(c->n, COW_FD_READ, &low);
 	if (r == 0)
 		r = open_unnamed(c);
 	if (r == 0)
@@ -75,6 +78,9 @@ static int make_other(struct copy *c)
 	size_t len;
 	int r;
 	cow_man_attr(c->i->img, c->n->low, &attr);
+	r = cow_limit_take(c->i, 0, &c->room);
+	if (r < 0)
+		return r;
 	cow_temp_name(c->i, c->temp);
 	if (S_ISDIR(attr.mode))
 		r = mkdirat(c->i->workfd, c->temp, 0700);
@@ -148,6 +154,7 @@ static int build(struct copy *c)
 
 static void drop(struct copy *c)
 {
+	cow_limit_cancel(c->i, &c->room);
 	if (c->held)
 		cow_fd_put(c->held);
 	else if (c->fd >= 0)
@@ -193,6 +200,7 @@ static void note(struct copy *c, struct cow_ovl_node *dir, const char *name)
 	if (S_ISDIR(c->n->type))
 		(void)cow_delta_new(
 		    &c->n->delta); /* empty; without memory it is read when needed */
+	cow_limit_settle(c->n, c->fd, &c->room);
 	cow_fd_went_up(c->n, &c->fh);
 	pin(c);
 }
@@ -269,6 +277,7 @@ static int keep_unnamed(struct copy *c)
 		return cow_nerr();
 	c->temp[0] = '\0';
 	atomic_store(&c->n->orphan, true);
+	cow_limit_settle(c->n, c->fd, &c->room);
 	cow_fd_went_up(c->n, &c->fh);
 	pin(c);
 	return 0;

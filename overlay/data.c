@@ -129,8 +129,10 @@ void cow_ovl_close(struct cow_ovl_open *o)
 	bool last = atomic_fetch_sub(&o->node->opens, 1) == 1;
 	atomic_fetch_sub(&o->node->inst->opens, 1);
 	cow_fd_put(o->fd);
-	if (last)
+	if (last) {
 		cow_unpin(o->node);
+		cow_limit_closed(o->node);
+	}
 	cow_ovl_put(o->node);
 	free(o);
 }
@@ -243,8 +245,13 @@ static ssize_t write_entered(struct cow_ovl_open *o, const struct iovec *iov, in
 	int r = o->strip ? cow_strip_suid(o->fd, o->in_group) : 0;
 	if (r < 0)
 		return r;
+	struct cow_reserved res;
+	r = cow_limit_grow(o->node, o->fd->fd, off, total, &res);
+	if (r < 0)
+		return r;
 	atomic_store(&o->node->dirty, true);
 	ssize_t n = io_all(io_write, o->fd->fd, iov, iovcnt, off, total);
+	cow_limit_settle(o->node, o->fd->fd, &res);
 	cow_node_bump(o->node);
 	if (n > 0 && flags & COW_WRITE_STABLE)
 		r = sync_data(o->node, o->fd->fd);
@@ -284,10 +291,15 @@ static int fallocate_entered(struct cow_ovl_open *o, int mode, uint64_t off, uin
 		r = cow_strip_caps(o->fd->fd); /* btrfs leaves them where nothing was allocated */
 	if (r < 0)
 		return r;
+	struct cow_reserved res;
+	r = cow_limit_grow(o->node, o->fd->fd, off, mode & FALLOC_FL_PUNCH_HOLE ? 0 : len, &res);
+	if (r < 0)
+		return r;
 	atomic_store(&o->node->dirty, true);
 	do {
 		r = fallocate(o->fd->fd, mode, (off_t)off, (off_t)len) < 0 ? cow_nerr() : 0;
 	} while (r == -EINTR);
+	cow_limit_settle(o->node, o->fd->fd, &res);
 	cow_node_bump(o->node);
 	return r == 0 && o->node->inst->durability == COW_OVL_STRICT ? sync_data(o->node, o->fd->fd)
 								     : r;
@@ -409,11 +421,16 @@ static int clone_entered(struct cow_ovl_open *src, uint64_t src_off, struct cow_
 	r = dst->strip ? cow_strip_suid(dst->fd, dst->in_group) : 0;
 	if (r < 0)
 		return r;
+	struct cow_reserved res;
+	r = cow_limit_grow(dst->node, dst->fd->fd, dst_off, len, &res);
+	if (r < 0)
+		return r;
 	atomic_store(&dst->node->dirty, true);
 	r = ioctl(dst->fd->fd, FICLONERANGE, &range) < 0 ? cow_nerr() : 0;
 	if (r == -EOPNOTSUPP || r == -ENOTTY || r == -EINVAL ||
 	    (r == -EXDEV && from_image(src))) /* no reflinks, or odd block borders */
 		r = copy_range(src_fd, src_off, dst->fd->fd, dst_off, len);
+	cow_limit_settle(dst->node, dst->fd->fd, &res);
 	cow_node_bump(dst->node);
 	return r == 0 && dst->node->inst->durability == COW_OVL_STRICT
 		   ? sync_data(dst->node, dst->fd->fd)

@@ -79,6 +79,9 @@ struct cow_ovl_inst {
 	pthread_mutex_t whiteout_m;  /* held while the shared whiteout is made or replaced */
 	atomic_uint_fast64_t temps;  /* names in work/work given out */
 
+	atomic_uint_fast64_t limit, used; /* bytes; limit 0: none. See limit.c */
+	pthread_mutex_t limit_m;
+
 	atomic_size_t refs; /* memory: the opener, each node */
 	atomic_uint_fast64_t nodes, opens, fd_opens, commits, commit_waits;
 	LIST_HEAD(, cow_fd) fds; /* guarded by the fd cache lock */
@@ -113,6 +116,10 @@ struct cow_ovl_node {
 	 * same in all steps of one call; shared by look-ups where the answer has two sources. Spans
 	 * system calls, never a group commit. */
 	pthread_rwlock_t names;
+	/* With a limit, guarded by inst->limit_m: */
+	uint64_t cost;
+	bool cost_known;
+	bool cost_ends;		 /* its last name is gone: given back at the last close */
 	struct cow_delta *delta; /* image directories with an upper: guarded by `names` */
 	atomic_int impure_known; /* see ident.c */
 };
@@ -445,6 +452,23 @@ void cow_unnamed(struct cow_ovl_node *n, enum cow_what what);
  * replaced. -ENOTEMPTY: it holds something else. */
 int cow_drop_strays(int dirfd);
 int cow_check_ours(struct cow_ovl_inst *i, int dirfd, const char *name);
+
+/* ---- limit.c: what a root may use; all no-ops without a limit */
+struct cow_reserved {
+	uint64_t bytes;
+};
+/* Room for a new object of @bytes. -ENOSPC. Followed by settle or cancel. */
+int cow_limit_take(struct cow_ovl_inst *i, uint64_t bytes, struct cow_reserved *ret);
+/* Room for a change of a range of an upper file. -ENOSPC. Likewise. */
+int cow_limit_grow(struct cow_ovl_node *n, int fd, uint64_t off, uint64_t len,
+		   struct cow_reserved *ret);
+/* The change is made, or not: count what the object costs now. */
+void cow_limit_settle(struct cow_ovl_node *n, int fd, struct cow_reserved *res);
+void cow_limit_cancel(struct cow_ovl_inst *i, struct cow_reserved *res);
+/* @n lost a name and, if it was the last, will cost nothing from the last close on. */
+void cow_limit_lost_name(struct cow_ovl_node *n);
+void cow_limit_closed(struct cow_ovl_node *n);
+void cow_limit_statfs(struct cow_ovl_inst *i, struct cow_ovl_statfs *st);
 
 /* ---- readdir_layers.c */
 int cow_readdir_layers(struct cow_ovl_node *dir, uint64_t cookie, unsigned flags,

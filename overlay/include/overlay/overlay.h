@@ -120,6 +120,14 @@ int cow_ovl_inst_read_epoch(int dirfd, uint64_t *ret_epoch, struct cow_err *err)
 /* Everything changed so far is on disk when it returns. Observer: -EROFS. */
 int cow_ovl_inst_sync(struct cow_ovl_inst *i);
 
+/*
+ * cow_ovl_inst_limit - how many bytes a root with an image below may use in its upper; 0: no limit.
+ * More is -ENOSPC, to this root alone; what is there stays readable and can be removed. Counts the
+ * upper once, which takes some microseconds for each object in it, with all calls waiting.
+ * Return: 0; -EOPNOTSUPP a plain root; -EROFS an observer; -EIO, -ESTALE.
+ */
+int cow_ovl_inst_limit(struct cow_ovl_inst *i, uint64_t bytes);
+
 struct cow_ovl_statfs {
 	uint64_t bytes_total, bytes_free, bytes_avail;
 	uint64_t files_total, files_free;
@@ -129,6 +137,7 @@ int cow_ovl_statfs(struct cow_ovl_inst *i, struct cow_ovl_statfs *ret);
 
 struct cow_ovl_stats {
 	uint64_t nodes, opens, fds, fd_opens, commits, commit_waits;
+	uint64_t limit, used; /* bytes; used only with a limit */
 };
 void cow_ovl_stats(struct cow_ovl_inst *i, struct cow_ovl_stats *ret);
 
