@@ -32,6 +32,7 @@
 #define COW_UPPER_NAME "upper" /* overlay: the three of a kernel mount, workdir is "work" */
 #define COW_WORK_NAME "work"
 #define COW_INDEX_NAME "index"
+#define COW_WHITEOUT_NAME "#whiteout" /* in work/work: the inode whiteouts are links of */
 
 struct cow_delta;
 struct cow_domain;

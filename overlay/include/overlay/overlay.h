@@ -114,6 +114,17 @@ enum cow_ovl_durability cow_ovl_inst_durability(const struct cow_ovl_inst *i);
  */
 int cow_ovl_inst_renew(int dirfd, uint64_t *ret_epoch, struct cow_err *err);
 
+/* @path: below upper/, with a leading slash, or "work/…". Non-zero stops. */
+typedef int (*cow_ovl_check_fn)(void *ctx, const char *path, const char *what);
+
+/*
+ * cow_ovl_inst_check - look for what must not be in a root with an image below: marks that
+ * contradict each other or the image, lost marks, leftovers. Changes nothing; runs beside a server.
+ * Return: number of findings; the callback's value; -errno, as cow_ovl_inst_open().
+ */
+int64_t cow_ovl_inst_check(int dirfd, struct cow_ovl_image *img, cow_ovl_check_fn fn, void *ctx,
+			   struct cow_err *err);
+
 /* Read the epoch of a detached or attached instance from its record. */
 int cow_ovl_inst_read_epoch(int dirfd, uint64_t *ret_epoch, struct cow_err *err);
 
