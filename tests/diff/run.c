@@ -284,7 +284,7 @@ static enum outcome run_op(struct run *r, const struct op *op)
 	if ((ra.err == -ENOTEMPTY || ra.err == -EEXIST) && op->kind == OP_RENAME &&
 	    has_overlay(mode))
 		r->what |= ATTR_VAGUE_DIRS;
-	if (ra.err == 0 && op->kind == OP_RENAME && has_overlay(mode) && exchange_touches)
+	if (ra.err == 0 && op->kind == OP_RENAME && mode != MODE_PLAIN && exchange_touches)
 		set_moved_times(r, op);
 	if (!complained(r))
 		return OUT_SAME;

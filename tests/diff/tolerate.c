@@ -60,6 +60,7 @@ static const struct {
     {OVERLAYFS, renames, -ENOTEMPTY, -EEXIST, VERDICT_TOLERATED,
      "POSIX lets a file system choose the error for a directory that is not empty; xfs has EEXIST"},
     {DIRECTORY, renames, -EEXIST, -ENOTEMPTY, VERDICT_TOLERATED, "the same"},
+    {OVERLAYFS, renames, -EEXIST, -ENOTEMPTY, VERDICT_TOLERATED, "the same, both in the upper"},
     {OVERLAYFS, renames, -EXDEV, ANY, VERDICT_END,
      "overlayfs moves no lower directory whose path is longer than 256 bytes"},
 };

@@ -32,6 +32,7 @@ enum {
 };
 
 #define VALUE_MAX 1024
+#define ACL_GROUP_X (1u << 3 | 1u << 14) /* in @fill: what shows as the group's x in the mode */
 /* The bytes of attribute @xattr chosen by @fill and, where free, @len. Return: length. */
 size_t xattr_value(unsigned xattr, unsigned fill, size_t len, uint8_t ret[VALUE_MAX]);
 
