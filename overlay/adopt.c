@@ -9,6 +9,8 @@
  *	object with several names in the image			gets the mark and its anchor; a second
  *								copy of it (the kernel splits them) is
  *								one born in the upper from now on
+ *	directory that holds objects of the image		is marked so: the kernel takes the mark
+ *								away where it does not need it
  *	deletion written as a file (trusted.overlay.whiteout)	becomes a whiteout
  *
  * Repeating it changes nothing, so a crash in the middle costs a repetition: the record says which
@@ -36,6 +38,7 @@ struct level {
 	int fd;
 	uint32_t number; /* of the directory in the image; 0: born in the upper */
 	bool file_whiteouts;
+	bool needs_impure;
 	unsigned depth;
 };
 
@@ -86,7 +89,7 @@ static int marked(const struct level *l, int fd, mode_t type, uint32_t *ret)
 	return 0;
 }
 
-static int adopt_subdir(const struct level *l, int fd, const char *name)
+static int adopt_subdir(struct level *l, int fd, const char *name)
 {
 	uint32_t number = 0;
 	int r = marked(l, fd, S_IFDIR, &number);
@@ -104,6 +107,7 @@ static int adopt_subdir(const struct level *l, int fd, const char *name)
 		if (r < 0)
 			return r;
 	}
+	l->needs_impure |= number != 0;
 	return adopt_dir(l->a, fd, number, l->depth + 1);
 }
 
@@ -130,7 +134,7 @@ static int adopt_linked(const struct level *l, int fd, uint32_t number)
 	return 0;
 }
 
-static int adopt_other(const struct level *l, int fd, const char *name, mode_t type)
+static int adopt_other(struct level *l, int fd, const char *name, mode_t type)
 {
 	struct cow_ovl_inst *i = l->a->i;
 	uint32_t number, home = 0;
@@ -150,6 +154,7 @@ static int adopt_other(const struct level *l, int fd, const char *name, mode_t t
 		if (number == 0 || cow_man_type(i->img, number) != type)
 			return 0;
 	}
+	l->needs_impure = true;
 	if (cow_man_nnames(i->img, number) > 1)
 		return adopt_linked(l, fd, number);
 	return number == home ? 0 : cow_ident_write(i, fd, number);
@@ -180,7 +185,7 @@ static int is_file_whiteout(const struct level *l, int fd, const struct stat *st
 
 static int adopt_one(void *ctx, const char *name)
 {
-	const struct level *l = ctx;
+	struct level *l = ctx;
 	struct stat st;
 	cow_autoclose int fd = COW_FD_TRY(openat(l->fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC));
 	if (fd < 0)
@@ -206,6 +211,8 @@ static int adopt_dir(struct adopt *a, int fd, uint32_t number, unsigned depth)
 	cow_proc_path(fd, path);
 	l.file_whiteouts = getxattr(path, COW_XA_OPAQUE, &opaque, 1) == 1 && opaque == 'x';
 	int r = cow_names_each(fd, adopt_one, &l);
+	if (r == 0 && l.needs_impure)
+		r = cow_impure_set(fd);
 	if (r == 0 && l.file_whiteouts && removexattr(path, COW_XA_OPAQUE) < 0)
 		r = cow_nerr();
 	return r;

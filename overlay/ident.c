@@ -122,6 +122,11 @@ int cow_impure_get(int fd)
 	return get_flag(fd, COW_XA_IMPURE);
 }
 
+int cow_impure_set(int fd)
+{
+	return set(fd, COW_XA_IMPURE, "y", 1);
+}
+
 enum {
 	IMPURE_UNKNOWN,
 	IMPURE_NO,
@@ -152,7 +157,7 @@ int cow_impure_need(struct cow_ovl_node *dir, int dirfd)
 {
 	if (atomic_load(&dir->impure_known) == IMPURE_YES)
 		return 0;
-	int r = set(dirfd, COW_XA_IMPURE, "y", 1);
+	int r = cow_impure_set(dirfd);
 	if (r == 0)
 		atomic_store(&dir->impure_known, IMPURE_YES);
 	return r;
