@@ -136,12 +136,15 @@ static int nested(const struct rename *rn, int r)
 static int get_ready(struct rename *rn)
 {
 	struct cow_ovl_node *to = rn->to.n;
+	int r = nested(rn, 0);
+	if (r < 0)
+		return r;
 	if (to && S_ISDIR(to->type) && !(rn->flags & RENAME_EXCHANGE) && to != rn->hint) {
 		cow_ovl_put(rn->hint);
 		rn->hint = cow_ovl_get(to);
-		return nested(rn, 0);
+		return 0;
 	}
-	int r = cow_bring_up(rn->from.dir, NULL, NULL, NULL);
+	r = cow_bring_up(rn->from.dir, NULL, NULL, NULL);
 	if (r == 0)
 		r = cow_bring_up(rn->to.dir, NULL, NULL, NULL);
 	if (r == 0)

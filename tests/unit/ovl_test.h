@@ -18,6 +18,10 @@ struct ovl {
 	int dirfd;
 	struct cow_ovl_inst *inst;
 	struct cow_ovl_node *root;
+	/* With an image below, see layer_test.h: */
+	struct cow_ovl_image *img; /* NULL: plain */
+	int image, tree;	   /* image's directory, and the data root in it */
+	char *image_text;	   /* what the data root looked like */
 };
 
 #define ok(expr) assert_int_equal((expr), 0)
@@ -25,7 +29,7 @@ struct ovl {
 static inline void ovl_attach(struct ovl *f)
 {
 	struct cow_err err = COW_ERR_INIT;
-	int r = cow_ovl_inst_open(f->dirfd, NULL, 0, &f->inst, &err);
+	int r = cow_ovl_inst_open(f->dirfd, f->img, 0, &f->inst, &err);
 	if (r < 0)
 		print_error("attach: %s\n", cow_err_str(&err));
 	ok(r);
