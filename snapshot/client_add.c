@@ -203,7 +203,8 @@ static int prepare(struct cow_store *s, const struct cow_mac *mac,
 {
 	c->mac = *mac;
 	cow_mac_text(mac, c->id);
-	c->backend = opts->backend == COW_BACKEND_NONE ? s->backend : opts->backend;
+	c->backend =
+	    opts->backend == COW_BACKEND_NONE ? cow_store_default_backend(s) : opts->backend;
 	c->durability = opts->durability;
 	c->ephemeral = opts->ephemeral;
 	c->created_s = cow_realtime_s();
@@ -219,10 +220,7 @@ static int prepare(struct cow_store *s, const struct cow_mac *mac,
 		c->name = NULL;
 	if (!c->name || !c->follows)
 		return cow_err_set(err, -ENOMEM, "make client %s", c->id);
-	if (c->backend != COW_BACKEND_BTRFS || s->backend != COW_BACKEND_BTRFS)
-		return cow_err_say(err, COW_ERR_REFUSED, -EOPNOTSUPP, "store '%s' is not on btrfs",
-				   s->path);
-	return 0;
+	return cow_store_check_backend(s, c->backend, err);
 }
 
 int cow_client_add(struct cow_store *s, const struct cow_mac *mac,
@@ -247,6 +245,8 @@ int cow_client_add(struct cow_store *s, const struct cow_mac *mac,
 		    cow_err_say(err, COW_ERR_REFUSED, -EEXIST, "client %s exists already", c->id),
 		    "'cowherd client reset' gives it a fresh root");
 	r = cow_image_find(s, opts->image, &image, err);
+	if (r == 0)
+		r = cow_image_check_backend(s, image, c->backend, err);
 	if (r == 0)
 		r = choose_export_id(s, c, err);
 	return r < 0 ? r : add_staged(s, clients, c, image, err);
