@@ -72,8 +72,8 @@ int cow_ovl_inst_create(int dirfd, const struct cow_ovl_image *img,
  * the image's root directory, `work/`, and the instance record. Costs the same for every image.
  * @dirfd:       the root's directory; what is there of `upper/` and `work/` is kept
  * @image_dirfd: holds image.ovm, of which only the header is read, and tree/
- * Crash:  as cow_ovl_inst_create(). Nothing is synced but the record: whoever publishes the root
- *         syncs it as a whole.
+ * Crash:  as cow_ovl_inst_create(), but for this: nothing is synced, the record neither. Whoever
+ *         publishes the root syncs it as a whole first.
  * Return: as cow_ovl_inst_create() and cow_ovl_image_peek().
  */
 int cow_ovl_inst_create_peek(int dirfd, int image_dirfd, const struct cow_ovl_create_opts *opts,
