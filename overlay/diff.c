@@ -20,6 +20,7 @@
 
 #include "common/checked.h"
 #include "common/fs.h"
+#include "grow.h"
 #include "idattr.h"
 #include "internal.h"
 #include "seed.h"
@@ -223,18 +224,23 @@ static void judge(struct cow_diff_entry *e, unsigned what)
 							       : COW_CHANGE_ATTRIBUTES;
 }
 
-static void set_hidden(struct cow_diff_entry *e, const struct dir *dir)
+/* What the image has at the entry's place. @gone: it is not that object which stands there now. */
+static void set_home(struct cow_diff_entry *e, const struct dir *dir,
+		     const struct cow_man_ent *below, bool gone)
 {
-	if (!dir->opaque)
+	if (!below)
 		return;
-	e->hidden = dir->lower;
-	e->hidden_top = dir->hidden_top;
+	e->home = (struct cow_diff_name){.parent = dir->lower, .cookie = below->cookie};
+	e->gone = gone;
+	if (dir->opaque) {
+		e->hidden = dir->lower;
+		e->hidden_top = dir->hidden_top;
+	}
 }
 
 /* The entry of a name of the image that nothing in the upper layer stands on. */
 static int add_deleted(struct diff *d, const struct dir *dir, const struct cow_man_ent *ent)
 {
-	struct cow_diff_name name = {.parent = dir->lower, .cookie = ent->cookie};
 	size_t old;
 	int r = path_push(d, ent->name, &old);
 	if (r < 0)
@@ -245,9 +251,8 @@ static int add_deleted(struct diff *d, const struct dir *dir, const struct cow_m
 		return -ENOMEM;
 	e->kind = COW_CHANGE_DELETED;
 	e->type = ent->type;
-	e->home = name;
-	set_hidden(e, dir);
-	return cow_diff_gone(&d->list, name);
+	set_home(e, dir, ent, true);
+	return 0;
 }
 
 /* Number in the object's own mark; 0: it has none that counts. */
@@ -295,11 +300,8 @@ static int visit_object(struct diff *d, const struct dir *dir, const struct obje
 		judge(e, what);
 	if (ino && !home)
 		e->moved = ino;
-	if (!below)
-		return 0;
-	e->home = (struct cow_diff_name){.parent = dir->lower, .cookie = below->cookie};
-	set_hidden(e, dir);
-	return home && !dir->opaque ? 0 : cow_diff_gone(&d->list, e->home);
+	set_home(e, dir, below, !home || dir->opaque);
+	return 0;
 }
 
 /* ---------------------------------------------------------------- directories */
@@ -358,11 +360,8 @@ static int add_directory(struct diff *d, const struct dir *dir, const struct obj
 		judge(e, what);
 	if (moved)
 		e->moved = with;
-	if (!below)
-		return 0;
-	e->home = (struct cow_diff_name){.parent = dir->lower, .cookie = below->cookie};
-	set_hidden(e, dir);
-	return taken ? cow_diff_gone(&d->list, e->home) : 0;
+	set_home(e, dir, below, taken);
+	return 0;
 }
 
 static int visit_directory(struct diff *d, const struct dir *dir, const struct object *o,
@@ -411,14 +410,8 @@ static void names_done(struct names *n)
 
 static int names_add(struct names *n, const char *name)
 {
-	if (n->n == n->room) {
-		size_t room = n->room ? n->room * 2 : 16;
-		char **list = reallocarray(n->list, room, sizeof(*list));
-		if (!list)
-			return -ENOMEM;
-		n->list = list;
-		n->room = room;
-	}
+	if (cow_grow(&n->list, &n->room, n->n + 1) < 0)
+		return -ENOMEM;
 	n->list[n->n] = strdup(name);
 	return n->list[n->n] ? (n->n++, 0) : -ENOMEM;
 }

@@ -25,6 +25,7 @@ struct cow_diff_entry {
 	char *path, *old_path; /* owned */
 	/* The image's name at this place, for DELETED and for what stands on a name of the image. */
 	struct cow_diff_name home;
+	bool gone; /* the image's object is not there any more */
 	/* Number of the object of the image this one is, seen away from its home; 0: none. */
 	uint32_t moved;
 	/* Compared with what an opaque directory hides: the image's directory, and the uppermost hidden
@@ -36,16 +37,14 @@ struct cow_diff_list {
 	const struct cow_ovl_image *img;
 	struct cow_diff_entry *entries;
 	size_t n, room;
-	struct cow_diff_name *gone; /* names of the image whose object is not there any more */
-	size_t ngone, gone_room;
-	uint32_t *moved; /* numbers seen away from home, sorted by finish */
-	size_t nmoved;
+	/* Made by finish, sorted: names whose object is gone, numbers seen away from home. */
+	struct cow_diff_name *gone;
+	uint32_t *moved;
+	size_t ngone, nmoved;
 };
 
 /* A new entry, zeroed but for its path, which is copied. NULL: no memory. */
 struct cow_diff_entry *cow_diff_add(struct cow_diff_list *l, const char *path);
-/* -ENOMEM */
-int cow_diff_gone(struct cow_diff_list *l, struct cow_diff_name name);
 
 /* Find out what was moved, sort by path. */
 int cow_diff_finish(struct cow_diff_list *l);

@@ -8,41 +8,19 @@
 
 #include "common/bounds.h"
 #include "common/cleanup.h"
+#include "grow.h"
 
 /* ---------------------------------------------------------------- collecting */
 
-static void *grow(void *list, size_t n, size_t *room, size_t size)
-{
-	if (n < *room)
-		return list;
-	size_t more = *room ? *room * 2 : 64;
-	void *p = reallocarray(list, more, size);
-	if (p)
-		*room = more;
-	return p;
-}
-
 struct cow_diff_entry *cow_diff_add(struct cow_diff_list *l, const char *path)
 {
-	struct cow_diff_entry *list = grow(l->entries, l->n, &l->room, sizeof(*list));
-	if (!list)
+	if (cow_grow(&l->entries, &l->room, l->n + 1) < 0)
 		return NULL;
-	l->entries = list;
 	char *copy = strdup(path);
 	if (!copy)
 		return NULL;
-	list[l->n] = (struct cow_diff_entry){.path = copy};
-	return &list[l->n++];
-}
-
-int cow_diff_gone(struct cow_diff_list *l, struct cow_diff_name name)
-{
-	struct cow_diff_name *list = grow(l->gone, l->ngone, &l->gone_room, sizeof(*list));
-	if (!list)
-		return -ENOMEM;
-	l->gone = list;
-	list[l->ngone++] = name;
-	return 0;
+	l->entries[l->n] = (struct cow_diff_entry){.path = copy};
+	return &l->entries[l->n++];
 }
 
 void cow_diff_done(struct cow_diff_list *l)
@@ -154,6 +132,18 @@ static char *path_of(const struct cow_ovl_image *img, uint32_t parent, const cha
 	return asprintf(&path, "%s%s%s", dir, *dir ? "/" : "", name) < 0 ? NULL : path;
 }
 
+static int collect_gone(struct cow_diff_list *l)
+{
+	l->gone = calloc(l->n + 1, sizeof(*l->gone));
+	if (!l->gone)
+		return -ENOMEM;
+	for (size_t k = 0; k < l->n; k++)
+		if (l->entries[k].gone)
+			l->gone[l->ngone++] = l->entries[k].home;
+	qsort(l->gone, l->ngone, sizeof(*l->gone), name_cmp);
+	return 0;
+}
+
 /* Entries that stand on names of the image, to be found by name. */
 struct places {
 	struct place {
@@ -232,10 +222,13 @@ static int find_origin(struct cow_diff_list *l, const struct places *places,
 	return 0;
 }
 
+/* Compared with what was not hidden there but moved away: the comparison meant nothing. */
 static void judge_hidden(const struct cow_diff_list *l, struct cow_diff_entry *e)
 {
 	if (!has_nothing_hidden(l, e))
 		return;
+	e->home = (struct cow_diff_name){0};
+	e->gone = false;
 	if (e->kind == COW_CHANGE_DELETED) {
 		e->drop = true;
 	} else if (!e->moved) {
@@ -261,18 +254,16 @@ static void remove_dropped(struct cow_diff_list *l)
 
 int cow_diff_finish(struct cow_diff_list *l)
 {
-	struct places places;
+	struct places places = {0};
 	if (l->n)
 		qsort(l->entries, l->n, sizeof(*l->entries), path_cmp);
-	if (l->ngone)
-		qsort(l->gone, l->ngone, sizeof(*l->gone), name_cmp);
 	int r = collect_moved(l);
+	for (size_t k = 0; r == 0 && k < l->n; k++)
+		judge_hidden(l, &l->entries[k]);
+	if (r == 0)
+		r = collect_gone(l);
 	if (r == 0)
 		r = collect_places(l, &places);
-	if (r < 0)
-		return r;
-	for (size_t k = 0; k < l->n; k++)
-		judge_hidden(l, &l->entries[k]);
 	for (size_t k = 0; r == 0 && k < l->n; k++)
 		if (l->entries[k].moved)
 			r = find_origin(l, &places, &l->entries[k]);
