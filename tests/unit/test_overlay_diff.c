@@ -58,6 +58,15 @@ static int setup(void **state)
 	sys(mknod("img/tree/dev", S_IFCHR | 0600, makedev(1, 3)));
 	put_file("img/tree/hard1", "hard");
 	sys(link("img/tree/hard1", "img/tree/hard2"));
+	/* Coarse clocks would give an image and a change of the same moment the same time. */
+	for (const char *const *p = (const char *const[]){"file", "other", "dir/one", "dir/two",
+							  "link", "hard1", NULL};
+	     *p; p++) {
+		char path[32];
+		(void)snprintf(path, sizeof(path), "img/tree/%s", *p);
+		sys(utimensat(AT_FDCWD, path, (struct timespec[2]){{1000, 0}, {1000, 0}},
+			      AT_SYMLINK_NOFOLLOW));
+	}
 	seal_image(*state);
 	return 0;
 }
