@@ -284,6 +284,8 @@ static int build_manifest(struct import *m, struct cow_err *err)
 	for (size_t k = 0; k < COW_OVM_ID_LEN; k++)
 		(void)snprintf(hex + 2 * k, 3, "%02x", info.id[k]);
 	r = cow_kv_set(m->conf, "", "id", hex);
+	if (r == 0) /* with what the fix-ups made */
+		r = cow_kv_setf(m->conf, "", "inodes", "%llu", (unsigned long long)info.inodes);
 	if (r < 0)
 		return cow_err_set(err, r, "describe image %s", m->name);
 	return cow_kv_write_at(m->stage, "image.conf", m->conf, 0644, err);

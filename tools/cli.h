@@ -63,7 +63,7 @@ int cow_table_row(struct cow_table *t, const char *const *cells);
 void cow_table_print(const struct cow_table *t);
 
 /*
- * Print a path from an image or a root, with '/' in front: as it is when that is safe on a terminal and
+ * Print a path from an image or a root, with one '/' in front: as it is when that is safe on a terminal and
  * in one line, else in double quotes with C escapes (\n, \t, \", \\, \ooo), as git does.
  */
 void cow_cli_path(FILE *out, const char *path);

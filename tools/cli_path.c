@@ -59,6 +59,7 @@ static void print_escaped(FILE *out, const unsigned char *p)
 
 void cow_cli_path(FILE *out, const char *path)
 {
+	path += *path == '/';
 	if (is_plain(path)) {
 		(void)fprintf(out, "/%s", path);
 		return;

@@ -92,9 +92,9 @@ int cow_image_manifest(struct cow_store *s, const struct cow_image *i, struct co
 
 /*
  * cow_image_verify - compare the tree with the manifest, and the manifest with the id in the record.
- * @found: each difference, by path ("" stands for the manifest itself); its non-zero value stops and
- * is returned. @progress: see cow_ovl_image_verify().
- * Return: number of differences; -EOPNOTSUPP no manifest; -errno.
+ * @found, @progress: see cow_ovl_image_verify().
+ * Return: number of differences; -EBADMSG the manifest itself is damaged; -EOPNOTSUPP it has none;
+ * -errno.
  */
 int64_t cow_image_verify(struct cow_store *s, const struct cow_image *i,
 			 int (*found)(void *ctx, const char *path, const char *what),
