@@ -55,7 +55,10 @@ static int found(void *ctx, const char *path, const char *what)
 	if (v->given & COW_OPT_QUIET)
 		return 0;
 	cow_progress_wipe(&v->progress);
-	cow_cli_path(stdout, path);
+	if (*path == '/')
+		cow_cli_path(stdout, path);
+	else
+		(void)fputs(path, stdout); /* the manifest itself */
 	(void)printf(": %s\n", what);
 	return 0;
 }

@@ -35,7 +35,7 @@ epoch()
 	od -An -tx8 "$store/clients/$1/epoch"
 }
 sum=$("$TREECMP" --sum "$store/images/img/2/tree")
-need_backend "$backend"
+need_backend "$backend" img
 
 # ------------------------------------------------------------ add
 add DC:A6:32:00:00:01 --image img@1 --name lab-1 >"$out"

@@ -63,6 +63,7 @@ cow()
 # disk FS SIZE: a file system of its own on a loop device, mounted on $work/disk.
 disk()
 {
+	rm -f "$work/disk.img"
 	truncate -s "$2" "$work/disk.img"
 	case $1 in
 	ext4) mkfs.ext4 -q -b 4096 "$work/disk.img" ;; # small ones would get blocks of 1 KiB
@@ -117,10 +118,10 @@ unview()
 	done
 }
 
-# need_backend BACKEND: ends with 77 where this build cannot make roots of that kind. Needs an image img.
+# need_backend BACKEND IMAGE: ends with 77 where this build cannot make roots of that kind.
 need_backend()
 {
-	if ! cow client add 02:00:00:00:99:99 --image img --backend "$1" >"$out" 2>"$err"; then
+	if ! cow client add 02:00:00:00:99:99 --image "$2" --backend "$1" >"$out" 2>"$err"; then
 		! grep -q 'has plain roots only' "$err" || {
 			echo "this build makes no roots of backend $1"
 			exit 77
