@@ -78,6 +78,7 @@ static int report(struct diff *d, enum cow_ovl_change_kind kind, unsigned what, 
 
 static int side_open(int dir, const char *name, struct side *ret)
 {
+	*ret = (struct side){.fd = -1};
 	ret->fd = openat(dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 	if (ret->fd < 0)
 		return errno == EMFILE ? -ELOOP : -errno;
@@ -344,40 +345,41 @@ static int found_cmp(const void *a, const void *b)
 	return strcmp(x->path, y->path);
 }
 
-static int walk_sorted(struct diff *d, int old_tree, int new_tree, cow_ovl_diff_fn fn, void *ctx,
-		       struct cow_err *err)
+static int walk_trees(struct diff *d, int old_tree, int new_tree)
 {
-	struct found_list l = {0};
-	d->fn = keep;
-	d->ctx = &l;
-	struct side a, b;
+	struct side a = {.fd = -1}, b = {.fd = -1};
 	int r = side_open(old_tree, ".", &a);
 	if (r == 0)
 		r = side_open(new_tree, ".", &b);
 	if (r == 0)
 		r = visit_both(d, &a, &b);
 	if (a.fd >= 0)
-		(void)close(a.fd);
+		(void)close(a.fd); /* opened to look at */
 	if (b.fd >= 0)
 		(void)close(b.fd);
+	return r;
+}
+
+static int diff_sorted(struct diff *d, struct found_list *l, int old_tree, int new_tree,
+		       cow_ovl_diff_fn fn, void *ctx, struct cow_err *err)
+{
+	int r = walk_trees(d, old_tree, new_tree);
 	if (r == -ELOOP)
-		r = cow_err_say(err, COW_ERR_FAILED, r,
-				"the root has directories too deep to be compared");
-	else if (r < 0)
-		r = cow_err_set(err, r, "compare the root with its image, at '/%s'", d->path);
-	if (r == 0 && l.n)
-		qsort(l.list, l.n, sizeof(*l.list), found_cmp);
-	for (size_t k = 0; r == 0 && k < l.n; k++)
-		r = fn(ctx, &l.list[k].change);
-	for (size_t k = 0; k < l.n; k++)
-		free(l.list[k].path);
-	free(l.list);
+		return cow_err_say(err, COW_ERR_FAILED, r,
+				   "the root has directories too deep to be compared");
+	if (r < 0)
+		return cow_err_set(err, r, "compare the root with its image, at '/%s'", d->path);
+	if (l->n)
+		qsort(l->list, l->n, sizeof(*l->list), found_cmp);
+	for (size_t k = 0; r == 0 && k < l->n; k++)
+		r = fn(ctx, &l->list[k].change);
 	return r;
 }
 
 int cow_diff_plain(int old_tree, int new_tree, cow_ovl_diff_fn fn, void *ctx, struct cow_err *err)
 {
-	struct diff d = {.path = calloc(1, 1), .room = 1};
+	struct found_list l = {0};
+	struct diff d = {.fn = keep, .ctx = &l, .path = calloc(1, 1), .room = 1};
 	int r = d.path ? 0 : -ENOMEM;
 	for (int k = 0; k < 2; k++) {
 		d.buf[k] = malloc(BUF_SIZE);
@@ -386,7 +388,10 @@ int cow_diff_plain(int old_tree, int new_tree, cow_ovl_diff_fn fn, void *ctx, st
 			r = -ENOMEM;
 	}
 	r = r < 0 ? cow_err_set(err, r, "compare the root with its image")
-		  : walk_sorted(&d, old_tree, new_tree, fn, ctx, err);
+		  : diff_sorted(&d, &l, old_tree, new_tree, fn, ctx, err);
+	for (size_t k = 0; k < l.n; k++)
+		free(l.list[k].path);
+	free(l.list);
 	for (int k = 0; k < 2; k++) {
 		free(d.buf[k]);
 		free(d.names[k]);

@@ -109,7 +109,7 @@ static int hex_to_id(const char *hex, uint8_t id[COW_OVM_ID_LEN])
 			return -EBADMSG;
 		id[k] = (uint8_t)((hi - digits) << 4 | (lo - digits));
 	}
-	return hex[2 * COW_OVM_ID_LEN] ? -EBADMSG : 0;
+	return hex[COW_IMAGE_ID_LEN] ? -EBADMSG : 0;
 }
 
 int64_t cow_image_verify(struct cow_store *s, const struct cow_image *i,

@@ -121,8 +121,8 @@ int cow_cmd_image_verify(int argc, char **argv)
 		return print_verdict(&v, i, n);
 	json_object_put(v.list);
 	if (n == -EINTR)
-		r = cow_err_set(&err, -EINTR, "check of image %s@%u was stopped", i->name,
-				i->version);
+		(void)cow_err_set(&err, -EINTR, "check of image %s@%u was stopped", i->name,
+				  i->version);
 	return cow_cli_fail(&err, (int)n);
 }
 

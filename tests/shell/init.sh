@@ -44,7 +44,7 @@ for fs in ext4 xfs btrfs; do
 	disk "$fs" 320M
 	cow init --store "$work/disk/store" >"$out"
 	grep -qx "made a store in $work/disk/store" "$out" || die "init on $fs: $(cat "$out")"
-	[[ $(ls -A "$work/disk/store" | tr '\n' ' ') == 'clients format id images keep trash ' ]] ||
+	[[ $(find "$work/disk/store" -mindepth 1 -printf '%f\n' | sort | tr '\n' ' ') == 'clients format id images keep trash ' ]] ||
 		die "init on $fs left: $(ls -A "$work/disk/store")"
 	cow image list --store "$work/disk/store" >"$out"
 	umount "$work/disk"

@@ -11,7 +11,7 @@
 #include "overlay/image.h"
 #include "snapshot/store.h"
 
-#define COW_IMAGE_ID_LEN (2 * COW_OVM_ID_LEN) /* hex digits */
+#define COW_IMAGE_ID_LEN ((size_t)2 * COW_OVM_ID_LEN) /* hex digits */
 
 struct cow_image {
 	char name[COW_LABEL_MAX + 1];
