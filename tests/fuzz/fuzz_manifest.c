@@ -3,6 +3,9 @@
  * A manifest as it may lie on a disk. Checksums are made right first, so that the records themselves
  * are what is tested. What loads is then read to the last byte through every accessor, and must be
  * the tree the format promises: each name found again, each path leading back (I7).
+ *
+ * An input that begins with "F" instead of "C" is helped further: sections are put one behind the
+ * other, the last one made to end with the file, and names get the cookies that belong to them.
  */
 #include <stdint.h>
 #include <stdio.h>
@@ -101,6 +104,39 @@ static void read_all(const struct cow_ovl_image *img)
 	CHECK(null && cow_ovl_image_dump(img, null) == 0 && fclose(null) == 0);
 }
 
+static void set_cookies(const struct cow_ovm_header *h, uint8_t *dirents, size_t n,
+			const uint8_t *strings, size_t len)
+{
+	for (struct cow_ovm_dirent *d = (struct cow_ovm_dirent *)dirents; n > 0; n--, d++) {
+		size_t at = cow_get_le32(d->name);
+		if (at < len && d->name_len < len - at)
+			cow_put_le64(
+			    d->cookie,
+			    cow_ovm_hash(h->hash_key, (const char *)strings + at, d->name_len));
+	}
+}
+
+static void help(uint8_t *bytes, size_t size)
+{
+	struct cow_ovm_header *h = (struct cow_ovm_header *)bytes;
+	uint64_t at = sizeof(*h), end = size, offset[COW_OVM_NSECTIONS], length[COW_OVM_NSECTIONS];
+	for (unsigned k = 0; k < COW_OVM_NSECTIONS; k++) {
+		offset[k] = at;
+		length[k] = cow_get_le64(h->section[k].length);
+		if (k == COW_OVM_VALUES)
+			length[k] = end - at;
+		if (length[k] > end - at)
+			return;
+		cow_put_le64(h->section[k].offset, at);
+		cow_put_le64(h->section[k].length, length[k]);
+		at += length[k];
+	}
+	bytes[0] = COW_OVM_MAGIC[0];
+	set_cookies(h, bytes + offset[COW_OVM_DIRENTS],
+		    length[COW_OVM_DIRENTS] / sizeof(struct cow_ovm_dirent),
+		    bytes + offset[COW_OVM_STRINGS], length[COW_OVM_STRINGS]);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct cow_ovl_image img = {.filefd = -1, .rootfd = -1};
@@ -108,6 +144,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	uint8_t *copy = malloc(size ? size : 1);
 	CHECK(copy);
 	memcpy(copy, data, size);
+	if (size >= sizeof(struct cow_ovm_header) && copy[0] == 'F')
+		help(copy, size);
 	ovm_seal(copy, size);
 	int r = cow_image_load_bytes(&img, copy, size, &err);
 	free(copy);

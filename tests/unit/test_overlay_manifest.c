@@ -358,14 +358,19 @@ static void a_symlink_of_4095_bytes_is_kept(void **state)
 static void a_directory_of_5000_names_is_sorted_and_searchable(void **state)
 {
 	struct ovm *f = *state;
-	char name[32];
+	char name[32], first[32];
 	struct cow_man_ent ent, other;
 	uint64_t before = 0;
 	ok(mkdirat(f->tree, "d", 0755));
 	cow_autoclose int d = open_dir(f->tree, "d");
-	for (int k = 0; k < MANY; k++) {
+	for (int k = 0; k < MANY; k++) { /* ten names a file: they are quick to make */
 		(void)snprintf(name, sizeof(name), "name-%d", k);
-		put_file(d, name, "");
+		if (k % 10 == 0) {
+			put_file(d, name, "");
+			memcpy(first, name, sizeof(first));
+		} else {
+			ok(linkat(d, first, d, name, 0));
+		}
 	}
 	const struct cow_ovl_image *img = ovm_image(f);
 	uint32_t dir = at(img, "d");
@@ -375,6 +380,7 @@ static void a_directory_of_5000_names_is_sorted_and_searchable(void **state)
 		assert_true(cow_man_find(img, dir, name, strlen(name), &ent));
 		assert_string_equal(ent.name, name);
 		assert_int_equal(ent.cookie, cow_man_hash(img, name, strlen(name)));
+		assert_int_equal(cow_man_nnames(img, ent.ino), 10);
 		assert_true(cow_man_at_cookie(img, dir, ent.cookie, &other));
 		assert_int_equal(other.ino, ent.ino);
 		assert_false(cow_man_at_cookie(img, dir, ent.cookie + 1, &other));
@@ -743,8 +749,17 @@ static void without_a_tree_there_is_no_image(void **state)
 	ok(mkdirat(f->dirfd, "tree", 0755));
 }
 
+/* A file so long that progress is told of while it is read: before its end and after it. */
+static void make_long_file(const struct ovm *f)
+{
+	ok(mkdirat(f->tree, "d", 0755));
+	cow_autoclose int fd = openat(f->tree, "d/long", O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+	ok(ftruncate(fd, 80 << 20));
+}
+
 struct meddler {
 	const struct ovm *f;
+	const char *touch; /* written to in the first call */
 	int calls, result;
 };
 
@@ -752,44 +767,49 @@ static int meddle(void *ctx, uint64_t inodes, uint64_t bytes)
 {
 	struct meddler *m = ctx;
 	(void)inodes;
-	(void)bytes;
-	if (m->calls++ == 0 && m->result == 0)
-		put_file(m->f->tree, "d/late", "");
+	assert_in_range(bytes, 1, 80 << 20);
+	if (m->calls++ == 0 && m->touch)
+		put_file(m->f->tree, m->touch, "");
 	return m->result;
 }
 
-static void make_many(const struct ovm *f)
+static void assert_meddling_is_noticed(struct ovm *f, const char *touch, const char *named)
 {
-	char name[32];
-	ok(mkdirat(f->tree, "d", 0755));
-	for (int k = 0; k < MANY; k++) {
-		(void)snprintf(name, sizeof(name), "d/name-%d", k);
-		put_file(f->tree, name, "");
-	}
-}
-
-static void a_tree_that_changes_meanwhile_is_named(void **state)
-{
-	struct meddler m = {.f = *state};
+	struct meddler m = {.f = f, .touch = touch};
 	struct cow_ovl_image_build how = {.progress = meddle, .ctx = &m};
 	struct cow_err err = COW_ERR_INIT;
-	make_many(m.f);
-	assert_int_equal(build_with(m.f->dirfd, &how, &err), -EAGAIN);
-	assert_non_null(strstr(cow_err_str(&err), "/d"));
+	make_long_file(f);
+	assert_int_equal(build_with(f->dirfd, &how, &err), -EAGAIN);
+	assert_non_null(strstr(cow_err_str(&err), named));
 	assert_int_equal(m.calls, 1);
-	assert_nothing_left(m.f);
+	assert_nothing_left(f);
 }
 
+static void a_directory_that_changes_meanwhile_is_named(void **state)
+{
+	assert_meddling_is_noticed(*state, "d/late", "'/d' changed");
+}
+
+static void a_file_that_changes_meanwhile_is_named(void **state)
+{
+	assert_meddling_is_noticed(*state, "d/long", "'/d/long' changed");
+}
+
+/* Whatever number it ends it with. */
 static void progress_can_end_the_build(void **state)
 {
-	struct meddler m = {.f = *state, .result = -EAGAIN};
-	struct cow_ovl_image_build how = {.progress = meddle, .ctx = &m};
-	struct cow_err err = COW_ERR_INIT;
-	make_many(m.f);
-	m.result = -ECANCELED;
-	assert_int_equal(build_with(m.f->dirfd, &how, &err), -ECANCELED);
-	assert_int_equal(m.calls, 1);
-	assert_nothing_left(m.f);
+	static const int results[] = {-ECANCELED, -EAGAIN, -EXDEV, -EIO};
+	struct ovm *f = *state;
+	make_long_file(f);
+	for (size_t k = 0; k < sizeof(results) / sizeof(*results); k++) {
+		struct meddler m = {.f = f, .result = results[k]};
+		struct cow_ovl_image_build how = {.progress = meddle, .ctx = &m};
+		struct cow_err err = COW_ERR_INIT;
+		assert_int_equal(build_with(f->dirfd, &how, &err), results[k]);
+		assert_null(strstr(cow_err_str(&err), "changed"));
+		assert_int_equal(m.calls, 1);
+		assert_nothing_left(f);
+	}
 }
 
 /* ---------------------------------------------------------------- opening objects */
@@ -1194,7 +1214,8 @@ int main(void)
 	    T(mount_points_are_refused),
 	    T(an_image_is_not_made_twice),
 	    T(without_a_tree_there_is_no_image),
-	    T(a_tree_that_changes_meanwhile_is_named),
+	    T(a_directory_that_changes_meanwhile_is_named),
+	    T(a_file_that_changes_meanwhile_is_named),
 	    T(progress_can_end_the_build),
 	    T(objects_open_by_number),
 	    T(nothing_opens_for_writing),
