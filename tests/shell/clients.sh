@@ -138,6 +138,14 @@ if [[ $(stat -f -c %T "$store") != btrfs ]]; then
 	unchanged fails 5 'is not on btrfs; use backend overlay' cow client add 02:00:00:00:00:09 --image img --backend btrfs
 	unchanged fails 5 'is not on btrfs; use backend overlay' cow client set $mac1 backend=btrfs
 fi
+if [[ $backend == btrfs ]]; then # as an older cowherd left it
+	sed -i '/^backend = /d' "$one"/roots/*/root.conf
+	cow client show $mac1 >"$out"
+	grep -qx 'backend     btrfs' "$out" || die "a root of an older version: $(cat "$out")"
+	cow client rollback $mac1 >"$out"
+	cow client rollback $mac1 >"$out"
+	cow client diff $mac1 >"$out"
+fi
 ok "backends: shown, what is refused"
 
 # ------------------------------------------------------------ set
