@@ -453,6 +453,8 @@ void cow_unnamed(struct cow_ovl_node *n, enum cow_what what);
 /* Whiteouts in a directory of the upper alone mean nothing but keep it from being removed or
  * replaced. -ENOTEMPTY: it holds something else. */
 int cow_drop_strays(int dirfd);
+/* For a change, a name that leads out of the tree is busy where it is a mount point. */
+int cow_not_ours(struct cow_ovl_inst *i, int dirfd, const char *name, int r);
 int cow_check_ours(struct cow_ovl_inst *i, int dirfd, const char *name);
 
 /* ---- limit.c: what a root may use; all no-ops without a limit */
