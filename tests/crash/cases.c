@@ -17,6 +17,7 @@
 
 static const char *const cases[] = {
     /* copy-up of every type, by every kind of change */
+    "!chmod f1 0600",
     "chmod f1 0600",
     "chmod f0 0600",
     "chmod f4 0640",
@@ -32,6 +33,7 @@ static const char *const cases[] = {
     "truncate f3 0 0 100000",
     "truncate f0 0 0 5000",
     "truncate f6 0 0 5000",
+    "!write f2 3 100 10",
     "write f2 3 100 10",
     "write f6 3 500000 100",
     "write f0 3 0 4096",
@@ -56,6 +58,7 @@ static const char *const cases[] = {
     "create n0 0644;write n0 3 0 5000",
     "create n0 0644;write n0 3 0 5000;truncate n0 0 0 10",
     /* several names in the image */
+    "!chmod h1 0600",
     "chmod h1 0600",
     "write h2 3 100 10",
     "stable d2/h3 3 0 10",
@@ -74,8 +77,10 @@ static const char *const cases[] = {
     "write h1 3 0 10;link h2 n0",
     "link h1 n0;remove h1;remove h2;remove d2/h3;remove n0",
     /* new objects */
+    "!create n0 0644",
     "create n0 0644",
     "create d1/s/n0 0640",
+    "!mkdir n0 0755",
     "mkdir n0 0755",
     "mkdir d1/s/n0 0755",
     "symlink n0 target",
@@ -93,6 +98,7 @@ static const char *const cases[] = {
     "remove d5/x;mkdir d5/x 0755",
     "remove d3;mkdir d3 0755",
     /* removal */
+    "!remove f1",
     "remove f1",
     "remove d1/s/f1",
     "chmod f1 0600;remove f1",
@@ -107,6 +113,7 @@ static const char *const cases[] = {
     "rename d4 n0;remove n0/x;remove n0",
     "mkdir n0 0755;create n0/a 0644;rename n0/a a;remove n0",
     /* renames of files */
+    "!rename f1 n0",
     "rename f1 n0",
     "rename l1 n0",
     "rename p n0",
@@ -123,6 +130,7 @@ static const char *const cases[] = {
     "rename f1 n0;rename n0 f1",
     "rename f1 n0;rename f2 f1",
     /* renames of directories */
+    "!rename d1 n0",
     "rename d1 n0",
     "create d1/n1 0644;rename d1 n0",
     "mkdir n0 0755;rename n0 n1",
@@ -143,6 +151,7 @@ static const char *const cases[] = {
     "rename d1 n0;rename n0/s d1",
     "mkdir n0 0755;mkdir n1 0755;rename n0 n1",
     /* exchange */
+    "!exchange f1 f2",
     "exchange f1 f2",
     "exchange f1 d1",
     "exchange d1 d2",
@@ -150,6 +159,7 @@ static const char *const cases[] = {
     "mkdir n0 0755;exchange n0 d1",
     "mkdir n0 0755;exchange d1/s n0",
     /* links */
+    "!link f1 n0",
     "link f1 n0",
     "link f1 d1/s/n0",
     "link l1 n0",
@@ -190,7 +200,8 @@ static void parse(char *text, struct step *ret)
 	if (k == sizeof(kinds) / sizeof(*kinds))
 		trouble("no step '%s'", word);
 	*ret = (struct step){.kind = kinds[k].kind};
-	(void)snprintf(ret->path, PATH_LEN, "%s", strtok_r(NULL, " ", &save));
+	word = strtok_r(NULL, " ", &save);
+	(void)snprintf(ret->path, PATH_LEN, "%s", strcmp(word, ".") == 0 ? "" : word);
 	while ((word = strtok_r(NULL, " ", &save)))
 		if (*word >= '0' && *word <= '9' && n < 3)
 			numbers[n++] = strtoull(word, NULL, 0);
@@ -230,7 +241,8 @@ struct history *case_history(struct ground *g, size_t k)
 	struct seat oracle;
 	struct history *h = must(calloc(1, sizeof(*h)));
 	(void)snprintf(h->top, sizeof(h->top), TOP_FMT, 0);
-	(void)snprintf(text, sizeof(text), "%s", cases[k]);
+	(void)snprintf(text, sizeof(text), "%s%s", *cases[k] == '!' ? "" : "chmod . 0711;",
+		       cases[k] + (*cases[k] == '!'));
 	for (one = strtok_r(text, ";", &save); one; one = strtok_r(NULL, ";", &save))
 		parse(one, &h->step[++h->n]);
 	/* What comes before the last is not what is asked about. */

@@ -75,6 +75,8 @@ bool in_child(void (*fn)(void *ctx), void *ctx, struct report *rep, char why[WHY
 int seat_open(const struct ground *g, const char *point, const char *name, bool same_fs,
 	      struct seat *ret, char why[WHY_LEN]);
 int seat_close(struct seat *s);
+/* One of g->linked? */
+bool is_split(const struct ground *g, uint64_t who);
 void know(struct cow_ovl_inst *i, const char *top, struct known *ret);
 
 struct verify {

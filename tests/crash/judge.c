@@ -171,9 +171,22 @@ static bool time_may_be(const struct judgement *j, const struct obj *got, char *
 	return no(why, "%s: time %lld", got->path, (long long)got->mtime);
 }
 
-static bool may_be(const struct judgement *j, const struct obj *want, const struct obj *got,
+/* The empty directory that holds the place of one that is being replaced is another object. */
+static bool stands_in(const struct judgement *j, const struct obj *got)
+{
+	char path[PATH_LEN + 64];
+	const struct step *s = &j->h->step[j->started];
+	(void)snprintf(path, sizeof(path), "%s/%s", j->h->top, s->path2);
+	return j->started > j->acked && s->kind == K_RENAME && S_ISDIR(got->mode) &&
+	       got->who == WHO_UNKNOWN && strcmp(path, got->path) == 0;
+}
+
+static bool may_be(const struct judgement *j, const struct obj *want, const struct obj *all_got,
 		   char *why)
 {
+	struct obj copy = *all_got, *got = &copy;
+	if (stands_in(j, got))
+		got->who = want->who;
 	if (!attrs_same(want, got, why))
 		return false;
 	if (want->mtime != got->mtime && !time_may_be(j, got, why))
@@ -247,7 +260,7 @@ int judge(const struct judgement *j, const struct state *got, char why[WHY_LEN])
 		char reason[WHY_LEN];
 		if (state_may_be(j, k, got, reason))
 			return (int)k;
-		if (n < WHY_LEN - 1 && (j->started - from < 4 || k == from || k == j->started))
+		if (n < WHY_LEN - 1 && (k + 2 >= j->acked || k == from))
 			n += (size_t)snprintf(last + n, sizeof(last) - n, "\n   after step %zu: %s",
 					      k, reason);
 		if (n >= WHY_LEN)

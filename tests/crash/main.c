@@ -139,7 +139,7 @@ static void find_linked(struct ground *g)
 	if (state_of_engine(s.i, "", NULL, NULL, &all, why) < 0)
 		trouble("look at the golden image: %s", why);
 	for (size_t k = 0; k < all.n && g->nlinked < LOWER_LINKED_MAX; k++)
-		if (all.v[k].nlink > 1)
+		if (all.v[k].nlink > 1 && !is_split(g, all.v[k].who))
 			g->linked[g->nlinked++] = all.v[k].who;
 	state_free(&all);
 	oracle_close(g, &s);
