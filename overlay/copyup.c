@@ -201,6 +201,7 @@ static int publish_locked(struct copy *c, struct cow_ovl_node *dir, int dirfd, c
 	if (r < 0)
 		return r;
 	cow_restore_times(dirfd, &before);
+	atomic_fetch_add(&c->i->brought_up, 1); /* before anybody can write to it */
 	note(c, dir, name);
 	return 0;
 }

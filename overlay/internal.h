@@ -81,6 +81,8 @@ struct cow_ovl_inst {
 
 	atomic_size_t refs; /* memory: the opener, each node */
 	atomic_uint_fast64_t nodes, opens, fd_opens, commits, commit_waits;
+	/* Objects brought up so far, and of these the ones whose names are on disk for sure. */
+	atomic_uint_fast64_t brought_up, settled;
 	LIST_HEAD(, cow_fd) fds; /* guarded by the fd cache lock */
 	size_t nfds;		 /* likewise */
 	struct cow_shard shard[COW_NODE_SHARDS];
@@ -464,6 +466,8 @@ int cow_domain_get(int dirfd, struct cow_domain **ret);
 void cow_domain_put(struct cow_domain *d); /* NULL is fine */
 /* One syncfs(2) that began after the call is over; shared with other callers. */
 int cow_domain_commit(struct cow_domain *d, struct cow_ovl_inst *i);
+/* Copies brought up so far are on disk with their names and all directories above, or get there. */
+int cow_inst_settle(struct cow_ovl_inst *i);
 /* The end of every operation that changed names or attributes. */
 int cow_inst_commit(struct cow_ovl_inst *i);
 
