@@ -411,6 +411,11 @@ int cow_copy_data(int in, int out, uint64_t len, bool *ret_cloned);
 /* Owner, mode, xattrs, times of an image object onto a new upper one; @set wins over them. */
 int cow_copy_attrs(struct cow_ovl_inst *i, uint32_t number, int fd);
 int cow_copy_times(struct cow_ovl_inst *i, uint32_t number, int fd);
+/* The same from one upper object to another, of both any level. */
+int cow_copy_looks(int from, int to);
+
+/* ---- xattr.c: an attribute no client sees */
+bool cow_xattr_hidden(const char *name);
 
 /* ---- work.c */
 #define COW_TEMP_LEN 24
