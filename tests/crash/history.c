@@ -301,6 +301,8 @@ static bool make_up(const struct history *h, struct rng *r, const struct state *
 			if (!to)
 				return false;
 			below_top(h, to, ret->path2);
+			if (!*ret->path2)
+				return false;
 		} else if (!new_path(h, r, s, ret->path2)) {
 			return false;
 		}

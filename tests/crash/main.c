@@ -8,7 +8,7 @@
  *	--fs		all three when not given
  *	--seed N	of random steps, variants and instants; "random", or the day's when not given, is
  *			printed. The same seed gives the same steps; instants are the machine's
- *	--long		all cases, and more than 300 power cuts; also by COWHERD_TEST_LONG=1
+ *	--long		all cases, and more than 1000 power cuts; also by COWHERD_TEST_LONG=1
  *	--only WHAT	"process": kills alone, "power": cuts of the device alone
  *	--case K	only this case, --round N only this round
  *	--failures N	go on until so many, 5 when not given
@@ -145,13 +145,23 @@ static void find_linked(struct ground *g)
 	oracle_close(g, &s);
 }
 
+/* Who waits so long wants to see something. */
+static void progress(const struct ground *g, const char *what)
+{
+	(void)printf("%s: %s: %u process cuts, %u power cuts, %u failed so far\n", g->type, what,
+		     g->process_cuts, g->power_cuts, g->failures);
+	(void)fflush(stdout);
+}
+
 static void run_long(struct ground *g)
 {
 	if (o.process)
 		process_cuts(g, 0, 1);
+	progress(g, "every case, processes killed");
 	if (!o.power)
 		return;
-	power_cases(g, 0, 1);
+	power_cases(g, g->seed % 4, 4);
+	progress(g, "every fourth case, power cut");
 	for (uint64_t n = 0; n < LONG_ROUNDS || g->power_cuts < 300; n++)
 		power_round(g, n, LONG_CUTS);
 }
@@ -159,10 +169,10 @@ static void run_long(struct ground *g)
 static void run_short(struct ground *g)
 {
 	if (o.process)
-		process_cuts(g, g->seed % 12, 12);
+		process_cuts(g, g->seed % 30, 30);
 	if (!o.power)
 		return;
-	power_cases(g, g->seed % 40, 40);
+	power_cases(g, g->seed % 70, 70);
 	for (uint64_t n = 0; n < 3; n++)
 		power_round(g, n, 6);
 }

@@ -331,6 +331,8 @@ int node_at(struct cow_ovl_inst *i, const char *path, const char **ret_name,
 {
 	cow_autonode n = NULL;
 	int r = cow_ovl_root(i, &n);
+	if (ret_name)
+		*ret_name = "";
 	while (r == 0 && *path) {
 		size_t len = strcspn(path, "/");
 		cow_autonode next = NULL;
