@@ -284,9 +284,12 @@ void power_cases(struct ground *g, size_t from, size_t step)
 	for (size_t k = from; k < case_count; k += step) {
 		r.h[0] = case_history(g, k);
 		unsigned variant = rng_below(&r.rng, 4);
-		for (unsigned n = 0; n < 2; n++) {
-			r.undisturbed = n == 0;
-			r.strict = variant + n != 1;
+		bool data = r.h[0]->step[r.h[0]->n].kind >= K_WRITE;
+		for (unsigned n = 0; n < 3; n++) {
+			if (n == 1 && !data)
+				continue; /* an answer promises nothing */
+			r.undisturbed = n < 2;
+			r.strict = n == 0 || (n == 2 && variant < 3);
 			r.same_fs = (variant + n) % 2;
 			(void)snprintf(r.what, sizeof(r.what),
 				       "case %zu (%s), %s, image on %s file system%s", k,

@@ -163,6 +163,23 @@ static bool handles_ok(const struct verify *v, const struct seat *s, const struc
 	return true;
 }
 
+/* ---------------------------------------------------------------- names */
+
+/* Every object has as many names as links, a directory one. */
+static bool names_ok(const struct state *all, char *why)
+{
+	for (size_t a = 0; a < all->n; a++) {
+		const struct obj *o = &all->v[a];
+		uint32_t names = 0;
+		for (size_t b = 0; b < all->n; b++)
+			names += all->v[b].handle_len == o->handle_len &&
+				 memcmp(all->v[b].handle, o->handle, o->handle_len) == 0;
+		if (names != (o->nlink ? o->nlink : 1))
+			return no(why, "%s: %u links, %u names", o->path, o->nlink, names);
+	}
+	return true;
+}
+
 /* ---------------------------------------------------------------- what it shows */
 
 struct who {
@@ -334,7 +351,7 @@ static bool golden_ok(const struct verify *v, char *why)
 static bool attached_ok(const struct verify *v, const struct seat *s, struct state *all, char *why)
 {
 	if (state_of_engine(s->i, "", NULL, NULL, all, why) < 0 || !no_leftovers(s, all, why) ||
-	    !handles_ok(v, s, all, why))
+	    !names_ok(all, why) || !handles_ok(v, s, all, why))
 		return false;
 	for (unsigned t = 0; t < v->threads; t++)
 		if (!thread_ok(v, s, t, why))
