@@ -135,8 +135,8 @@ static int build(struct copy *c)
 		r = apply_set(c);
 	if (r == 0)
 		r = cow_fh_of(c->fd, &c->fh, &mnt_id);
-	if (r == 0 && sync && c->i->durability != COW_OVL_VOLATILE && fsync(c->fd) < 0)
-		r = cow_nerr(); /* I2: data is durable before its name */
+	if (r == 0 && sync && c->i->durability != COW_OVL_VOLATILE)
+		r = cow_sync_fd(c->i, c->fd, false); /* I2: data is durable before its name */
 	return r;
 }
 

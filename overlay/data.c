@@ -218,8 +218,8 @@ ssize_t cow_ovl_read(struct cow_ovl_open *o, const struct iovec *iov, int iovcnt
  */
 static int sync_file(struct cow_ovl_node *n, int fd)
 {
-	int r = cow_inst_settle(n->inst);
-	return r == 0 && fdatasync(fd) < 0 ? cow_nerr() : r;
+	int r = cow_sync_whole(n->inst) ? 0 : cow_inst_settle(n->inst);
+	return r < 0 ? r : cow_sync_fd(n->inst, fd, true);
 }
 
 static int sync_data(struct cow_ovl_node *n, int fd)

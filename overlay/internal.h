@@ -473,6 +473,10 @@ void cow_domain_put(struct cow_domain *d); /* NULL is fine */
 int cow_domain_commit(struct cow_domain *d, struct cow_ovl_inst *i);
 /* Copies brought up so far are on disk with their names and all directories above, or get there. */
 int cow_inst_settle(struct cow_ovl_inst *i);
+/* Only by group commits? */
+bool cow_sync_whole(const struct cow_ovl_inst *i);
+/* fdatasync(2) or fsync(2), or what has to take its place. No `names` may be held. */
+int cow_sync_fd(struct cow_ovl_inst *i, int fd, bool data_only);
 /* The end of every operation that changed names or attributes. */
 int cow_inst_commit(struct cow_ovl_inst *i);
 

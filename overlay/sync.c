@@ -174,6 +174,24 @@ int cow_inst_settle(struct cow_ovl_inst *i)
 		   : 0;
 }
 
+/*
+ * On btrfs fsync(2) writes a log of that one inode, which any later fsync in the file system writes
+ * once more with what the inode is called by then. After a crash the new name is there and the
+ * whiteout under the old one, an inode of its own, is not: a rename shows half done, a deleted name
+ * of the image again. Only whole transactions keep the two together.
+ */
+bool cow_sync_whole(const struct cow_ovl_inst *i)
+{
+	return i->btrfs && i->img;
+}
+
+int cow_sync_fd(struct cow_ovl_inst *i, int fd, bool data_only)
+{
+	if (cow_sync_whole(i))
+		return cow_domain_commit(i->domain, i);
+	return (data_only ? fdatasync(fd) : fsync(fd)) < 0 ? cow_nerr() : 0;
+}
+
 int cow_inst_commit(struct cow_ovl_inst *i)
 {
 	return i->durability == COW_OVL_STRICT ? cow_domain_commit(i->domain, i) : 0;
