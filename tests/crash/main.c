@@ -28,6 +28,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -92,6 +93,7 @@ bool in_child(void (*fn)(void *ctx), void *ctx, struct report *rep, char why[WHY
 	if (pid < 0)
 		trouble("fork");
 	if (pid == 0) {
+		(void)signal(SIGTERM, SIG_DFL);
 		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 		(void)alarm(LOOK_SECONDS);
 		fn(ctx);
@@ -155,9 +157,10 @@ static void progress(const struct ground *g, const char *what)
 
 static void run_long(struct ground *g)
 {
-	if (o.process)
+	if (o.process) {
 		process_cuts(g, 0, 1);
-	progress(g, "every case, processes killed");
+		progress(g, "every case, processes killed");
+	}
 	if (!o.power)
 		return;
 	power_cases(g, g->seed % 4, 4);
@@ -301,8 +304,19 @@ static void parse_options(int argc, char **argv)
 static void on_signal(int sig)
 {
 	if (child > 0)
-		(void)kill(child,
-			   SIGKILL); /* and with it its children, its mounts, its loop devices */
+		(void)kill(child, SIGTERM);
+}
+
+/* In the child: its own children end with it; its mounts and with them its loop devices go. */
+static void end_child(int sig)
+{
+	static const char *const points[] = {"check", "fs", "store", ""};
+	char path[64];
+	for (size_t k = 0; k < sizeof(points) / sizeof(*points); k++) {
+		(void)strcpy(stpcpy(stpcpy(path, base), "/"), points[k]);
+		(void)umount2(path, MNT_DETACH);
+	}
+	_exit(128 + sig);
 }
 
 int main(int argc, char **argv)
@@ -320,10 +334,10 @@ int main(int argc, char **argv)
 	if (child < 0)
 		trouble("fork");
 	if (child == 0) {
-		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-		(void)signal(SIGTERM, SIG_DFL);
-		(void)signal(SIGINT, SIG_DFL);
-		(void)signal(SIGHUP, SIG_DFL);
+		(void)prctl(PR_SET_PDEATHSIG, SIGTERM);
+		(void)signal(SIGTERM, end_child);
+		(void)signal(SIGINT, SIG_IGN);
+		(void)signal(SIGHUP, SIG_IGN);
 		int r = run_all();
 		(void)fflush(stdout);
 		_exit(r);
