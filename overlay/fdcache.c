@@ -66,7 +66,7 @@ static void evict(struct cow_fd *f, struct cow_ovl_node *written)
 {
 	if (written) {
 		atomic_store(&written->dirty, false);
-		if (fdatasync(f->fd) < 0)
+		if ((cow_sync_whole(f->inst) ? syncfs(f->fd) : fdatasync(f->fd)) < 0)
 			atomic_store(&written->wb_err, cow_nerr());
 	}
 	(void)close(f->fd); /* nothing is buffered behind an fd of ours but what was just synced */

@@ -85,6 +85,8 @@ struct cow_ovl_inst {
 
 	atomic_size_t refs; /* memory: the opener, each node */
 	atomic_uint_fast64_t nodes, opens, fd_opens, commits, commit_waits;
+	/* Objects brought up so far, and of these the ones whose names are on disk for sure. */
+	atomic_uint_fast64_t brought_up, settled;
 	LIST_HEAD(, cow_fd) fds; /* guarded by the fd cache lock */
 	size_t nfds;		 /* likewise */
 	struct cow_shard shard[COW_NODE_SHARDS];
@@ -420,6 +422,11 @@ int cow_copy_data(int in, int out, uint64_t len, bool *ret_cloned);
 /* Owner, mode, xattrs, times of an image object onto a new upper one; @set wins over them. */
 int cow_copy_attrs(struct cow_ovl_inst *i, uint32_t number, int fd);
 int cow_copy_times(struct cow_ovl_inst *i, uint32_t number, int fd);
+/* The same from one upper object to another, of both any level. */
+int cow_copy_looks(int from, int to);
+
+/* ---- xattr.c: an attribute no client sees */
+bool cow_xattr_hidden(const char *name);
 
 /* ---- work.c */
 #define COW_TEMP_LEN 24
@@ -494,6 +501,12 @@ int cow_domain_get(int dirfd, struct cow_domain **ret);
 void cow_domain_put(struct cow_domain *d); /* NULL is fine */
 /* One syncfs(2) that began after the call is over; shared with other callers. */
 int cow_domain_commit(struct cow_domain *d, struct cow_ovl_inst *i);
+/* Copies brought up so far are on disk with their names and all directories above, or get there. */
+int cow_inst_settle(struct cow_ovl_inst *i);
+/* Only by group commits? */
+bool cow_sync_whole(const struct cow_ovl_inst *i);
+/* fdatasync(2) or fsync(2), or what has to take its place. No `names` may be held. */
+int cow_sync_fd(struct cow_ovl_inst *i, int fd, bool data_only);
 /* The end of every operation that changed names or attributes. */
 int cow_inst_commit(struct cow_ovl_inst *i);
 

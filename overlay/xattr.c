@@ -14,7 +14,7 @@
 
 static const char *const hidden_prefixes[] = {"trusted.overlay.", "trusted.cowherd."};
 
-static bool hidden(const char *name)
+bool cow_xattr_hidden(const char *name)
 {
 	for (size_t k = 0; k < sizeof(hidden_prefixes) / sizeof(*hidden_prefixes); k++)
 		if (strncmp(name, hidden_prefixes[k], strlen(hidden_prefixes[k])) == 0)
@@ -74,7 +74,7 @@ static ssize_t list_lower(struct cow_ovl_node *n, char *buf, size_t len)
 		size_t value_len, one;
 		cow_man_xattr(n->inst->img, n->low, k, &name, &value, &value_len);
 		one = strlen(name) + 1;
-		if (hidden(name))
+		if (cow_xattr_hidden(name))
 			continue;
 		if (len != 0 && total + one > len)
 			return -ERANGE;
@@ -88,7 +88,7 @@ static ssize_t list_lower(struct cow_ovl_node *n, char *buf, size_t len)
 /* Only files and directories have attributes of users. Source: xattr(7). */
 static int may_change(const struct cow_ovl_node *n, const char *name)
 {
-	if (hidden(name))
+	if (cow_xattr_hidden(name))
 		return -EPERM;
 	bool user = strncmp(name, "user.", 5) == 0;
 	return user && !S_ISREG(n->type) && !S_ISDIR(n->type) ? -EPERM : 0;
@@ -114,7 +114,7 @@ static ssize_t get_entered(struct cow_ovl_node *n, const char *name, void *buf, 
 	char path[COW_PROC_PATH_LEN];
 	cow_autofd f = NULL;
 	int r = name_check(name);
-	if (r == 0 && hidden(name))
+	if (r == 0 && cow_xattr_hidden(name))
 		r = -ENODATA;
 	if (r == 0 && !atomic_load(&n->has_up))
 		return get_lower(n, name, buf, len);
@@ -232,7 +232,7 @@ static size_t filter(char *list, size_t len)
 	size_t out = 0;
 	for (size_t in = 0; in < len;) {
 		size_t one = strlen(list + in) + 1;
-		if (!hidden(list + in)) {
+		if (!cow_xattr_hidden(list + in)) {
 			memmove(list + out, list + in, one);
 			out += one;
 		}

@@ -60,7 +60,7 @@ struct cow_ovl_create_opts {
 /*
  * cow_ovl_inst_create - make the instance record of a new root.
  * @dirfd: the root's directory (STORE/clients/MAC/roots/N); for a plain instance `tree/` is in it,
- *	   else upper/ and work/ are made in it.
+ *	   else upper/ is made in it.
  * @img:   NULL: plain
  * Crash:  without a complete `instance` file the directory is no instance and is swept (I3).
  * Return: 0; -EEXIST has one; -ENOENT no tree/; -ENOSPC; -EIO.
@@ -70,8 +70,9 @@ int cow_ovl_inst_create(int dirfd, const struct cow_ovl_image *img,
 
 /*
  * cow_ovl_inst_create_peek - make a fresh root on an image without loading it: `upper/` as a copy of
- * the image's root directory, `work/`, and the instance record. Costs the same for every image.
- * @dirfd:       the root's directory; what is there of `upper/` and `work/` is kept
+ * the image's root directory, and the instance record. Costs the same for every image; `work/` is
+ * made at the first attach.
+ * @dirfd:       the root's directory; an `upper/` that is there is kept
  * @image_dirfd: holds image.ovm, of which only the header is read, and tree/
  * Crash:  as cow_ovl_inst_create(), but for this: nothing is synced, the record neither. Whoever
  *         publishes the root syncs it as a whole first.
