@@ -363,7 +363,7 @@ int cow_opaque_write(int fd);
 int cow_redirect_write(struct cow_ovl_inst *i, int fd, uint32_t number);
 int cow_origin_has(int fd); /* 1, 0 or -errno */
 /* @lowfd: the image's object, any level. Silently nothing where the kernel could not use it. */
-int cow_origin_write(int fd, int lowfd);
+int cow_origin_write(struct cow_ovl_inst *i, int fd, int lowfd);
 int cow_impure_get(int fd);				  /* 1, 0 or -errno */
 int cow_impure_need(struct cow_ovl_node *dir, int dirfd); /* mark it, once */
 int cow_impure_is(struct cow_ovl_node *dir, int dirfd);	  /* 1, 0 or -errno */
