@@ -150,6 +150,9 @@ int cow_layers_open(struct cow_ovl_inst *i, int dirfd, struct cow_err *err);
 int cow_layers_recover(struct cow_ovl_inst *i, bool clean, struct cow_err *err);
 void cow_layers_note(struct cow_ovl_inst *i); /* before the record says "clean" */
 
+/* ---- kmount.c: is the directory the upper of a mounted overlay? 1, 0 or -errno. */
+int cow_kernel_mounted(int dirfd);
+
 /* ---- fsid.c */
 /* UUID of the file system @fd is on; zeros where it has none we can ask for. */
 void cow_fs_uuid(int fd, uint8_t ret[COW_REC_UUID_LEN]);
