@@ -2,13 +2,16 @@
  *
  * Recursive removal that cannot leave its root: every directory is opened by one name below its
  * parent's descriptor, without following links (O_NOFOLLOW) or entering mounts (RESOLVE_NO_XDEV).
- * Iterative, with one descriptor per level, so that depth is bounded by a number, not by the stack.
+ * Iterative, with one descriptor per level. Whoever made the tree may have made it deeper than
+ * descriptors last: what lies deeper than FLAT_DEPTH is renamed up to the top first, and removed from
+ * there.
  */
 #include "common/fs.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -16,6 +19,8 @@
 
 #include "common/bounds.h"
 #include "common/cleanup.h"
+
+#define FLAT_DEPTH 64 /* far more than trees have, far less than RLIMIT_NOFILE */
 
 struct level {
 	DIR *dir;
@@ -27,6 +32,7 @@ struct walk {
 	struct level *levels;
 	size_t depth, room;
 	int first_error;
+	int moved_up; /* the top level has got new entries */
 };
 
 static int open_child(int dirfd, const char *name)
@@ -76,6 +82,19 @@ static void note(struct walk *w, int r)
 		w->first_error = r;
 }
 
+/* 0: it cannot be moved (a mount point, another subvolume), so it is entered where it is. */
+static int move_up(struct walk *w, const char *name)
+{
+	char hex[COW_HEX64_LEN + 1], up[sizeof(".rm-") + COW_HEX64_LEN];
+	if (cow_random_hex(hex) < 0)
+		return 0;
+	(void)snprintf(up, sizeof(up), ".rm-%s", hex);
+	if (renameat(top_fd(w), name, dirfd(w->levels[0].dir), up) < 0)
+		return 0;
+	w->moved_up = 1;
+	return 1;
+}
+
 /* Remove one entry of the top level, or descend into it. */
 static void remove_entry(struct walk *w, const struct dirent *de)
 {
@@ -87,6 +106,8 @@ static void remove_entry(struct walk *w, const struct dirent *de)
 			return;
 		}
 	}
+	if (w->depth >= FLAT_DEPTH && move_up(w, de->d_name))
+		return;
 	int r = push(w, de->d_name);
 	if (r < 0)
 		note(w, r);
@@ -121,6 +142,9 @@ int cow_rm_rf_at(int dirfd, const char *name, unsigned flags)
 		r = cow_readdir(w.levels[w.depth - 1].dir, &de);
 		if (de) {
 			remove_entry(&w, de);
+		} else if (w.depth == 1 && w.moved_up) {
+			w.moved_up = 0;
+			rewinddir(w.levels[0].dir);
 		} else {
 			note(&w, r);
 			pop(&w, flags);

@@ -212,14 +212,20 @@ int cow_strip_for(const struct cow_fd *f, const struct cow_ovl_cred *cred)
 	return cow_strip_suid(f, cow_cred_has_group(cred, st.st_gid));
 }
 
-static int set_size(const struct cow_fd *f, const struct cow_ovl_cred *cred, uint64_t size)
+static int set_size(struct cow_ovl_node *n, const struct cow_fd *f, const struct cow_ovl_cred *cred,
+		    uint64_t size)
 {
 	int r = cow_strip_for(f, cred);
+	if (r < 0)
+		return r;
+	struct cow_reserved none;
+	r = cow_limit_grow(n, f->fd, 0, 0, &none); /* to know what is given back */
 	if (r < 0)
 		return r;
 	do {
 		r = ftruncate(f->fd, (off_t)size) < 0 ? cow_nerr() : 0;
 	} while (r == -EINTR);
+	cow_limit_settle(n, f->fd, &none);
 	return r;
 }
 
@@ -264,7 +270,7 @@ int cow_set_apply(struct cow_ovl_node *n, const struct cow_fd *f, const struct c
 {
 	int r = 0;
 	if (set->mask & COW_SET_SIZE)
-		r = set_size(f, cred, set->size);
+		r = set_size(n, f, cred, set->size);
 	if (r == 0 && set->mask & (COW_SET_UID | COW_SET_GID))
 		r = set_owner(n, f, cred, set);
 	if (r == 0 && set->mask & COW_SET_MODE)
@@ -375,5 +381,6 @@ int cow_ovl_statfs(struct cow_ovl_inst *i, struct cow_ovl_statfs *ret)
 	    .files_free = sv.f_ffree,
 	    .name_max = (uint32_t)sv.f_namemax,
 	};
+	cow_limit_statfs(i, ret);
 	return 0;
 }

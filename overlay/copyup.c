@@ -26,8 +26,10 @@ struct copy {
 	const struct cow_ovl_cred *cred;
 	const struct cow_ovl_set *set;
 	int fd;
+	struct cow_fd *held;	 /* regular files: owns fd, once it is built */
 	char temp[COW_TEMP_LEN]; /* "": it has no name yet */
 	struct cow_fh fh;
+	struct cow_reserved room;
 };
 
 /* ---------------------------------------------------------------- the copy */
@@ -56,7 +58,9 @@ static int make_file(struct copy *c, bool *ret_sync)
 		size = c->set->size;
 		keep = size < keep ? size : keep;
 	}
-	int r = cow_fd_get(c->n, COW_FD_READ, &low);
+	int r = cow_limit_take(c->i, keep < attr.bytes_used ? keep : attr.bytes_used, &c->room);
+	if (r == 0)
+		r = cow_fd_get(c->n, COW_FD_READ, &low);
 	if (r == 0)
 		r = open_unnamed(c);
 	if (r == 0)
@@ -74,6 +78,9 @@ static int make_other(struct copy *c)
 	size_t len;
 	int r;
 	cow_man_attr(c->i->img, c->n->low, &attr);
+	r = cow_limit_take(c->i, 0, &c->room);
+	if (r < 0)
+		return r;
 	cow_temp_name(c->i, c->temp);
 	if (S_ISDIR(attr.mode))
 		r = mkdirat(c->i->workfd, c->temp, 0700);
@@ -95,7 +102,7 @@ static int write_identity(struct copy *c)
 	cow_autofd low = NULL;
 	int r = cow_fd_get(c->n, COW_FD_PATH, &low);
 	if (r == 0)
-		r = cow_origin_write(c->i, c->fd, low->fd);
+		r = cow_origin_write(c->fd, low->fd, cow_man_rootfd(c->i->img));
 	if (r == 0 && (S_ISDIR(c->n->type) || cow_node_linked(c->n)))
 		r = cow_ident_write(c->i, c->fd, c->n->low);
 	return r;
@@ -137,18 +144,38 @@ static int build(struct copy *c)
 		r = cow_fh_of(c->fd, &c->fh, &mnt_id);
 	if (r == 0 && sync && c->i->durability != COW_OVL_VOLATILE && fsync(c->fd) < 0)
 		r = cow_nerr(); /* I2: data is durable before its name */
+	if (r == 0 && S_ISREG(c->n->type)) {
+		r = cow_fd_adopt(c->i, NULL, c->fd, COW_FD_WRITE, &c->held);
+		if (r < 0)
+			c->fd = -1; /* taken over all the same */
+	}
 	return r;
 }
 
 static void drop(struct copy *c)
 {
-	if (c->fd >= 0)
+	cow_limit_cancel(c->i, &c->room);
+	if (c->held)
+		cow_fd_put(c->held);
+	else if (c->fd >= 0)
 		(void)close(c->fd); /* synced, or not wanted */
 	if (c->temp[0])
 		cow_work_drop(c->i, c->temp);
 }
 
 /* ---------------------------------------------------------------- the name */
+
+/* Who has the object open for reading holds an fd of the image, so nothing but this keeps the upper
+ * when its name goes. An open counts itself before it looks whether there is an upper; we look at
+ * the count after there is one. */
+static void pin(struct copy *c)
+{
+	if (!c->held || atomic_load(&c->n->opens) == 0)
+		return;
+	c->n->pin = cow_steal_ptr(&c->held);
+	c->fd = -1;
+	atomic_store(&c->n->pinned, true);
+}
 
 static int give_name(struct copy *c, int dirfd, const char *name)
 {
@@ -173,7 +200,9 @@ static void note(struct copy *c, struct cow_ovl_node *dir, const char *name)
 	if (S_ISDIR(c->n->type))
 		(void)cow_delta_new(
 		    &c->n->delta); /* empty; without memory it is read when needed */
+	cow_limit_settle(c->n, c->fd, &c->room);
 	cow_fd_went_up(c->n, &c->fh);
+	pin(c);
 }
 
 void cow_restore_times(int dirfd, const struct stat *before)
@@ -247,11 +276,10 @@ static int keep_unnamed(struct copy *c)
 	if (c->temp[0] && unlinkat(c->i->workfd, c->temp, 0) < 0)
 		return cow_nerr();
 	c->temp[0] = '\0';
-	r = cow_fd_adopt(c->i, NULL, cow_steal_fd(&c->fd), COW_FD_WRITE, &c->n->pin);
-	if (r < 0)
-		return r;
 	atomic_store(&c->n->orphan, true);
+	cow_limit_settle(c->n, c->fd, &c->room);
 	cow_fd_went_up(c->n, &c->fh);
+	pin(c);
 	return 0;
 }
 
@@ -288,10 +316,14 @@ int cow_bring_up(struct cow_ovl_node *n, const struct cow_ovl_cred *cred,
 
 void cow_unpin(struct cow_ovl_node *n)
 {
-	if (n->low == 0 || !atomic_load(&n->orphan))
+	struct cow_fd *pin = NULL;
+	if (!atomic_load(&n->pinned))
 		return;
 	pthread_mutex_lock(&n->copying);
-	struct cow_fd *pin = atomic_load(&n->opens) == 0 ? cow_steal_ptr(&n->pin) : NULL;
+	if (atomic_load(&n->opens) == 0) {
+		pin = cow_steal_ptr(&n->pin);
+		atomic_store(&n->pinned, false);
+	}
 	pthread_mutex_unlock(&n->copying);
 	cow_fd_put(pin);
 }

@@ -105,15 +105,31 @@ static int finish(struct cow_ovl_node *n, const struct cow_ovl_cred *cred,
 	return r < 0 ? r : cow_attr_of(n, f->fd, attr);
 }
 
+static int count_it(struct cow_ovl_node *n, struct cow_reserved *res)
+{
+	cow_autofd f = NULL;
+	if (res->bytes == 0)
+		return 0;
+	int r = cow_fd_get(n, COW_FD_PATH, &f);
+	if (r == 0)
+		cow_limit_settle(n, f->fd, res);
+	return r;
+}
+
 /* Make it in @dirfd as @name, with all attributes; undone as a whole when something fails. */
 static int make_whole(struct cow_ovl_inst *i, int dirfd, const char *name,
 		      const struct cow_ovl_cred *cred, const struct cow_ovl_create *how,
 		      struct cow_ovl_node **ret, struct cow_ovl_attr *ret_attr)
 {
 	cow_autonode n = NULL;
-	int fd = make_object(dirfd, name, cred, how);
-	if (fd < 0)
+	struct cow_reserved res;
+	int fd = cow_limit_take(i, 0, &res);
+	if (fd == 0)
+		fd = make_object(dirfd, name, cred, how);
+	if (fd < 0) {
+		cow_limit_cancel(i, &res);
 		return fd;
+	}
 	unsigned level = S_ISREG(how->type) ? COW_FD_WRITE : COW_FD_PATH;
 	if (!S_ISREG(how->type))
 		fd = cow_open_name(dirfd, name);
@@ -122,6 +138,9 @@ static int make_whole(struct cow_ovl_inst *i, int dirfd, const char *name,
 		r = cow_attr_get(n, ret_attr);
 	if (r == 0)
 		r = finish(n, cred, how, ret_attr);
+	if (r == 0)
+		r = count_it(n, &res);
+	cow_limit_cancel(i, &res);
 	if (r < 0) {
 		/* It was never announced. A failure here leaves an object with owner and mode
 		 * right. */
@@ -142,14 +161,19 @@ static int put_over(struct cow_ovl_node *dir, int dirfd, const char *name, int f
 	if (!S_ISDIR(n->type))
 		return renameat(from, temp, dirfd, name) < 0 ? cow_nerr() : 0;
 	cow_autofd f = NULL;
+	struct stat before;
 	int r = cow_fd_get(n, COW_FD_PATH, &f);
 	if (r == 0)
 		r = cow_opaque_write(f->fd);
+	if (r == 0 && fstat(f->fd, &before) < 0)
+		r = cow_nerr();
 	if (r == 0 && renameat2(from, temp, dirfd, name, RENAME_EXCHANGE) < 0)
 		r = cow_nerr();
-	if (r == 0)
-		(void)unlinkat(from, temp, 0); /* the whiteout; else swept at attach */
-	return r;
+	if (r < 0)
+		return r;
+	cow_restore_times(f->fd, &before); /* xfs touches what is exchanged */
+	(void)unlinkat(from, temp, 0);	   /* the whiteout; else swept at attach */
+	return 0;
 }
 
 static int create_over(struct cow_ovl_node *dir, int dirfd, const char *name,

@@ -47,6 +47,20 @@ static int open_up(struct cow_ovl_node *n, const struct cow_ovl_cred *cred, unsi
 	return r < 0 ? r : cow_inst_commit(n->inst);
 }
 
+/* Brought up between getting the fd and counting as an open: nobody keeps the upper for us then. */
+static int went_up_meanwhile(struct cow_ovl_open *o)
+{
+	cow_autofd f = NULL;
+	if (!o->fd->lower || !atomic_load(&o->node->has_up))
+		return 0;
+	int r = cow_fd_get(o->node, COW_FD_READ, &f);
+	if (r < 0)
+		return r;
+	cow_fd_put(o->fd);
+	o->fd = cow_steal_ptr(&f);
+	return 0;
+}
+
 static int open_entered(struct cow_ovl_node *n, const struct cow_ovl_cred *cred, unsigned flags,
 			struct cow_ovl_open **ret)
 {
@@ -74,6 +88,11 @@ static int open_entered(struct cow_ovl_node *n, const struct cow_ovl_cred *cred,
 	};
 	atomic_fetch_add(&n->opens, 1);
 	atomic_fetch_add(&n->inst->opens, 1);
+	r = went_up_meanwhile(o);
+	if (r < 0) {
+		cow_ovl_close(o);
+		return r;
+	}
 	*ret = o;
 	return 0;
 }
@@ -110,8 +129,10 @@ void cow_ovl_close(struct cow_ovl_open *o)
 	bool last = atomic_fetch_sub(&o->node->opens, 1) == 1;
 	atomic_fetch_sub(&o->node->inst->opens, 1);
 	cow_fd_put(o->fd);
-	if (last)
+	if (last) {
 		cow_unpin(o->node);
+		cow_limit_closed(o->node);
+	}
 	cow_ovl_put(o->node);
 	free(o);
 }
@@ -224,8 +245,13 @@ static ssize_t write_entered(struct cow_ovl_open *o, const struct iovec *iov, in
 	int r = o->strip ? cow_strip_suid(o->fd, o->in_group) : 0;
 	if (r < 0)
 		return r;
+	struct cow_reserved res;
+	r = cow_limit_grow(o->node, o->fd->fd, off, total, &res);
+	if (r < 0)
+		return r;
 	atomic_store(&o->node->dirty, true);
 	ssize_t n = io_all(io_write, o->fd->fd, iov, iovcnt, off, total);
+	cow_limit_settle(o->node, o->fd->fd, &res);
 	cow_node_bump(o->node);
 	if (n > 0 && flags & COW_WRITE_STABLE)
 		r = sync_data(o->node, o->fd->fd);
@@ -265,10 +291,15 @@ static int fallocate_entered(struct cow_ovl_open *o, int mode, uint64_t off, uin
 		r = cow_strip_caps(o->fd->fd); /* btrfs leaves them where nothing was allocated */
 	if (r < 0)
 		return r;
+	struct cow_reserved res;
+	r = cow_limit_grow(o->node, o->fd->fd, off, mode & FALLOC_FL_PUNCH_HOLE ? 0 : len, &res);
+	if (r < 0)
+		return r;
 	atomic_store(&o->node->dirty, true);
 	do {
 		r = fallocate(o->fd->fd, mode, (off_t)off, (off_t)len) < 0 ? cow_nerr() : 0;
 	} while (r == -EINTR);
+	cow_limit_settle(o->node, o->fd->fd, &res);
 	cow_node_bump(o->node);
 	return r == 0 && o->node->inst->durability == COW_OVL_STRICT ? sync_data(o->node, o->fd->fd)
 								     : r;
@@ -390,11 +421,16 @@ static int clone_entered(struct cow_ovl_open *src, uint64_t src_off, struct cow_
 	r = dst->strip ? cow_strip_suid(dst->fd, dst->in_group) : 0;
 	if (r < 0)
 		return r;
+	struct cow_reserved res;
+	r = cow_limit_grow(dst->node, dst->fd->fd, dst_off, len, &res);
+	if (r < 0)
+		return r;
 	atomic_store(&dst->node->dirty, true);
 	r = ioctl(dst->fd->fd, FICLONERANGE, &range) < 0 ? cow_nerr() : 0;
 	if (r == -EOPNOTSUPP || r == -ENOTTY || r == -EINVAL ||
 	    (r == -EXDEV && from_image(src))) /* no reflinks, or odd block borders */
 		r = copy_range(src_fd, src_off, dst->fd->fd, dst_off, len);
+	cow_limit_settle(dst->node, dst->fd->fd, &res);
 	cow_node_bump(dst->node);
 	return r == 0 && dst->node->inst->durability == COW_OVL_STRICT
 		   ? sync_data(dst->node, dst->fd->fd)

@@ -22,6 +22,12 @@
 #define COW_XA_ORIGIN "trusted.overlay.origin" /* handle of the lower file, see ident.c */
 #define COW_XA_IMPURE "trusted.overlay.impure" /* "y": holds objects that came from the image */
 
+#define COW_XA_WHITEOUT "trusted.overlay.whiteout" /* an empty file means a deleted name */
+
+/* See ident.c. */
+#define COW_ORIGIN_HEAD 21
+#define COW_ORIGIN_MAGIC 0xfb
+
 struct cow_id_attr {
 	uint8_t lineage[16], number[4];
 };

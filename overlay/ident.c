@@ -16,8 +16,6 @@
 #include "idattr.h"
 #include "internal.h"
 
-#define ORIGIN_HEAD 21
-#define ORIGIN_MAGIC 0xfb
 #define ORIGIN_HANDLE_MAX 128 /* MAX_HANDLE_SZ */
 
 static ssize_t get(int fd, const char *name, void *buf, size_t len)
@@ -97,32 +95,36 @@ int cow_origin_has(int fd)
 
 /* Without a handle or UUID of the lower file system the kernel writes an empty one: "it came from
  * below, nobody knows whence". */
-int cow_origin_write(struct cow_ovl_inst *i, int fd, int lowfd)
+int cow_origin_write(int fd, int lowfd, int fsfd)
 {
 	_Alignas(struct file_handle) uint8_t buf[sizeof(struct file_handle) + ORIGIN_HANDLE_MAX];
 	struct file_handle *h = (struct file_handle *)buf;
-	uint8_t origin[ORIGIN_HEAD + ORIGIN_HANDLE_MAX];
+	uint8_t origin[COW_ORIGIN_HEAD + ORIGIN_HANDLE_MAX];
 	static const uint8_t zeros[COW_REC_UUID_LEN];
 	int mnt_id;
 	h->handle_bytes = ORIGIN_HANDLE_MAX;
-	cow_fs_uuid(cow_man_rootfd(i->img),
-		    origin + 5); /* @lowfd may be an O_PATH one: no ioctl(2) */
+	cow_fs_uuid(fsfd, origin + 5);
 	if (memcmp(origin + 5, zeros, sizeof(zeros)) == 0 ||
 	    name_to_handle_at(lowfd, "", h, &mnt_id, AT_EMPTY_PATH) < 0 || h->handle_type < 0 ||
 	    h->handle_type >= UINT8_MAX || h->handle_bytes > ORIGIN_HANDLE_MAX)
 		return set(fd, COW_XA_ORIGIN, NULL, 0);
 	origin[0] = 0;
-	origin[1] = ORIGIN_MAGIC;
-	origin[2] = (uint8_t)(ORIGIN_HEAD + h->handle_bytes);
+	origin[1] = COW_ORIGIN_MAGIC;
+	origin[2] = (uint8_t)(COW_ORIGIN_HEAD + h->handle_bytes);
 	origin[3] = __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__;
 	origin[4] = (uint8_t)h->handle_type;
-	memcpy(origin + ORIGIN_HEAD, h->f_handle, h->handle_bytes);
+	memcpy(origin + COW_ORIGIN_HEAD, h->f_handle, h->handle_bytes);
 	return set(fd, COW_XA_ORIGIN, origin, origin[2]);
 }
 
 int cow_impure_get(int fd)
 {
 	return get_flag(fd, COW_XA_IMPURE);
+}
+
+int cow_impure_set(int fd)
+{
+	return set(fd, COW_XA_IMPURE, "y", 1);
 }
 
 enum {
@@ -155,7 +157,7 @@ int cow_impure_need(struct cow_ovl_node *dir, int dirfd)
 {
 	if (atomic_load(&dir->impure_known) == IMPURE_YES)
 		return 0;
-	int r = set(dirfd, COW_XA_IMPURE, "y", 1);
+	int r = cow_impure_set(dirfd);
 	if (r == 0)
 		atomic_store(&dir->impure_known, IMPURE_YES);
 	return r;

@@ -65,34 +65,45 @@ static void image_free(struct cow_ovl_image *img)
 	free(img);
 }
 
-/* A new image with its two fds and its key. */
-static int image_new(int dirfd, struct cow_ovl_image **ret, struct cow_err *err)
+/* The two fds of an image and what makes it this one. */
+static int open_files(struct cow_ovl_image *img, int dirfd, struct cow_err *err)
 {
-	struct stat file, tree;
+	struct stat st;
+	img->filefd = cow_image_open_file(dirfd, err);
+	if (img->filefd < 0)
+		return img->filefd;
+	if (fstat(img->filefd, &st) < 0)
+		return cow_err_set(err, cow_nerr(), "examine the manifest");
+	img->key.file_dev = st.st_dev;
+	img->key.file_ino = st.st_ino;
+	img->rootfd = cow_image_open_tree(dirfd, err);
+	if (img->rootfd < 0)
+		return img->rootfd;
+	if (fstat(img->rootfd, &st) < 0)
+		return cow_err_set(err, cow_nerr(), "examine the data root");
+	img->key.tree_dev = st.st_dev;
+	img->key.tree_ino = st.st_ino;
+	img->root_dev = st.st_dev;
+	return 0;
+}
+
+/* Not listed yet, not loaded. NULL: @err says why. */
+static struct cow_ovl_image *image_new(int dirfd, int *ret_r, struct cow_err *err)
+{
 	struct cow_ovl_image *img = calloc(1, sizeof(*img));
-	if (!img)
-		return cow_err_set(err, -ENOMEM, "open the image");
-	img->rootfd = -1;
-	int r = img->filefd = cow_image_open_file(dirfd, err);
-	if (r >= 0)
-		r = img->rootfd = cow_image_open_tree(dirfd, err);
-	if (r >= 0 && (fstat(img->filefd, &file) < 0 || fstat(img->rootfd, &tree) < 0))
-		r = cow_err_set(err, cow_nerr(), "examine the image");
-	if (r < 0) {
-		image_free(img);
-		return r;
+	if (!img) {
+		*ret_r = cow_err_set(err, -ENOMEM, "open the image");
+		return NULL;
 	}
-	img->key = (struct cow_image_key){
-	    .file_dev = file.st_dev,
-	    .file_ino = file.st_ino,
-	    .tree_dev = tree.st_dev,
-	    .tree_ino = tree.st_ino,
-	};
-	img->root_dev = tree.st_dev;
+	img->rootfd = img->filefd = -1;
 	img->refs = 1;
 	img->loading = true;
-	*ret = img;
-	return 0;
+	*ret_r = open_files(img, dirfd, err);
+	if (*ret_r < 0) {
+		image_free(img);
+		return NULL;
+	}
+	return img;
 }
 
 /* Listed as loading by the caller: load, then let the others have it or try for themselves. */
@@ -110,9 +121,9 @@ static int load_listed(struct cow_ovl_image *img, struct cow_err *err)
 
 int cow_ovl_image_open(int dirfd, struct cow_ovl_image **ret, struct cow_err *err)
 {
-	struct cow_ovl_image *img = NULL;
-	int r = image_new(dirfd, &img, err);
-	if (r < 0)
+	int r;
+	struct cow_ovl_image *img = image_new(dirfd, &r, err);
+	if (!img)
 		return r;
 	lock();
 	struct cow_ovl_image *found = find_locked(&img->key);

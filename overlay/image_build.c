@@ -173,7 +173,7 @@ static void record_attr(struct cow_ovm_inode *n, const struct statx *st)
 
 static int string_add(struct build *b, const char *s, size_t len, uint32_t *ret)
 {
-	uint32_t chunk;
+	uint32_t chunk = 0;
 	int r = cow_intern_add(&b->strings, s, len + 1, &chunk);
 	if (r == 0)
 		*ret = b->strings.chunks[chunk].off;
@@ -183,7 +183,7 @@ static int string_add(struct build *b, const char *s, size_t len, uint32_t *ret)
 static int record_xattrs(struct build *b, struct cow_ovm_inode *n,
 			 const struct cow_scan_object *obj)
 {
-	uint32_t chunk;
+	uint32_t chunk = 0;
 	if (obj->nxattr == 0)
 		return 0;
 	int r = cow_grow(&b->xattrs, &b->xattrs_room, obj->nxattr);
@@ -487,7 +487,8 @@ static int by_ino(const void *pa, const void *pb)
 static int sort_links(struct build *b, size_t *ret_count)
 {
 	size_t n = 0;
-	qsort(b->links, b->nlinks, sizeof(*b->links), by_ino);
+	if (b->nlinks)
+		qsort(b->links, b->nlinks, sizeof(*b->links), by_ino);
 	b->hlinks = reallocarray(NULL, 2 * b->nlinks + 1, sizeof(*b->hlinks));
 	if (!b->hlinks)
 		return -ENOMEM;

@@ -72,6 +72,13 @@ int cow_image_open_tree(int dirfd, struct cow_err *err);
 /* ---- image_check.c */
 /* Every record, once. Sections lie in the file and have their checksums. Return: 0; -EBADMSG. */
 int cow_image_check(const struct cow_ovl_image *img, struct cow_err *err);
+/* Attributes the engine keeps for itself: no image may carry them. */
+bool cow_image_xattr_reserved(const char *name);
+
+/* ---- manifest.c */
+/* Children of a directory in byte order of their names, for what people read. *ret has
+ * cow_man_nchild() entries, the caller frees it. Return: 0; -ENOMEM. */
+int cow_man_sorted(const struct cow_ovl_image *img, uint32_t dir, struct cow_man_ent **ret);
 
 static inline const struct cow_ovm_inode *cow_image_inode(const struct cow_ovl_image *img,
 							  uint32_t ino)
@@ -83,8 +90,5 @@ static inline mode_t cow_image_mode(const struct cow_ovm_inode *n)
 {
 	return (mode_t)cow_get_le32(n->mode);
 }
-
-/* Attributes the engine keeps for itself: no image may carry them. */
-bool cow_image_xattr_reserved(const char *name);
 
 #endif

@@ -18,6 +18,8 @@
 #include "image_internal.h"
 #include "record.h"
 
+#define HUGE_FROM (4u << 20) /* below it a huge page would be for nothing */
+
 static int damaged(struct cow_err *err, const char *part)
 {
 	return cow_err_say(err, COW_ERR_FAILED, -EBADMSG, "the manifest is damaged: %s", part);
@@ -60,21 +62,26 @@ int cow_image_header(const struct cow_ovm_header *h, struct cow_ovl_image_info *
 	return 0;
 }
 
-/* The sections fill the file behind the header, in order. */
-static int section_table(struct cow_ovl_image *img, struct cow_err *err)
+/* Header and section table: the sections fill a file of @len bytes behind the header, in order. */
+static int read_head(struct cow_ovl_image *img, const struct cow_ovm_header *h, uint64_t len,
+		     struct cow_err *err)
 {
-	uint64_t at = sizeof(struct cow_ovm_header);
+	int r = cow_image_header(h, &img->info, err);
+	if (r < 0)
+		return r;
+	uint64_t at = sizeof(*h);
+	if (len < at || len > COW_OVM_FILE_MAX || len > SIZE_MAX)
+		return damaged(err, "its size does not fit its header");
 	for (unsigned k = 0; k < COW_OVM_NSECTIONS; k++) {
-		const struct cow_ovm_span *s = &img->head->section[k];
-		uint64_t len = cow_get_le64(s->length);
-		if (cow_get_le64(s->offset) != at || len > img->len - at ||
-		    len % cow_ovm_record_len[k] != 0 || len / cow_ovm_record_len[k] > UINT32_MAX)
+		uint64_t n = cow_get_le64(h->section[k].length);
+		if (cow_get_le64(h->section[k].offset) != at || n > len - at ||
+		    n % cow_ovm_record_len[k] != 0 || n / cow_ovm_record_len[k] > UINT32_MAX)
 			return damaged(err, "section table");
-		img->count[k] = (size_t)len / cow_ovm_record_len[k];
-		at += len;
+		img->count[k] = (size_t)n / cow_ovm_record_len[k];
+		at += n;
 	}
-	if (at != img->len || img->count[COW_OVM_INODES] != img->info.next_number)
-		return damaged(err, "section table");
+	if (at != len || img->count[COW_OVM_INODES] != img->info.next_number)
+		return damaged(err, "its size does not fit its header");
 	return 0;
 }
 
@@ -99,12 +106,8 @@ static int section_sums(const struct cow_ovl_image *img, struct cow_err *err)
 /* img->bytes is filled: make sense of it. */
 static int adopt_bytes(struct cow_ovl_image *img, struct cow_err *err)
 {
-	if (img->len < sizeof(*img->head))
-		return damaged(err, "it is shorter than its header");
 	img->head = (const struct cow_ovm_header *)img->bytes;
-	int r = cow_image_header(img->head, &img->info, err);
-	if (r == 0)
-		r = section_table(img, err);
+	int r = read_head(img, img->head, img->len, err);
 	if (r == 0)
 		r = section_sums(img, err);
 	if (r < 0)
@@ -130,7 +133,8 @@ static int room(struct cow_ovl_image *img, size_t len, struct cow_err *err)
 	void *p = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (p == MAP_FAILED)
 		return cow_err_set(err, cow_nerr(), "memory for a manifest of %zu bytes", len);
-	(void)madvise(p, len, MADV_HUGEPAGE); /* fewer faults and misses where it is possible */
+	if (len >= HUGE_FROM)
+		(void)madvise(p, len, MADV_HUGEPAGE); /* fewer faults and misses, where possible */
 	img->bytes = p;
 	img->len = len;
 	return 0;
@@ -148,21 +152,16 @@ int cow_ovm_load(struct cow_ovl_image *img, int fd, struct cow_err *err)
 	struct stat st;
 	if (fstat(fd, &st) < 0)
 		return cow_err_set(err, cow_nerr(), "examine the manifest");
-	uint64_t len = (uint64_t)st.st_size;
-	/* Before memory is spent on it: is the header one that this many bytes can follow? */
 	struct cow_ovm_header h = {0};
 	ssize_t got = cow_pread_full(fd, &h, sizeof(h), 0);
 	if (got < 0)
 		return cow_err_set(err, (int)got, "read the manifest");
 	if (got < (ssize_t)sizeof(h))
 		return damaged(err, "it is shorter than its header");
-	int r = cow_image_header(&h, &img->info, err);
-	if (r < 0)
-		return r;
-	if (len > COW_OVM_FILE_MAX || len > SIZE_MAX ||
-	    len / sizeof(struct cow_ovm_inode) < img->info.next_number)
-		return damaged(err, "its size does not fit its header");
-	r = room(img, (size_t)len, err);
+	/* Before memory is spent on it. */
+	int r = read_head(img, &h, (uint64_t)st.st_size, err);
+	if (r == 0)
+		r = room(img, (size_t)st.st_size, err);
 	if (r < 0)
 		return r;
 	got = cow_pread_full(fd, img->bytes, img->len, 0);

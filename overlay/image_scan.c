@@ -7,10 +7,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/vfs.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -26,6 +28,7 @@
 
 struct cow_scan {
 	struct statx root;
+	bool btrfs;
 	EVP_MD_CTX *md;
 	const EVP_MD *sha256; /* borrowed from libcrypto */
 	cow_scan_progress_fn progress;
@@ -60,11 +63,15 @@ int cow_scan_new(int rootfd, cow_scan_progress_fn progress, void *ctx, struct co
 	s->ctx = ctx;
 	s->sha256 = EVP_sha256();
 	s->md = EVP_MD_CTX_new();
+	struct statfs sf;
 	int r = s->md ? statx_of(rootfd, "", AT_EMPTY_PATH, &s->root) : -ENOMEM;
+	if (r == 0 && fstatfs(rootfd, &sf) < 0)
+		r = cow_nerr();
 	if (r < 0) {
 		cow_scan_free(s);
 		return r;
 	}
+	s->btrfs = sf.f_type == BTRFS_SUPER_MAGIC;
 	*ret = s;
 	return 0;
 }
@@ -115,7 +122,8 @@ int cow_scan_stat(const struct cow_scan *s, int dirfd, const char *name,
 	int r = statx_of(dirfd, name, 0, &obj.st);
 	if (r < 0)
 		return r;
-	if (!same_place(&obj.st, &s->root))
+	if (!same_place(&obj.st, &s->root) ||
+	    (s->btrfs && obj.st.stx_ino == COW_BTRFS_EMPTY_SUBVOL_INO))
 		return -EXDEV;
 	*ret = obj;
 	return 0;

@@ -40,7 +40,7 @@ void cow_scan_free(struct cow_scan *s); /* NULL is fine */
 
 /*
  * cow_scan_stat - attributes of a name; fills in ret->st alone.
- * Return: 0; -ENOENT; -EXDEV mount point or another subvolume; -errno.
+ * Return: 0; -ENOENT; -EXDEV mount point, another subvolume, or what a snapshot left of one; -errno.
  */
 int cow_scan_stat(const struct cow_scan *s, int dirfd, const char *name,
 		  struct cow_scan_object *ret);

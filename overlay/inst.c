@@ -134,6 +134,7 @@ static int inst_new(unsigned flags, struct cow_ovl_inst **ret)
 	for (unsigned k = 0; k < COW_NODE_SHARDS; k++)
 		(void)pthread_mutex_init(&i->shard[k].m, NULL); /* cannot fail without attributes */
 	(void)pthread_mutex_init(&i->whiteout_m, NULL);
+	(void)pthread_mutex_init(&i->limit_m, NULL);
 	i->recfd = i->lockfd = i->treefd = i->workfd = i->indexfd = -1;
 	i->flags = flags;
 	atomic_init(&i->refs, 1);
@@ -151,6 +152,7 @@ void cow_inst_unref(struct cow_ovl_inst *i)
 		(void)pthread_mutex_destroy(&i->shard[k].m);
 	}
 	(void)pthread_mutex_destroy(&i->whiteout_m);
+	(void)pthread_mutex_destroy(&i->limit_m);
 	(void)pthread_rwlock_destroy(&i->freeze);
 	cow_numbers_free(i->numbers);
 	cow_ovl_image_close(i->img);
@@ -311,8 +313,6 @@ static int mark_detached(struct cow_ovl_inst *i)
 	int r = cow_domain_commit(i->domain, i);
 	if (r < 0)
 		return r;
-	if (i->img)
-		cow_layers_note(i);
 	i->rec.flags |= COW_REC_CLEAN;
 	i->rec.flags &= ~(uint32_t)COW_REC_VOLATILE_DIRTY;
 	return cow_record_write(i->recfd, &i->rec, NULL);
@@ -419,5 +419,7 @@ void cow_ovl_stats(struct cow_ovl_inst *i, struct cow_ovl_stats *ret)
 	    .fd_opens = atomic_load(&i->fd_opens),
 	    .commits = atomic_load(&i->commits),
 	    .commit_waits = atomic_load(&i->commit_waits),
+	    .limit = atomic_load(&i->limit),
+	    .used = atomic_load(&i->used),
 	};
 }

@@ -6,7 +6,6 @@
  */
 #include <errno.h>
 #include <linux/magic.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
@@ -17,6 +16,7 @@
 #include "common/fs.h"
 #include "idattr.h"
 #include "internal.h"
+#include "seed.h"
 
 /* File ids: the image's numbers below, the upper's inode numbers from here on. ext4 has 32 bits of
  * them; all ids stay below 2^53, which some programs cannot count beyond. */
@@ -24,33 +24,6 @@
 #define ID_BASE_OTHER (UINT64_C(1) << 48)
 
 /* ---------------------------------------------------------------- the top of the upper */
-
-static int copy_xattr(int from, int to, const char *name)
-{
-	cow_autofree void *value = malloc(COW_XATTR_SIZE_MAX);
-	if (!value)
-		return -ENOMEM;
-	ssize_t len = fgetxattr(from, name, value, COW_XATTR_SIZE_MAX);
-	if (len < 0)
-		return cow_nerr();
-	return fsetxattr(to, name, value, (size_t)len, 0) < 0 ? cow_nerr() : 0;
-}
-
-static int copy_xattrs(int from, int to)
-{
-	cow_autofree char *list = malloc(COW_XATTR_LIST_MAX);
-	if (!list)
-		return -ENOMEM;
-	ssize_t len = flistxattr(from, list, COW_XATTR_LIST_MAX);
-	if (len < 0)
-		return errno == EOPNOTSUPP ? 0 : cow_nerr();
-	for (ssize_t at = 0; at < len; at += (ssize_t)strlen(list + at) + 1) {
-		int r = copy_xattr(from, to, list + at);
-		if (r < 0)
-			return r;
-	}
-	return 0;
-}
 
 static int say_root(int fd, const uint8_t lineage[COW_OVM_UUID_LEN])
 {
@@ -62,26 +35,23 @@ static int say_root(int fd, const uint8_t lineage[COW_OVM_UUID_LEN])
 
 static int dress_upper(int fd, int lowfd, const struct cow_ovl_image_info *info)
 {
-	struct stat st;
-	if (fstat(lowfd, &st) < 0 || fchown(fd, st.st_uid, st.st_gid) < 0)
-		return cow_nerr();
-	int r = copy_xattrs(lowfd, fd);
-	if (r == 0 && fchmod(fd, st.st_mode & 07777) < 0)
-		r = cow_nerr();
+	int r = cow_seed_copy_dir(lowfd, fd);
 	if (r == 0)
 		r = say_root(fd, info->lineage);
-	const struct timespec ts[2] = {st.st_atim, st.st_mtim};
-	return r == 0 && futimens(fd, ts) < 0 ? cow_nerr() : r;
+	return r < 0 ? r : cow_seed_copy_times(lowfd, fd);
 }
 
-static int make_work(int dirfd)
+static int make_work(int dirfd, struct cow_fh *ret)
 {
+	int mnt_id;
 	int r = cow_mkdir_at(dirfd, COW_WORK_NAME, 0700);
 	cow_autoclose int work = r < 0 ? r : cow_opendir_at(dirfd, COW_WORK_NAME);
 	if (work < 0)
 		return work;
 	r = cow_mkdir_at(work, COW_WORK_NAME, 0700);
-	return r < 0 ? r : cow_mkdir_at(work, COW_INDEX_NAME, 0700);
+	if (r == 0)
+		r = cow_mkdir_at(work, COW_INDEX_NAME, 0700);
+	return r < 0 ? r : cow_fh_of_name(work, COW_WORK_NAME, ret, &mnt_id);
 }
 
 static int make_upper(int dirfd, int lowfd, const struct cow_ovl_image_info *info)
@@ -102,7 +72,8 @@ static int check_opts(int dirfd, const struct cow_ovl_create_opts *opts, struct 
 	return 0;
 }
 
-static int record_new(int dirfd, const char *tree_name, struct cow_record *rec, struct cow_err *err)
+static int record_new(int dirfd, const char *tree_name, struct cow_record *rec,
+		      enum cow_rec_place place, struct cow_err *err)
 {
 	struct cow_tree_id tree;
 	int r = cow_tree_id(dirfd, tree_name, &tree, err);
@@ -115,7 +86,7 @@ static int record_new(int dirfd, const char *tree_name, struct cow_record *rec, 
 		r = cow_record_renew(rec);
 	if (r < 0)
 		return cow_err_set(err, r, "random numbers for the instance record");
-	return cow_record_create(dirfd, rec, err);
+	return cow_record_create(dirfd, rec, place, err);
 }
 
 static int create_plain(int dirfd, const struct cow_ovl_create_opts *opts, struct cow_err *err)
@@ -125,11 +96,12 @@ static int create_plain(int dirfd, const struct cow_ovl_create_opts *opts, struc
 	    .flags = COW_REC_CLEAN,
 	    .durability = opts ? opts->durability : COW_OVL_STRICT,
 	};
-	return record_new(dirfd, COW_TREE_NAME, &rec, err);
+	return record_new(dirfd, COW_TREE_NAME, &rec, COW_REC_PUBLISHED, err);
 }
 
 static int create_layers(int dirfd, int lowfd, const struct cow_ovl_image_info *info,
-			 const struct cow_ovl_create_opts *opts, struct cow_err *err)
+			 const struct cow_ovl_create_opts *opts, enum cow_rec_place place,
+			 struct cow_err *err)
 {
 	struct statfs sf;
 	struct cow_record rec = {
@@ -142,12 +114,12 @@ static int create_layers(int dirfd, int lowfd, const struct cow_ovl_image_info *
 	rec.id_base = sf.f_type == EXT4_SUPER_MAGIC ? ID_BASE_EXT4 : ID_BASE_OTHER;
 	memcpy(rec.image, info->uuid, sizeof(rec.image));
 	memcpy(rec.lineage, info->lineage, sizeof(rec.lineage));
-	int r = make_work(dirfd);
+	int r = make_work(dirfd, &rec.work);
 	if (r == 0)
 		r = make_upper(dirfd, lowfd, info);
 	if (r < 0)
 		return cow_err_set(err, r, "make the directories of a root");
-	return record_new(dirfd, COW_UPPER_NAME, &rec, err);
+	return record_new(dirfd, COW_UPPER_NAME, &rec, place, err);
 }
 
 int cow_ovl_inst_create(int dirfd, const struct cow_ovl_image *img,
@@ -160,7 +132,7 @@ int cow_ovl_inst_create(int dirfd, const struct cow_ovl_image *img,
 	if (!img)
 		return create_plain(dirfd, opts, err);
 	cow_ovl_image_info(img, &info);
-	return create_layers(dirfd, cow_man_rootfd(img), &info, opts, err);
+	return create_layers(dirfd, cow_man_rootfd(img), &info, opts, COW_REC_PUBLISHED, err);
 }
 
 int cow_ovl_inst_create_peek(int dirfd, int image_dirfd, const struct cow_ovl_create_opts *opts,
@@ -175,5 +147,5 @@ int cow_ovl_inst_create_peek(int dirfd, int image_dirfd, const struct cow_ovl_cr
 	cow_autoclose int low = cow_opendir_at(image_dirfd, COW_TREE_NAME);
 	if (low < 0)
 		return cow_err_set(err, low, "open the image's tree");
-	return create_layers(dirfd, low, &info, opts, err);
+	return create_layers(dirfd, low, &info, opts, COW_REC_STAGED, err);
 }

@@ -32,6 +32,7 @@
 #define COW_UPPER_NAME "upper" /* overlay: the three of a kernel mount, workdir is "work" */
 #define COW_WORK_NAME "work"
 #define COW_INDEX_NAME "index"
+#define COW_WHITEOUT_NAME "#whiteout" /* in work/work: the inode whiteouts are links of */
 
 struct cow_delta;
 struct cow_domain;
@@ -79,6 +80,9 @@ struct cow_ovl_inst {
 	pthread_mutex_t whiteout_m;  /* held while the shared whiteout is made or replaced */
 	atomic_uint_fast64_t temps;  /* names in work/work given out */
 
+	atomic_uint_fast64_t limit, used; /* bytes; limit 0: none. See limit.c */
+	pthread_mutex_t limit_m;
+
 	atomic_size_t refs; /* memory: the opener, each node */
 	atomic_uint_fast64_t nodes, opens, fd_opens, commits, commit_waits;
 	LIST_HEAD(, cow_fd) fds; /* guarded by the fd cache lock */
@@ -104,7 +108,8 @@ struct cow_ovl_node {
 			       parent, where the object has one */
 	struct cow_fh up;   /* constant once has_up */
 	struct cow_fd *fd;  /* best cached fd; guarded by the fd cache lock */
-	struct cow_fd *pin; /* keeps an upper that never had a name; guarded by `copying` */
+	struct cow_fd *pin; /* keeps the upper for opens made before it; guarded by `copying` */
+	atomic_bool pinned; /* there is one */
 	/* Held while the object is brought up and while names of an image object with several of them
 	 * are counted or added. Spans the copying of data and its fsync. */
 	pthread_mutex_t copying;
@@ -112,6 +117,10 @@ struct cow_ovl_node {
 	 * same in all steps of one call; shared by look-ups where the answer has two sources. Spans
 	 * system calls, never a group commit. */
 	pthread_rwlock_t names;
+	/* With a limit, guarded by inst->limit_m: */
+	uint64_t cost;
+	bool cost_known;
+	bool cost_ends;		 /* its last name is gone: given back at the last close */
 	struct cow_delta *delta; /* image directories with an upper: guarded by `names` */
 	atomic_int impure_known; /* see ident.c */
 };
@@ -148,7 +157,8 @@ void cow_tree_to_record(const struct cow_tree_id *t, struct cow_record *rec);
 int cow_layers_open(struct cow_ovl_inst *i, int dirfd, struct cow_err *err);
 /* @clean: it was detached in order. */
 int cow_layers_recover(struct cow_ovl_inst *i, bool clean, struct cow_err *err);
-void cow_layers_note(struct cow_ovl_inst *i); /* before the record says "clean" */
+/* ---- adopt.c: mark what the kernel brought up and moved while it had the root mounted */
+int cow_adopt(struct cow_ovl_inst *i);
 
 /* ---- kmount.c: is the directory the upper of a mounted overlay? 1, 0 or -errno. */
 int cow_kernel_mounted(int dirfd);
@@ -365,9 +375,11 @@ int cow_opaque_read(int fd); /* 1, 0 or -errno */
 int cow_opaque_write(int fd);
 int cow_redirect_write(struct cow_ovl_inst *i, int fd, uint32_t number);
 int cow_origin_has(int fd); /* 1, 0 or -errno */
-/* @lowfd: the image's object, any level. Silently nothing where the kernel could not use it. */
-int cow_origin_write(struct cow_ovl_inst *i, int fd, int lowfd);
-int cow_impure_get(int fd);				  /* 1, 0 or -errno */
+/* @lowfd: the image's object, any level. @fsfd: what ioctl(2) can be asked on its file system, so none
+ * of O_PATH. Silently nothing where the kernel could not use it. */
+int cow_origin_write(int fd, int lowfd, int fsfd);
+int cow_impure_get(int fd); /* 1, 0 or -errno */
+int cow_impure_set(int fd);
 int cow_impure_need(struct cow_ovl_node *dir, int dirfd); /* mark it, once */
 int cow_impure_is(struct cow_ovl_node *dir, int dirfd);	  /* 1, 0 or -errno */
 
@@ -405,7 +417,7 @@ int cow_bring_up(struct cow_ovl_node *n, const struct cow_ovl_cred *cred,
 		 const struct cow_ovl_set *set, bool *ret_done);
 /* After a change to a directory that its users did not ask for. */
 void cow_restore_times(int dirfd, const struct stat *before);
-/* The last open of @n was closed: let go of an upper that never had a name. */
+/* The last open of @n was closed: let go of the upper that was kept for those made before it. */
 void cow_unpin(struct cow_ovl_node *n);
 /* ---- copydata.c: the first @len bytes, holes kept. Sets *ret_cloned when nothing was copied. */
 int cow_copy_data(int in, int out, uint64_t len, bool *ret_cloned);
@@ -446,6 +458,23 @@ void cow_unnamed(struct cow_ovl_node *n, enum cow_what what);
  * replaced. -ENOTEMPTY: it holds something else. */
 int cow_drop_strays(int dirfd);
 int cow_check_ours(struct cow_ovl_inst *i, int dirfd, const char *name);
+
+/* ---- limit.c: what a root may use; all no-ops without a limit */
+struct cow_reserved {
+	uint64_t bytes;
+};
+/* Room for a new object of @bytes. -ENOSPC. Followed by settle or cancel. */
+int cow_limit_take(struct cow_ovl_inst *i, uint64_t bytes, struct cow_reserved *ret);
+/* Room for a change of a range of an upper file. -ENOSPC. Likewise. */
+int cow_limit_grow(struct cow_ovl_node *n, int fd, uint64_t off, uint64_t len,
+		   struct cow_reserved *ret);
+/* The change is made, or not: count what the object costs now. */
+void cow_limit_settle(struct cow_ovl_node *n, int fd, struct cow_reserved *res);
+void cow_limit_cancel(struct cow_ovl_inst *i, struct cow_reserved *res);
+/* @n lost a name and, if it was the last, will cost nothing from the last close on. */
+void cow_limit_lost_name(struct cow_ovl_node *n);
+void cow_limit_closed(struct cow_ovl_node *n);
+void cow_limit_statfs(struct cow_ovl_inst *i, struct cow_ovl_statfs *st);
 
 /* ---- readdir_layers.c */
 int cow_readdir_layers(struct cow_ovl_node *dir, uint64_t cookie, unsigned flags,

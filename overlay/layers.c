@@ -56,18 +56,31 @@ int cow_layers_open(struct cow_ovl_inst *i, int dirfd, struct cow_err *err)
 	return r < 0 ? cow_err_set(err, r, "read the root's index of hard links") : 0;
 }
 
+/* Another work/work than the one we knew: the kernel has had the root mounted. */
+static int adopt(struct cow_ovl_inst *i, struct cow_err *err)
+{
+	struct cow_fh now;
+	int mnt_id;
+	int r = cow_fh_of(i->workfd, &now, &mnt_id);
+	if (r < 0)
+		return cow_err_set(err, r, "file handle of the root's work directory");
+	if (memcmp(&now, &i->rec.work, sizeof(now)) == 0)
+		return 0;
+	r = cow_adopt(i);
+	if (r < 0)
+		return cow_err_set(err, r, "look through what the kernel changed in the root");
+	i->rec.work = now;
+	return cow_record_write(i->recfd, &i->rec, err);
+}
+
 int cow_layers_recover(struct cow_ovl_inst *i, bool clean, struct cow_err *err)
 {
 	int r = cow_work_sweep(i);
 	if (r < 0)
 		return cow_err_set(err, r, "sweep what interrupted work left");
+	r = adopt(i, err);
+	if (r < 0)
+		return r;
 	r = clean ? 0 : cow_anchors_sweep(i);
 	return r < 0 ? cow_err_set(err, r, "sweep the root's index of hard links") : 0;
-}
-
-void cow_layers_note(struct cow_ovl_inst *i)
-{
-	int mnt_id;
-	if (cow_fh_of(i->workfd, &i->rec.work, &mnt_id) < 0)
-		i->rec.work.len = 0;
 }

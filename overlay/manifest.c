@@ -4,6 +4,8 @@
  * loaded (image_check.c); nothing here looks at a range again.
  */
 #include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -154,6 +156,25 @@ bool cow_man_at_cookie(const struct cow_ovl_image *img, uint32_t dir, uint64_t c
 		return false;
 	fill_ent(img, at, ret);
 	return true;
+}
+
+static int by_name(const void *pa, const void *pb)
+{
+	const struct cow_man_ent *a = pa, *b = pb;
+	return strcmp(a->name, b->name);
+}
+
+int cow_man_sorted(const struct cow_ovl_image *img, uint32_t dir, struct cow_man_ent **ret)
+{
+	size_t n = cow_man_nchild(img, dir);
+	struct cow_man_ent *list = reallocarray(NULL, n + 1, sizeof(*list));
+	if (!list)
+		return -ENOMEM;
+	for (size_t k = 0; k < n; k++)
+		cow_man_child(img, dir, k, &list[k]);
+	qsort(list, n, sizeof(*list), by_name);
+	*ret = list;
+	return 0;
 }
 
 /* ---------------------------------------------------------------- names of an object */

@@ -197,5 +197,6 @@ void cow_lost_a_name(struct cow_ovl_node *n)
 		}
 		pthread_mutex_unlock(&n->copying);
 	}
+	cow_limit_lost_name(n);
 	cow_fd_forget(n);
 }

@@ -3,6 +3,7 @@
  * Reading and writing the `instance` file. Format and crash rules: record.h.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdbool.h>
 #include <string.h>
 #include <unistd.h>
@@ -104,14 +105,24 @@ int cow_record_renew(struct cow_record *rec)
 	return cow_random(rec->mac_key, sizeof(rec->mac_key));
 }
 
-int cow_record_create(int dirfd, struct cow_record *rec, struct cow_err *err)
+static int write_staged(int dirfd, const void *buf, size_t len)
+{
+	cow_autoclose int fd =
+	    openat(dirfd, COW_REC_NAME, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	return fd < 0 ? cow_nerr() : cow_write_full(fd, buf, len);
+}
+
+int cow_record_create(int dirfd, struct cow_record *rec, enum cow_rec_place place,
+		      struct cow_err *err)
 {
 	struct cow_rec_slot slots[COW_REC_SLOTS];
 	for (unsigned k = 0; k < COW_REC_SLOTS; k++) {
 		rec->generation++;
 		encode(rec, &slots[k]);
 	}
-	int r = cow_write_file_at(dirfd, COW_REC_NAME, slots, sizeof(slots), 0600);
+	int r = place == COW_REC_STAGED
+		    ? write_staged(dirfd, slots, sizeof(slots))
+		    : cow_write_file_at(dirfd, COW_REC_NAME, slots, sizeof(slots), 0600);
 	return r < 0 ? cow_err_set(err, r, "write the instance record") : 0;
 }
 

@@ -89,8 +89,13 @@ struct cow_record {
 /* New random epoch (never 0) and key. Return: 0 or -errno. */
 int cow_record_renew(struct cow_record *rec);
 
-/* Make the file, both slots filled, mode 0600. Crash: the whole file or none (I3). */
-int cow_record_create(int dirfd, struct cow_record *rec, struct cow_err *err);
+enum cow_rec_place {
+	COW_REC_PUBLISHED, /* crash: the whole file or none (I3) */
+	COW_REC_STAGED, /* not synced: the directory is synced as a whole before it is published */
+};
+/* Make the file, both slots filled, mode 0600. */
+int cow_record_create(int dirfd, struct cow_record *rec, enum cow_rec_place place,
+		      struct cow_err *err);
 
 /*
  * cow_record_read - the newer valid slot.

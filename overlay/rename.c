@@ -261,20 +261,42 @@ static int prepare(struct rename *rn)
 
 /* ---------------------------------------------------------------- move */
 
+/* xfs touches what an EXCHANGE moves; nobody asked for one. */
+static int move_back_times(const struct rename *rn, const struct stat *before)
+{
+	cow_autofd f = NULL;
+	int r = cow_fd_get(rn->from.n, COW_FD_PATH, &f);
+	if (r == 0)
+		cow_restore_times(f->fd, before);
+	return 0; /* it is moved: no reason to fail */
+}
+
+static int stat_moved(const struct rename *rn, struct stat *ret)
+{
+	cow_autofd f = NULL;
+	int r = cow_fd_get(rn->from.n, COW_FD_PATH, &f);
+	return r == 0 && fstat(f->fd, ret) < 0 ? cow_nerr() : r;
+}
+
 static int move(const struct rename *rn)
 {
+	struct stat before;
 	const struct side *from = &rn->from, *to = &rn->to;
 	bool dir = S_ISDIR(from->n->type);
 	bool swap = rn->flags & RENAME_EXCHANGE || (to->v.covered && (from->v.lower || dir));
 	unsigned how = swap ? RENAME_EXCHANGE : from->v.lower ? RENAME_WHITEOUT : 0;
 	if (how == 0 && rn->flags & RENAME_NOREPLACE && !to->v.covered)
 		how = RENAME_NOREPLACE;
+	bool own_swap = swap && !(rn->flags & RENAME_EXCHANGE);
+	int r = own_swap ? stat_moved(rn, &before) : 0;
+	if (r < 0)
+		return r;
 	if (renameat2(from->d->fd, from->name, to->d->fd, to->name, how) < 0)
 		return errno == EEXIST && !(rn->flags & RENAME_NOREPLACE) ? -ENOTEMPTY : cow_nerr();
 	/* The whiteout of the target, where it hides nothing: a crash before this leaves it there. */
-	if (swap && !(rn->flags & RENAME_EXCHANGE) && !from->v.lower)
+	if (own_swap && !from->v.lower)
 		(void)unlinkat(from->d->fd, from->name, 0);
-	return 0;
+	return own_swap ? move_back_times(rn, &before) : 0;
 }
 
 static void note_at(const struct side *s, const struct cow_ovl_node *n)

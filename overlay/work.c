@@ -16,7 +16,6 @@
 #include "internal.h"
 #include "names_each.h"
 
-#define WHITEOUT_NAME "#whiteout"
 #define XA_DEFAULT_ACL "system.posix_acl_default"
 #define WHITEOUT_TRIES 3
 
@@ -35,7 +34,7 @@ void cow_work_drop(struct cow_ovl_inst *i, const char *name)
 static int sweep_one(void *ctx, const char *name)
 {
 	struct cow_ovl_inst *i = ctx;
-	if (strcmp(name, WHITEOUT_NAME) == 0)
+	if (strcmp(name, COW_WHITEOUT_NAME) == 0)
 		return 0;
 	return cow_rm_rf_at(i->workfd, name, 0);
 }
@@ -57,13 +56,13 @@ static int whiteout_renew(struct cow_ovl_inst *i, int why)
 {
 	char temp[COW_TEMP_LEN];
 	if (why == -ENOENT)
-		return mknodat(i->workfd, WHITEOUT_NAME, S_IFCHR, makedev(0, 0)) < 0 &&
+		return mknodat(i->workfd, COW_WHITEOUT_NAME, S_IFCHR, makedev(0, 0)) < 0 &&
 			       errno != EEXIST
 			   ? cow_nerr()
 			   : 0;
 	cow_temp_name(i, temp);
 	if (mknodat(i->workfd, temp, S_IFCHR, makedev(0, 0)) < 0 ||
-	    renameat(i->workfd, temp, i->workfd, WHITEOUT_NAME) < 0)
+	    renameat(i->workfd, temp, i->workfd, COW_WHITEOUT_NAME) < 0)
 		return cow_nerr();
 	return 0;
 }
@@ -72,7 +71,7 @@ int cow_whiteout_link(struct cow_ovl_inst *i, int dirfd, const char *name)
 {
 	int r = -ENOENT;
 	for (int n = 0; n < WHITEOUT_TRIES; n++) {
-		r = linkat(i->workfd, WHITEOUT_NAME, dirfd, name, 0) < 0 ? cow_nerr() : 0;
+		r = linkat(i->workfd, COW_WHITEOUT_NAME, dirfd, name, 0) < 0 ? cow_nerr() : 0;
 		if (r != -ENOENT && r != -EMLINK)
 			return r;
 		pthread_mutex_lock(&i->whiteout_m);

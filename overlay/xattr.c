@@ -73,6 +73,12 @@ static int lower_alive(struct cow_ovl_node *n)
 	return atomic_load(&n->gone) && atomic_load(&n->opens) == 0 ? -ESTALE : 0;
 }
 
+static bool is_acl(const char *name)
+{
+	return strcmp(name, "system.posix_acl_access") == 0 ||
+	       strcmp(name, "system.posix_acl_default") == 0;
+}
+
 static ssize_t get_lower(struct cow_ovl_node *n, const char *name, void *buf, size_t len)
 {
 	int r = lower_alive(n);
@@ -91,7 +97,7 @@ static ssize_t get_lower(struct cow_ovl_node *n, const char *name, void *buf, si
 			memcpy(buf, value, value_len);
 		return (ssize_t)value_len;
 	}
-	return -ENODATA;
+	return S_ISLNK(n->type) && is_acl(name) ? -EOPNOTSUPP : -ENODATA;
 }
 
 static ssize_t list_lower(struct cow_ovl_node *n, char *buf, size_t len)
@@ -222,10 +228,7 @@ int cow_ovl_setxattr(struct cow_ovl_node *n, const struct cow_ovl_cred *cred, co
 /* A default access list is something of directories; taking one from others is no error. */
 static int missing(const struct cow_ovl_node *n, const char *name)
 {
-	bool is_default = strcmp(name, "system.posix_acl_default") == 0;
-	if (S_ISLNK(n->type) && (is_default || strcmp(name, "system.posix_acl_access") == 0))
-		return -EOPNOTSUPP;
-	return is_default && !S_ISDIR(n->type) ? 0 : -ENODATA;
+	return strcmp(name, "system.posix_acl_default") == 0 && !S_ISDIR(n->type) ? 0 : -ENODATA;
 }
 
 static int remove_entered(struct cow_ovl_node *n, const char *name)

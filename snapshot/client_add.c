@@ -68,20 +68,39 @@ int cow_client_check_unique(struct cow_store *s, const char *id, const char *nam
 	return r > 0 ? refuse_clash(&o, err) : r;
 }
 
-/* STORE/exports.next counts up, so that an id is not given to another client while a server may
- * remember it; only after 65535 clients the gaps are used. */
+/*
+ * STORE/exports.next: ten digits and LF, overwritten in place by one write that changes neither size
+ * nor blocks, so that a crash leaves the old number or the new one without a sync of its own. It is
+ * on disk when the client is: publish() syncs the file system. The first time, and for files of
+ * another length, the file is replaced durably.
+ */
+#define NEXT_NAME "exports.next"
+#define NEXT_LEN 11
+
+static int write_next(struct cow_store *s, uint64_t next)
+{
+	char line[NEXT_LEN + 1];
+	struct stat st;
+	(void)snprintf(line, sizeof(line), "%010llu\n", (unsigned long long)next);
+	cow_autoclose int fd = openat(s->fd, NEXT_NAME, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size == NEXT_LEN)
+		return cow_pwrite_full(fd, line, NEXT_LEN, 0);
+	return cow_write_file_at(s->fd, NEXT_NAME, line, NEXT_LEN, 0644);
+}
+
+/* The numbers count up, so that an id is not given to another client while a server may remember it;
+ * only after 65535 clients the gaps are used. */
 static int take_export_id(struct cow_store *s, const uint8_t *used, unsigned *ret,
 			  struct cow_err *err)
 {
 	cow_autofree char *text = NULL;
 	size_t len;
 	uint64_t next = 1;
-	char line[16];
-	int r = cow_read_file_at(s->fd, "exports.next", 64, &text, &len);
+	int r = cow_read_file_at(s->fd, NEXT_NAME, 64, &text, &len);
 	if (r == 0)
 		r = cow_parse_u64n(text, strcspn(text, "\n"), 1, EXPORT_ID_MAX + 1, &next);
 	if (r < 0 && r != -ENOENT)
-		return cow_err_set(err, r, "read '%s/exports.next'", s->path);
+		return cow_err_set(err, r, "read '%s/" NEXT_NAME "'", s->path);
 	if (next > EXPORT_ID_MAX)
 		next = 1;
 	unsigned tried = 0;
@@ -91,10 +110,9 @@ static int take_export_id(struct cow_store *s, const uint8_t *used, unsigned *re
 					   "all %d export ids are in use", EXPORT_ID_MAX);
 		next = next == EXPORT_ID_MAX ? 1 : next + 1;
 	}
-	int n = snprintf(line, sizeof(line), "%llu\n", (unsigned long long)next + 1);
-	r = cow_write_file_at(s->fd, "exports.next", line, (size_t)n, 0644);
+	r = write_next(s, next + 1);
 	if (r < 0)
-		return cow_err_set(err, r, "write '%s/exports.next'", s->path);
+		return cow_err_set(err, r, "write '%s/" NEXT_NAME "'", s->path);
 	*ret = (unsigned)next;
 	return 0;
 }
@@ -203,7 +221,8 @@ static int prepare(struct cow_store *s, const struct cow_mac *mac,
 {
 	c->mac = *mac;
 	cow_mac_text(mac, c->id);
-	c->backend = opts->backend == COW_BACKEND_NONE ? s->backend : opts->backend;
+	c->backend =
+	    opts->backend == COW_BACKEND_NONE ? cow_store_default_backend(s) : opts->backend;
 	c->durability = opts->durability;
 	c->ephemeral = opts->ephemeral;
 	c->created_s = cow_realtime_s();
@@ -219,10 +238,7 @@ static int prepare(struct cow_store *s, const struct cow_mac *mac,
 		c->name = NULL;
 	if (!c->name || !c->follows)
 		return cow_err_set(err, -ENOMEM, "make client %s", c->id);
-	if (c->backend != COW_BACKEND_BTRFS || s->backend != COW_BACKEND_BTRFS)
-		return cow_err_say(err, COW_ERR_REFUSED, -EOPNOTSUPP, "store '%s' is not on btrfs",
-				   s->path);
-	return 0;
+	return cow_store_check_backend(s, c->backend, err);
 }
 
 int cow_client_add(struct cow_store *s, const struct cow_mac *mac,
@@ -247,6 +263,8 @@ int cow_client_add(struct cow_store *s, const struct cow_mac *mac,
 		    cow_err_say(err, COW_ERR_REFUSED, -EEXIST, "client %s exists already", c->id),
 		    "'cowherd client reset' gives it a fresh root");
 	r = cow_image_find(s, opts->image, &image, err);
+	if (r == 0)
+		r = cow_image_check_backend(s, image, c->backend, err);
 	if (r == 0)
 		r = choose_export_id(s, c, err);
 	return r < 0 ? r : add_staged(s, clients, c, image, err);

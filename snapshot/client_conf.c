@@ -81,6 +81,10 @@ int cow_root_read(int root_dir, struct cow_root *ret, struct cow_err *err)
 		r = get_number(kv, "previous", 0, UINT32_MAX, &root.previous, err);
 	if (r < 0)
 		return cow_err_prefix(err, r, "root.conf");
+	const char *backend = cow_kv_get(kv, "", "backend");
+	root.backend = COW_BACKEND_BTRFS;
+	if (backend && cow_backend_parse(backend, &root.backend) < 0)
+		return cow_err_say(err, COW_ERR_FAILED, -EBADMSG, "root.conf: bad backend");
 	root.swapped_s = get_time(kv, "swapped");
 	root.boot_dir = one_of(cow_kv_get(kv, "", "boot_dir"), boot_dirs, "boot");
 	root.initramfs = one_of(cow_kv_get(kv, "", "initramfs"), kinds, "none");
@@ -96,6 +100,8 @@ int cow_root_write(int root_dir, const struct cow_root *root, enum cow_put how, 
 		r = cow_kv_set(kv, "", "image", root->image);
 	if (r == 0)
 		r = cow_kv_setf(kv, "", "version", "%u", root->version);
+	if (r == 0)
+		r = cow_kv_set(kv, "", "backend", cow_backend_name(root->backend));
 	if (r == 0)
 		r = cow_kv_setf(kv, "", "previous", "%u", root->previous);
 	if (r == 0)
@@ -228,6 +234,7 @@ static int read_root(int client_dir, struct cow_client *c, struct cow_err *err)
 		return r;
 	memcpy(c->image, root.image, sizeof(c->image));
 	c->version = root.version;
+	c->root_backend = root.backend;
 	c->swapped_s = root.swapped_s;
 	c->boot_dir = strdup(root.boot_dir);
 	c->initramfs = strdup(root.initramfs);

@@ -70,33 +70,3 @@ void cow_client_epoch_unmap(const volatile uint64_t *epoch)
 		(void)munmap((void *)(uintptr_t)epoch,
 			     sizeof(uint64_t)); /* fails for no mapping of ours */
 }
-
-int cow_client_attach(struct cow_store *s, const struct cow_mac *mac, unsigned flags,
-		      struct cow_ovl_inst **ret, struct cow_err *err)
-{
-	char id[COW_MAC_TEXT_LEN + 1];
-	unsigned n;
-	cow_mac_text(mac, id);
-	cow_autoclose int clients = cow_opendir_at(s->fd, "clients");
-	cow_autoclose int dir = clients < 0 ? clients : cow_opendir_at(clients, id);
-	if (dir < 0)
-		return cow_err_set(err, dir, "open client %s", id);
-	int r = cow_client_current(dir, &n);
-	if (r < 0)
-		return cow_err_set(err, r, "find the root of client %s", id);
-	cow_autoclose int root = cow_client_root_dir(dir, n);
-	if (root < 0)
-		return cow_err_set(err, root, "open root %u of client %s", n, id);
-	r = cow_ovl_inst_open(root, NULL, flags, ret, err);
-	if (r < 0)
-		return cow_err_prefix(err, r, "attach root %u of client %s", n, id);
-	if (flags & COW_OVL_OBSERVER)
-		return 0;
-	/* A restored tree got a new epoch at attach; servers compare with the file. */
-	r = cow_client_epoch_repair(dir, err);
-	if (r < 0) {
-		(void)cow_ovl_inst_close(*ret); /* nothing was changed through it */
-		*ret = NULL;
-	}
-	return r;
-}

@@ -8,7 +8,9 @@
  *	clients/ID/current		-> roots/N: the only thing that says which root counts
  *	clients/ID/epoch		8 bytes, host byte order: epoch of the current root's instance
  *	clients/ID/roots/N/root.conf	where root N came from, and which root it replaced
- *	clients/ID/roots/N/{instance,lock,tree/}	the engine's
+ *	clients/ID/roots/N/{instance,lock}	the engine's
+ *	clients/ID/roots/N/tree/	backend btrfs: writable snapshot of the image
+ *	clients/ID/roots/N/{upper,work}/	backend overlay: what differs from the image
  *	clients/ID/roots/.new-HEX/	being made; swept under the client's lock
  *	clients/ID/state/{boot,nfs}	see client_state.c
  *	clients/ID/boot/		the administrator's own boot files
@@ -35,6 +37,7 @@ struct cow_user {
 	char id[COW_MAC_TEXT_LEN + 1];
 	char image[COW_LABEL_MAX + 1];
 	unsigned version;
+	int kept; /* an overlay root kept for rollback: it is nothing without its image */
 };
 struct cow_users {
 	struct cow_user *list;
@@ -53,8 +56,11 @@ int cow_users_read(struct cow_store *s, enum cow_users_mode mode, struct cow_use
 		   struct cow_err *err);
 void cow_users_done(struct cow_users *u);
 #define cow_autousers __attribute__((cleanup(cow_users_done)))
+/* Clients whose current root came from it. */
 unsigned cow_users_count(const struct cow_users *u, const char *image, unsigned version);
-const char *cow_users_first(const struct cow_users *u, const char *image, unsigned version);
+/* One that needs it: current roots first, then kept ones; NULL: none. */
+const struct cow_user *cow_users_first(const struct cow_users *u, const char *image,
+				       unsigned version);
 
 /* ---------------------------------------------------------------- records */
 
@@ -62,10 +68,11 @@ const char *cow_users_first(const struct cow_users *u, const char *image, unsign
 struct cow_root {
 	char image[COW_LABEL_MAX + 1];
 	unsigned version;
-	unsigned previous;     /* 0: none */
-	int64_t swapped_s;     /* when it became current */
-	const char *boot_dir;  /* static text */
-	const char *initramfs; /* static text */
+	enum cow_backend backend; /* records of old have none: btrfs */
+	unsigned previous;	  /* 0: none */
+	int64_t swapped_s;	  /* when it became current */
+	const char *boot_dir;	  /* static text */
+	const char *initramfs;	  /* static text */
 };
 int cow_root_read(int root_dir, struct cow_root *ret, struct cow_err *err);
 
@@ -82,6 +89,29 @@ int cow_client_current(int client_dir, unsigned *ret);
 
 /* Open roots/N. -> fd or -errno */
 int cow_client_root_dir(int client_dir, unsigned n);
+
+/* A client's current root, opened. */
+struct cow_client_at {
+	int dir, root; /* clients/ID, roots/N */
+	unsigned n;
+	struct cow_root conf;
+};
+#define COW_CLIENT_AT_EMPTY                                                                        \
+	{                                                                                          \
+		.dir = -1, .root = -1                                                              \
+	}
+int cow_client_open_root(struct cow_store *s, const char *id, struct cow_client_at *ret,
+			 struct cow_err *err);
+void cow_client_at_done(struct cow_client_at *at);
+#define cow_autoclientat __attribute__((cleanup(cow_client_at_done)))
+
+/* The image a root came from. */
+int cow_client_find_image(struct cow_store *s, const struct cow_root *root, struct cow_image **ret,
+			  struct cow_err *err);
+
+/* Its manifest; *ret NULL for backends that need none. */
+int cow_client_manifest(struct cow_store *s, const struct cow_root *root,
+			struct cow_ovl_image **ret, struct cow_err *err);
 
 /* Everything but `root` and what comes from root.conf: the client as its client.conf says. */
 int cow_client_conf_read(int client_dir, struct cow_client *c, struct cow_kv **ret_kv,
@@ -112,17 +142,27 @@ int cow_client_lock(struct cow_store *s, const char *id, unsigned wait_ms, int *
 int cow_client_make_root(struct cow_store *s, int roots, unsigned n, const struct cow_client *c,
 			 const struct cow_image *image, unsigned previous, struct cow_err *err);
 
-/* Delete every root but @current and @previous, and unfinished ones. Caller holds the client's
- * lock. */
-int cow_client_sweep_roots(int client_dir, unsigned current, unsigned previous);
+/* Move every root but @current and @previous, and unfinished ones, to the trash. Caller holds the
+ * client's lock. */
+int cow_client_sweep_roots(struct cow_store *s, int client_dir, unsigned current,
+			   unsigned previous);
 
 /* Make `epoch` say what the current root's instance says. Caller holds the client's lock. */
 int cow_client_epoch_write(int client_dir, uint64_t epoch);
 int cow_client_epoch_repair(int client_dir, struct cow_err *err);
 
-/* Write what tells this client from its siblings into a fresh root. */
-int cow_identity_write(struct cow_store *s, int tree, const struct cow_mac *mac, const char *name,
-		       struct cow_err *err);
+/*
+ * cow_identity_write - write what tells this client from its siblings into a fresh root.
+ * @tree: what the root shows, to look at: the root's own tree, or the image's
+ * @put:  replaces or makes a regular file of the root, see cow_tree_write()
+ */
+struct cow_identity {
+	int tree;
+	int (*put)(void *ctx, const char *path, const void *buf, size_t len, mode_t mode);
+	void *ctx;
+};
+int cow_identity_write(struct cow_store *s, const struct cow_identity *to,
+		       const struct cow_mac *mac, const char *name, struct cow_err *err);
 
 int cow_client_refuse_running(struct cow_store *s, const struct cow_mac *mac, unsigned flags,
 			      const char *doing, struct cow_err *err);

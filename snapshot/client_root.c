@@ -13,19 +13,20 @@
 #include "common/clock.h"
 #include "common/fs.h"
 #include "names.h"
+#include "tree.h"
 
-static int fill_root(struct cow_store *s, int dir, const struct cow_client *c,
-		     const struct cow_image *image, unsigned previous, struct cow_err *err)
+/* ---------------------------------------------------------------- backends */
+
+static int tree_put(void *ctx, const char *path, const void *buf, size_t len, mode_t mode)
 {
-	struct cow_ovl_create_opts opts = {.durability = c->durability};
-	struct cow_root root = {
-	    .version = image->version,
-	    .previous = previous,
-	    .swapped_s = cow_realtime_s(),
-	    .boot_dir = image->boot_dir,
-	    .initramfs = image->initramfs,
-	};
-	memcpy(root.image, image->name, sizeof(root.image));
+	const int *tree = ctx;
+	return cow_tree_write(*tree, path, buf, len, mode);
+}
+
+static int fill_btrfs(struct cow_store *s, int dir, const struct cow_client *c,
+		      const struct cow_image *image, const struct cow_ovl_create_opts *opts,
+		      struct cow_err *err)
+{
 	cow_autoclose int golden = cow_image_tree(s, image);
 	int r = golden < 0 ? golden : cow_btrfs_snapshot(golden, dir, "tree");
 	if (r < 0)
@@ -33,11 +34,63 @@ static int fill_root(struct cow_store *s, int dir, const struct cow_client *c,
 	cow_autoclose int tree = cow_opendir_at(dir, "tree");
 	if (tree < 0)
 		return cow_err_set(err, tree, "open the new root");
-	r = cow_identity_write(s, tree, &c->mac, c->name, err);
+	struct cow_identity to = {.tree = tree, .put = tree_put, .ctx = &tree};
+	r = cow_identity_write(s, &to, &c->mac, c->name, err);
+	return r < 0 ? r : cow_ovl_inst_create(dir, NULL, opts, err);
+}
+
+static int seed_put(void *ctx, const char *path, const void *buf, size_t len, mode_t mode)
+{
+	return cow_ovl_seed_file(ctx, path, buf, len, mode);
+}
+
+/* The manifest is not loaded: its size must not matter. */
+static int fill_overlay(struct cow_store *s, int dir, const struct cow_client *c,
+			const struct cow_image *image, const struct cow_ovl_create_opts *opts,
+			struct cow_err *err)
+{
+	cow_autoseed seed = NULL;
+	cow_autoclose int golden = cow_image_version(s, image);
+	if (golden < 0)
+		return cow_err_set(err, golden, "open image %s@%u", image->name, image->version);
+	cow_autoclose int tree = cow_opendir_at(golden, "tree");
+	if (tree < 0)
+		return cow_err_set(err, tree, "open the tree of image %s@%u", image->name,
+				   image->version);
+	int r = cow_ovl_inst_create_peek(dir, golden, opts, err);
+	if (r < 0)
+		return cow_err_prefix(err, r, "make a root from image %s@%u", image->name,
+				      image->version);
+	r = cow_ovl_seed_begin(dir, golden, &seed, err);
+	if (r < 0)
+		return r;
+	struct cow_identity to = {.tree = tree, .put = seed_put, .ctx = seed};
+	return cow_identity_write(s, &to, &c->mac, c->name, err);
+}
+
+static int fill_root(struct cow_store *s, int dir, const struct cow_client *c,
+		     const struct cow_image *image, unsigned previous, struct cow_err *err)
+{
+	struct cow_ovl_create_opts opts = {.durability = c->durability};
+	struct cow_root root = {
+	    .version = image->version,
+	    .backend = c->backend,
+	    .previous = previous,
+	    .swapped_s = cow_realtime_s(),
+	    .boot_dir = image->boot_dir,
+	    .initramfs = image->initramfs,
+	};
+	memcpy(root.image, image->name, sizeof(root.image));
+	int r = cow_store_check_backend(s, c->backend, err);
 	if (r == 0)
-		r = cow_ovl_inst_create(dir, NULL, &opts, err);
+		r = cow_image_check_backend(s, image, c->backend, err);
+	if (r == 0)
+		r = c->backend == COW_BACKEND_OVERLAY ? fill_overlay(s, dir, c, image, &opts, err)
+						      : fill_btrfs(s, dir, c, image, &opts, err);
 	return r < 0 ? r : cow_root_write(dir, &root, COW_PUT_STAGED, err);
 }
+
+/* ---------------------------------------------------------------- making and sweeping */
 
 int cow_client_make_root(struct cow_store *s, int roots, unsigned n, const struct cow_client *c,
 			 const struct cow_image *image, unsigned previous, struct cow_err *err)
@@ -60,7 +113,7 @@ int cow_client_make_root(struct cow_store *s, int roots, unsigned n, const struc
 	return r;
 }
 
-int cow_client_sweep_roots(int client_dir, unsigned current, unsigned previous)
+int cow_client_sweep_roots(struct cow_store *s, int client_dir, unsigned current, unsigned previous)
 {
 	cow_autonames struct cow_names names = COW_NAMES_EMPTY;
 	cow_autoclose int roots = cow_opendir_at(client_dir, "roots");
@@ -72,7 +125,7 @@ int cow_client_sweep_roots(int client_dir, unsigned current, unsigned previous)
 			continue; /* not ours */
 		if (n != 0 && (n == current || n == previous))
 			continue;
-		r = cow_tree_delete_at(roots, names.name[i]);
+		r = cow_trash_put(s, roots, names.name[i]);
 	}
 	return r;
 }

@@ -68,6 +68,13 @@ static int check_cmdline(struct ask *a)
 	return 0;
 }
 
+static int check_backend(struct ask *a)
+{
+	enum cow_backend b;
+	int r = cow_backend_parse(a->value, &b);
+	return r < 0 ? r : cow_store_check_backend(a->s, b, a->err);
+}
+
 static int check_durability(struct ask *a)
 {
 	enum cow_ovl_durability d;
@@ -91,6 +98,7 @@ static const struct key {
     {"serial", check_serial, "the last 8 hex digits of a Raspberry Pi's serial number", 0},
     {"nfs", check_nfs, "3, 4.0, 4.1 or 4.2", 0},
     {"cmdline", check_cmdline, "words in printable ASCII, at most 512 bytes", 0},
+    {"backend", check_backend, "overlay or btrfs", 1},
     {"durability", check_durability, "strict, relaxed or volatile", 0},
     {"ephemeral", check_ephemeral, "yes or no", 0},
 };

@@ -7,6 +7,7 @@
  *	2 `current` swapped		the new root counts; `epoch` is repaired by the sweep and
  *					at attach
  *	3 `epoch` written		done; the root before the previous one is swept
+ *	4 that one is in the trash	deleted by the command's end or the next sweep
  */
 #include <errno.h>
 #include <stdio.h>
@@ -92,12 +93,12 @@ static int swap(struct cow_store *s, const struct cow_mac *mac, unsigned flags, 
 	if (r < 0)
 		return cow_err_prefix(err, r, "%s client %s", doing, id);
 
-	(void)close(cow_steal_fd(&store_lock)); /* deleting what is out of use hinders nobody */
+	(void)close(cow_steal_fd(&store_lock)); /* what is out of use hinders nobody */
 	r = cow_client_read(dir, id, &after, err);
 	if (r == 0)
-		r = cow_client_sweep_roots(dir, after->root, after->previous);
+		r = cow_client_sweep_roots(s, dir, after->root, after->previous);
 	return r < 0 ? cow_err_set(err, r,
-				   "the swap is done, but deleting the old root of client %s", id)
+				   "the swap is done, but removing the old root of client %s", id)
 		     : 0;
 }
 

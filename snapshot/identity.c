@@ -55,24 +55,36 @@ static int hosts_line(void *ctx, const char *line, size_t len, struct cow_text *
 	return r < 0 ? r : cow_text_add(out, "\n", 1);
 }
 
-static int write_hosts(struct cow_fix *f, const char *name)
+static int hosts_text(const char *old, struct hosts *h, struct cow_text *out)
 {
-	struct hosts h = {.name = name};
-	cow_autofree char *old = NULL;
-	cow_autofree char *text = NULL;
-	int r = cow_fix_lines(f, "etc/hosts", hosts_line, &h);
-	if (h.done || (r < 0 && r != -ENOENT))
-		return r < 0 ? r : 0;
-	if (r != -ENOENT && (r = cow_fix_read(f, "etc/hosts", &old)) < 0)
-		return r;
-	const char *before = old ? old : "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost\n";
-	if (asprintf(&text, "%s%s127.0.1.1\t%s\n", before,
-		     *before && before[strlen(before) - 1] != '\n' ? "\n" : "", name) < 0)
-		return -ENOMEM;
-	return cow_tree_write(f->tree, "etc/hosts", text, strlen(text), 0644);
+	int r = cow_text_add(out, "", 0);
+	for (const char *p = old; r == 0 && *p;) {
+		size_t len = strcspn(p, "\n");
+		r = hosts_line(h, p, len, out);
+		p += len;
+		p += *p == '\n';
+	}
+	return r < 0 || h->done ? r : hosts_line(h, "127.0.1.1\t", 10, out);
 }
 
-static int write_network(struct cow_fix *f, const struct cow_mac *mac)
+static int write_hosts(const struct cow_identity *to, const char *name)
+{
+	struct cow_fix f = {.tree = to->tree};
+	struct hosts h = {.name = name};
+	struct cow_text out = {0};
+	cow_autofree char *old = NULL;
+	int r = cow_fix_read(&f, "etc/hosts", &old);
+	if (r < 0 && r != -ENOENT)
+		return r;
+	r = hosts_text(old ? old : "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost\n", &h,
+		       &out);
+	if (r == 0 && !(old && strcmp(old, out.s) == 0))
+		r = to->put(to->ctx, "etc/hosts", out.s, out.len, 0644);
+	free(out.s);
+	return r;
+}
+
+static int write_network(const struct cow_identity *to, const struct cow_mac *mac)
 {
 	char colons[COW_MAC_TEXT_LEN + 1], text[512];
 	int r = 0;
@@ -80,42 +92,41 @@ static int write_network(struct cow_fix *f, const struct cow_mac *mac)
 	for (char *p = colons; *p; p++)
 		if (*p == '-')
 			*p = ':';
-	if (cow_tree_has(f->tree, "etc/NetworkManager")) {
+	if (cow_tree_has(to->tree, "etc/NetworkManager")) {
 		(void)snprintf(text, sizeof(text),
 			       "# The root comes over this interface: hands off.\n"
 			       "[keyfile]\nunmanaged-devices+=mac:%s\n",
 			       colons);
-		r = cow_tree_write(f->tree, "etc/NetworkManager/conf.d/90-cowherd.conf", text,
-				   strlen(text), 0644);
+		r = to->put(to->ctx, "etc/NetworkManager/conf.d/90-cowherd.conf", text,
+			    strlen(text), 0644);
 	}
-	if (r == 0 && (cow_tree_has(f->tree, "usr/lib/systemd/systemd-networkd") ||
-		       cow_tree_has(f->tree, "lib/systemd/systemd-networkd"))) {
+	if (r == 0 && (cow_tree_has(to->tree, "usr/lib/systemd/systemd-networkd") ||
+		       cow_tree_has(to->tree, "lib/systemd/systemd-networkd"))) {
 		(void)snprintf(text, sizeof(text),
 			       "# The root comes over this interface: hands off.\n"
 			       "[Match]\nMACAddress=%s\nType=ether\n\n"
 			       "[Link]\nUnmanaged=yes\n",
 			       colons);
-		r = cow_tree_write(f->tree, "etc/systemd/network/05-cowherd-boot.network", text,
-				   strlen(text), 0644);
+		r = to->put(to->ctx, "etc/systemd/network/05-cowherd-boot.network", text,
+			    strlen(text), 0644);
 	}
 	return r;
 }
 
-int cow_identity_write(struct cow_store *s, int tree, const struct cow_mac *mac, const char *name,
-		       struct cow_err *err)
+int cow_identity_write(struct cow_store *s, const struct cow_identity *to,
+		       const struct cow_mac *mac, const char *name, struct cow_err *err)
 {
-	struct cow_fix f = {.tree = tree};
 	char id[34], hostname[COW_NAME_MAX + 2];
-	if (!cow_tree_has(tree, "etc"))
+	if (!cow_tree_has(to->tree, "etc"))
 		return 0; /* no system in it: nobody would read them */
 	machine_id(s, mac, id);
 	int len = snprintf(hostname, sizeof(hostname), "%s\n", name);
-	int r = cow_tree_write(tree, "etc/hostname", hostname, (size_t)len, 0644);
+	int r = to->put(to->ctx, "etc/hostname", hostname, (size_t)len, 0644);
 	if (r == 0)
-		r = cow_tree_write(tree, "etc/machine-id", id, 33, 0444);
+		r = to->put(to->ctx, "etc/machine-id", id, 33, 0444);
 	if (r == 0)
-		r = write_hosts(&f, name);
+		r = write_hosts(to, name);
 	if (r == 0)
-		r = write_network(&f, mac);
+		r = write_network(to, mac);
 	return r < 0 ? cow_err_set(err, r, "give the root its own name and identity") : 0;
 }

@@ -19,20 +19,25 @@ int cow_image_dir(struct cow_store *s, const char *name)
 	return images < 0 ? images : cow_opendir_at(images, name);
 }
 
-int cow_image_tree(struct cow_store *s, const struct cow_image *i)
+int cow_image_version(struct cow_store *s, const struct cow_image *i)
 {
-	char path[16];
+	char number[16];
 	cow_autoclose int dir = cow_image_dir(s, i->name);
 	if (dir < 0)
 		return dir;
-	(void)snprintf(path, sizeof(path), "%u", i->version);
-	cow_autoclose int version = cow_opendir_at(dir, path);
+	(void)snprintf(number, sizeof(number), "%u", i->version);
+	return cow_opendir_at(dir, number);
+}
+
+int cow_image_tree(struct cow_store *s, const struct cow_image *i)
+{
+	cow_autoclose int version = cow_image_version(s, i);
 	return version < 0 ? version : cow_opendir_at(version, "tree");
 }
 
 /* ---------------------------------------------------------------- versions of a name */
 
-static int versions(int dir, unsigned **ret, size_t *ret_n)
+int cow_image_versions(int dir, unsigned **ret, size_t *ret_n)
 {
 	cow_autonames struct cow_names names = COW_NAMES_EMPTY;
 	int r = cow_names_read(dir, ".", &names);
@@ -57,7 +62,7 @@ int cow_image_newest(int dir, unsigned *ret)
 {
 	cow_autofree unsigned *list = NULL;
 	size_t n;
-	int r = versions(dir, &list, &n);
+	int r = cow_image_versions(dir, &list, &n);
 	if (r == 0)
 		*ret = n ? list[n - 1] : 0;
 	return r;
@@ -88,7 +93,7 @@ static int no_such_version(int dir, const char *name, const char *what, struct c
 	char known[256] = "";
 	cow_autofree unsigned *list = NULL;
 	size_t n = 0;
-	(void)versions(dir, &list, &n); /* only for the hint */
+	(void)cow_image_versions(dir, &list, &n); /* only for the hint */
 	for (size_t i = n > 16 ? n - 16 : 0; i < n; i++) {
 		size_t len = strlen(known);
 		(void)snprintf(known + len, sizeof(known) - len, "%s%s@%u", len ? ", " : "", name,
@@ -175,7 +180,7 @@ int cow_image_find(struct cow_store *s, const char *ref, struct cow_image **ret,
 	if (dir < 0)
 		return cow_err_set(err, dir, "open image %s", name);
 	int r = resolve(dir, name, rest, &version, err);
-	return r < 0 ? r : cow_image_load(dir, name, version, ret, NULL, err);
+	return r < 0 ? r : cow_image_record(dir, name, version, ret, NULL, err);
 }
 
 int cow_image_conf(struct cow_store *s, const struct cow_image *i, struct cow_kv **ret,
@@ -184,7 +189,7 @@ int cow_image_conf(struct cow_store *s, const struct cow_image *i, struct cow_kv
 	cow_autoclose int dir = cow_image_dir(s, i->name);
 	if (dir < 0)
 		return cow_err_set(err, dir, "open image %s", i->name);
-	return cow_image_load(dir, i->name, i->version, NULL, ret, err);
+	return cow_image_record(dir, i->name, i->version, NULL, ret, err);
 }
 
 /* ---------------------------------------------------------------- listing */
@@ -205,12 +210,12 @@ static int each_version(struct cow_store *s, const char *name, const struct each
 		return 0;
 	if (dir < 0)
 		return cow_err_set(e->err, dir, "open image %s", name);
-	int r = versions(dir, &list, &n);
+	int r = cow_image_versions(dir, &list, &n);
 	if (r < 0)
 		return cow_err_set(e->err, r, "list image %s", name);
 	for (size_t v = 0; v < n; v++) {
 		cow_autoimage i = NULL;
-		r = cow_image_load(dir, name, list[v], &i, NULL, e->err);
+		r = cow_image_record(dir, name, list[v], &i, NULL, e->err);
 		if (r == -ENOENT)
 			continue; /* removed meanwhile */
 		if (r < 0)
@@ -245,21 +250,39 @@ int cow_image_each(struct cow_store *s, int (*fn)(void *ctx, const struct cow_im
 
 /* ---------------------------------------------------------------- removal */
 
-static int rm_locked(struct cow_store *s, const struct cow_image *i, struct cow_err *err)
+static int in_use(const struct cow_users *users, const struct cow_user *user,
+		  const struct cow_image *i, struct cow_err *err)
 {
-	char number[16];
+	if (user->kept)
+		return cow_err_hint(err,
+				    cow_err_say(err, COW_ERR_BUSY, -EBUSY,
+						"image %s@%u is in use by the root that client %s "
+						"keeps for rollback",
+						i->name, i->version, user->id),
+				    "reset that client once more, or remove it");
+	return cow_err_hint(
+	    err,
+	    cow_err_say(err, COW_ERR_BUSY, -EBUSY, "image %s@%u is in use by client %s (%u in all)",
+			i->name, i->version, user->id, cow_users_count(users, i->name, i->version)),
+	    "reset them to another version or remove them first");
+}
+
+int cow_image_check_unused(struct cow_store *s, const struct cow_image *i, struct cow_err *err)
+{
 	cow_autousers struct cow_users users = COW_USERS_EMPTY;
 	int r = cow_users_read(s, COW_USERS_ALL, &users, err);
 	if (r < 0)
 		return r;
-	const char *user = cow_users_first(&users, i->name, i->version);
-	if (user)
-		return cow_err_hint(err,
-				    cow_err_say(err, COW_ERR_BUSY, -EBUSY,
-						"image %s@%u is in use by client %s (%u in all)",
-						i->name, i->version, user,
-						cow_users_count(&users, i->name, i->version)),
-				    "reset them to another version or remove them first");
+	const struct cow_user *user = cow_users_first(&users, i->name, i->version);
+	return user ? in_use(&users, user, i, err) : 0;
+}
+
+static int rm_locked(struct cow_store *s, const struct cow_image *i, struct cow_err *err)
+{
+	char number[16];
+	int r = cow_image_check_unused(s, i, err);
+	if (r < 0)
+		return r;
 	cow_autoclose int dir = cow_image_dir(s, i->name);
 	if (dir < 0)
 		return cow_err_set(err, dir, "open image %s", i->name);

@@ -77,6 +77,8 @@ static int take_record(const struct cow_kv *kv, struct cow_image *i, struct cow_
 		r = take_text(kv, "initramfs", "none", &i->initramfs);
 	if (r < 0)
 		return cow_err_set(err, r, "read the record");
+	const char *id = cow_kv_get(kv, "", "id");
+	(void)snprintf(i->id, sizeof(i->id), "%s", id ? id : "");
 	i->created_s = parse_time(cow_kv_get(kv, "", "created"));
 	if (check_boot_dir(i->boot_dir) < 0 || !backend ||
 	    cow_backend_parse(backend, &i->backend) < 0)
@@ -85,8 +87,8 @@ static int take_record(const struct cow_kv *kv, struct cow_image *i, struct cow_
 	return r < 0 ? r : cow_kv_get_u64(kv, "", "bytes", 0, UINT64_MAX, &i->bytes, err);
 }
 
-int cow_image_load(int dir, const char *name, unsigned version, struct cow_image **ret,
-		   struct cow_kv **ret_kv, struct cow_err *err)
+int cow_image_record(int dir, const char *name, unsigned version, struct cow_image **ret,
+		     struct cow_kv **ret_kv, struct cow_err *err)
 {
 	char number[16];
 	cow_autokv kv = NULL;

@@ -5,7 +5,7 @@
  *	images/NAME/lock		one import at a time
  *	images/NAME/last		the highest number ever given, so that none comes twice
  *	images/NAME/.import-HEX/	being filled; invisible, swept when no import holds the lock
- *	images/NAME/VERSION/		image.conf, tree/
+ *	images/NAME/VERSION/		image.conf, image.ovm, tree/
  */
 #ifndef COW_SNAPSHOT_IMAGE_INTERNAL_H
 #define COW_SNAPSHOT_IMAGE_INTERNAL_H
@@ -20,11 +20,26 @@
 int cow_image_dir(struct cow_store *s, const char *name);
 
 /* Read the record of one version below images/NAME (@dir). */
-int cow_image_load(int dir, const char *name, unsigned version, struct cow_image **ret,
-		   struct cow_kv **ret_kv, struct cow_err *err);
+int cow_image_record(int dir, const char *name, unsigned version, struct cow_image **ret,
+		     struct cow_kv **ret_kv, struct cow_err *err);
 
-/* Open the tree of a version: what clients are made from. -> fd or -errno */
+/* Open images/NAME/VERSION: what overlay roots are made from. -> fd or -errno */
+int cow_image_version(struct cow_store *s, const struct cow_image *i);
+
+/* Open the tree of a version: what btrfs roots are made from. -> fd or -errno */
 int cow_image_tree(struct cow_store *s, const struct cow_image *i);
+
+/* Can roots of this kind be made from it? 0; -EOPNOTSUPP says what to do. */
+int cow_image_check_backend(struct cow_store *s, const struct cow_image *i, enum cow_backend b,
+			    struct cow_err *err);
+
+/* Manifest of the newest version below images/NAME that has one. *ret NULL: there is none; a damaged
+ * one is -EBADMSG. */
+int cow_image_newest_manifest(int dir, struct cow_ovl_image **ret, unsigned *ret_version,
+			      struct cow_err *err);
+
+/* All versions below images/NAME, ascending. The caller frees. */
+int cow_image_versions(int dir, unsigned **ret, size_t *ret_n);
 
 /* Highest published version below images/NAME; 0: none. */
 int cow_image_newest(int dir, unsigned *ret);

@@ -5,8 +5,13 @@
  * What a crash leaves, by step:
  *	1 images/NAME with its lock	swept when nothing else is in it
  *	2 .import-HEX/, partly filled	swept by the next import of NAME and by every sweep
- *	3 synced, not renamed		likewise
- *	4 renamed			the version is there, complete (I2)
+ *	3 tree synced, no image.ovm	likewise
+ *	4 image.ovm, image.conf		likewise: complete, but it has no number
+ *	5 all synced, not renamed	likewise
+ *	6 renamed			the version is there, complete (I2)
+ *
+ * The tree is on disk before the manifest is made: what is read back and recorded as golden is what
+ * a later start of the machine finds.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -73,7 +78,8 @@ static int stage_begin(struct import *m, struct cow_err *err)
 	if (r == 0)
 		r = m->stage = cow_opendir_at(m->dir, m->stage_name);
 	if (r >= 0)
-		r = cow_btrfs_subvol_create(m->stage, "tree");
+		r = m->s->btrfs ? cow_btrfs_subvol_create(m->stage, "tree")
+				: cow_mkdir_at(m->stage, "tree", 0755);
 	if (r == 0)
 		r = m->tree = cow_opendir_at(m->stage, "tree");
 	return r < 0 ? cow_err_set(err, r, "make a tree for image %s", m->name) : 0;
@@ -85,7 +91,8 @@ static void stage_drop(struct import *m)
 	if (m->dir < 0 || m->lock < 0)
 		return;
 	(void)cow_image_sweep_dir(m->dir);
-	(void)cow_btrfs_sync(m->dir); /* clients may be waiting for the space */
+	if (m->s->btrfs)
+		(void)cow_btrfs_sync(m->dir); /* clients may be waiting for the space */
 	cow_autoclose int lock = cow_store_lock(m->s, NULL);
 	if (lock >= 0)
 		cow_image_drop_if_unused(m->s, m->dir, m->name);
@@ -161,7 +168,9 @@ static int conf_begin(struct import *m)
 	if (r == 0)
 		r = set_text(m->conf, "comment", m->opts ? m->opts->comment : NULL);
 	if (r == 0)
-		r = set_text(m->conf, "backend", cow_backend_name(m->s->backend));
+		r = set_text(
+		    m->conf, "backend",
+		    cow_backend_name(m->s->btrfs ? COW_BACKEND_BTRFS : COW_BACKEND_OVERLAY));
 	if (r == 0)
 		r = conf_detected(m);
 	if (r == 0)
@@ -198,7 +207,7 @@ static void record_fixup(void *ctx, const char *name, const char *result, const 
 		m->opts->fixup(m->opts->ctx, name, result, what);
 }
 
-static int write_record(struct import *m, struct cow_err *err)
+static int describe(struct import *m, struct cow_err *err)
 {
 	int r = conf_begin(m);
 	if (r < 0)
@@ -209,14 +218,76 @@ static int write_record(struct import *m, struct cow_err *err)
 	if (r < 0)
 		return r;
 	r = conf_notes(m);
-	if (r < 0)
-		return cow_err_set(err, r, "describe image %s", m->name);
-	/* The heavy part: all data of the tree reaches the disk here. */
+	return r < 0 ? cow_err_set(err, r, "describe image %s", m->name) : 0;
+}
+
+/* The heavy part: all data of the tree reaches the disk here, and nothing changes it any more. */
+static int settle_tree(struct import *m, struct cow_err *err)
+{
 	if (syncfs(m->tree) < 0)
 		return cow_err_set(err, -errno, "write image %s to disk", m->name);
-	r = cow_btrfs_set_read_only(m->tree);
+	int r = m->s->btrfs ? cow_btrfs_set_read_only(m->tree) : 0;
+	return r < 0 ? cow_err_set(err, r, "make the tree of image %s read-only", m->name) : 0;
+}
+
+/* ---------------------------------------------------------------- manifest */
+
+static int manifest_progress(void *ctx, uint64_t inodes, uint64_t bytes)
+{
+	struct import *m = ctx;
+	struct cow_import_progress p = {
+	    .step = COW_IMPORT_MANIFEST,
+	    .inodes = inodes,
+	    .bytes = bytes,
+	};
+	return m->opts && m->opts->progress ? m->opts->progress(m->opts->ctx, &p) : 0;
+}
+
+/* Numbers of the version before go on where it can still be read. Nothing of it is needed once it
+ * is loaded, so it may be removed meanwhile. */
+static int load_parent(struct import *m, struct cow_ovl_image **ret, struct cow_err *err)
+{
+	unsigned version = 0;
+	struct cow_err why = COW_ERR_INIT;
+	char note[512];
+	int r = cow_image_newest_manifest(m->dir, ret, &version, &why);
+	if (r == 0)
+		r = *ret ? cow_kv_setf(m->conf, "", "parent", "%u", version) : 0;
+	if (r == 0 || r == -ENOMEM)
+		return r < 0 ? cow_err_set(err, r, "describe image %s", m->name) : 0;
+	if (r != -EBADMSG && r != -EOPNOTSUPP && r != -EIO) {
+		if (err)
+			*err = why;
+		return cow_err_prefix(err, r, "load the manifest of image %s@%u", m->name, version);
+	}
+	(void)snprintf(note, sizeof(note), "%s@%u cannot be built on: %s", m->name, version,
+		       cow_err_str(&why));
+	r = add_text(m->conf, "note", note);
+	return r < 0 ? cow_err_set(err, r, "describe image %s", m->name) : 0;
+}
+
+static int build_manifest(struct import *m, struct cow_err *err)
+{
+	char hex[COW_IMAGE_ID_LEN + 1];
+	struct cow_ovl_image_info info;
+	cow_autoovlimage parent = NULL;
+	int r = load_parent(m, &parent, err);
 	if (r < 0)
-		return cow_err_set(err, r, "make the tree of image %s read-only", m->name);
+		return r;
+	struct cow_ovl_image_build how = {
+	    .parent = parent, .progress = manifest_progress, .ctx = m};
+	r = cow_ovl_image_build(m->stage, &how, &info, err);
+	if (r == -EINTR)
+		return cow_err_set(err, r, "import of '%s' was stopped", m->source);
+	if (r < 0)
+		return cow_err_prefix(err, r, "manifest of image %s", m->name);
+	for (size_t k = 0; k < COW_OVM_ID_LEN; k++)
+		(void)snprintf(hex + 2 * k, 3, "%02x", info.id[k]);
+	r = cow_kv_set(m->conf, "", "id", hex);
+	if (r == 0) /* with what the fix-ups made */
+		r = cow_kv_setf(m->conf, "", "inodes", "%llu", (unsigned long long)info.inodes);
+	if (r < 0)
+		return cow_err_set(err, r, "describe image %s", m->name);
 	return cow_kv_write_at(m->stage, "image.conf", m->conf, 0644, err);
 }
 
@@ -274,7 +345,11 @@ static int run(struct import *m, unsigned *ret_version, struct cow_err *err)
 	if (r == 0)
 		r = check_root(m, err);
 	if (r == 0)
-		r = write_record(m, err);
+		r = describe(m, err);
+	if (r == 0)
+		r = settle_tree(m, err);
+	if (r == 0)
+		r = build_manifest(m, err);
 	if (r == 0)
 		r = publish(m, ret_version, err);
 	return r;
@@ -307,9 +382,6 @@ int cow_image_import(struct cow_store *s, const char *name, const char *source,
 		return cow_err_say(err, COW_ERR_USAGE, -EINVAL,
 				   "%s is no image name: 1 to %d letters, digits, '.', '_', '-'",
 				   COW_Q(name), COW_LABEL_MAX);
-	if (s->backend != COW_BACKEND_BTRFS)
-		return cow_err_say(err, COW_ERR_REFUSED, -EOPNOTSUPP, "store '%s' is not on btrfs",
-				   s->path);
 	if (faccessat(AT_FDCWD, source, F_OK, 0) < 0)
 		return cow_err_set(err, -errno, "open the source '%s'", source);
 	if (opts) {

@@ -100,7 +100,7 @@ int cow_store_open(const char *path, struct cow_store **ret, struct cow_err *err
 	r = cow_btrfs_check(s->fd);
 	if (r < 0)
 		return cow_err_set(err, r, "statfs '%s'", path);
-	s->backend = r ? COW_BACKEND_BTRFS : COW_BACKEND_NONE;
+	s->btrfs = r;
 	*ret = cow_steal_ptr(&s);
 	return 0;
 }
@@ -115,9 +115,22 @@ const char *cow_store_path(const struct cow_store *s)
 	return s->path;
 }
 
+/* One page cache for all clients, and the same on every file system. */
 enum cow_backend cow_store_default_backend(const struct cow_store *s)
 {
-	return s->backend;
+	(void)s;
+	return COW_BACKEND_OVERLAY;
+}
+
+int cow_store_check_backend(const struct cow_store *s, enum cow_backend b, struct cow_err *err)
+{
+	if (b == COW_BACKEND_OVERLAY || (b == COW_BACKEND_BTRFS && s->btrfs))
+		return 0;
+	return cow_err_hint(err,
+			    cow_err_say(err, COW_ERR_REFUSED, -EOPNOTSUPP,
+					"backend %s: store '%s' is not on btrfs",
+					cow_backend_name(b), s->path),
+			    "use backend overlay, which works on every file system");
 }
 
 int cow_store_lock(struct cow_store *s, struct cow_err *err)

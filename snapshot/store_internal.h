@@ -23,7 +23,7 @@
 struct cow_store {
 	int fd;
 	char *path;
-	enum cow_backend backend;
+	int btrfs; /* on btrfs: trees of images are subvolumes, both backends work */
 	uint8_t id[COW_SIPHASH_KEY_LEN]; /* random, made by init; key of derived identities */
 };
 

@@ -38,7 +38,7 @@ static int sweep_images(struct cow_store *s, struct cow_err *err)
 	return r < 0 ? cow_err_set(err, r, "sweep the images of '%s'", s->path) : 0;
 }
 
-static int sweep_client(int clients, const char *id, struct cow_err *err)
+static int sweep_client(struct cow_store *s, int clients, const char *id, struct cow_err *err)
 {
 	cow_autoclient c = NULL;
 	cow_autoclose int dir = cow_opendir_at(clients, id);
@@ -56,7 +56,7 @@ static int sweep_client(int clients, const char *id, struct cow_err *err)
 		return r;
 	r = cow_sweep_tmp_at(dir);
 	if (r == 0)
-		r = cow_client_sweep_roots(dir, c->root, c->previous);
+		r = cow_client_sweep_roots(s, dir, c->root, c->previous);
 	return r < 0 ? cow_err_set(err, r, "sweep client %s", id) : 0;
 }
 
@@ -78,7 +78,7 @@ static int sweep_clients(struct cow_store *s, struct cow_err *err)
 				r = cow_err_set(&why, r, "delete the unfinished client %s", name);
 		} else if (strlen(name) == COW_MAC_TEXT_LEN &&
 			   cow_mac_parse(name, COW_MAC_TEXT_LEN, &mac) == 0) {
-			r = sweep_client(clients, name, &why);
+			r = sweep_client(s, clients, name, &why);
 		}
 		if (r < 0 &&
 		    !first) { /* one damaged client must not keep the others from being swept */
@@ -102,8 +102,6 @@ int cow_store_sweep(struct cow_store *s, struct cow_err *err)
 	if (r == 0)
 		r = sweep_clients(s, err);
 	(void)close(cow_steal_fd(&lock)); /* the trash is nobody's */
-	int empty = cow_trash_empty(s);
-	if (r == 0 && empty < 0)
-		r = cow_err_set(err, empty, "empty the trash of '%s'", s->path);
-	return r;
+	int empty = cow_store_empty_trash(s, r == 0 ? err : NULL);
+	return r < 0 ? r : empty;
 }

@@ -62,7 +62,9 @@ static int drop_subvols(int parent, const char *name, unsigned depth)
 
 int cow_tree_delete_at(int dirfd, const char *name)
 {
-	int r = drop_subvols(dirfd, name, TREE_DEPTH);
+	int r = cow_btrfs_check(dirfd);
+	if (r > 0)
+		r = drop_subvols(dirfd, name, TREE_DEPTH);
 	return r < 0 ? r : cow_rm_rf_at(dirfd, name, 0);
 }
 
@@ -100,7 +102,13 @@ int cow_trash_empty(struct cow_store *s)
 		if (del < 0 && del != -ENOENT && !first)
 			first = del;
 	}
-	if (deleted && s->backend == COW_BACKEND_BTRFS)
+	if (deleted && s->btrfs)
 		(void)cow_btrfs_sync(s->fd); /* only sooner than by itself */
 	return r == -ENOENT ? first : r;
+}
+
+int cow_store_empty_trash(struct cow_store *s, struct cow_err *err)
+{
+	int r = cow_trash_empty(s);
+	return r < 0 ? cow_err_set(err, r, "empty the trash of '%s'", s->path) : 0;
 }

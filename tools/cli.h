@@ -8,6 +8,7 @@
 #include <json-c/json.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "common/err.h"
 #include "config.h"
@@ -60,6 +61,16 @@ COW_DEFINE_AUTO(struct cow_table, cow_table_free)
 #define cow_autotable COW_CLEANUP(cow_auto_cow_table_free) struct cow_table *
 int cow_table_row(struct cow_table *t, const char *const *cells);
 void cow_table_print(const struct cow_table *t);
+
+/*
+ * Print a path from an image or a root, with one '/' in front: as it is when that is safe on a terminal and
+ * in one line, else in double quotes with C escapes (\n, \t, \", \\, \ooo), as git does.
+ */
+void cow_cli_path(FILE *out, const char *path);
+
+/* The same as text for JSON, which cannot carry bytes that are not UTF-8: as it is when it is UTF-8,
+ * else with \ooo for each such byte and \\ for a backslash; @ret_escaped tells which. */
+char *cow_cli_json_path(const char *path, int *ret_escaped);
 
 /* "4 s ago", "3 min ago", "2 h ago", "5 d ago", "never" for 0. */
 #define COW_AGO_LEN 32

@@ -56,7 +56,8 @@ static struct json_object *client_json(const struct cow_client *c,
 	cow_cli_json_u64(o, "version", c->version);
 	cow_cli_json_str(o, "follows", c->follows);
 	cow_cli_json_str(o, "state", state_name(st, cow_realtime_s()));
-	cow_cli_json_str(o, "backend", cow_backend_name(c->backend));
+	cow_cli_json_str(o, "backend", cow_backend_name(c->root_backend));
+	cow_cli_json_str(o, "next_backend", cow_backend_name(c->backend));
 	cow_cli_json_str(o, "durability", cow_ovl_durability_name(c->durability));
 	json_object_object_add(o, "ephemeral", json_object_new_boolean(c->ephemeral));
 	cow_cli_json_u64(o, "export_id", c->export_id);
@@ -183,7 +184,10 @@ static void print_client(const struct cow_client *c, const struct cow_client_sta
 	line("state", state_name(st, cow_realtime_s()));
 	(void)printf("%-11s %s@%u (root %u%s)\n", "image", c->image, c->version, c->root, kept);
 	line("follows", c->follows);
-	line("backend", cow_backend_name(c->backend));
+	(void)printf("%-11s %s", "backend", cow_backend_name(c->root_backend));
+	if (c->backend != c->root_backend)
+		(void)printf(", %s from the next reset", cow_backend_name(c->backend));
+	(void)putchar('\n');
 	line("durability", cow_ovl_durability_name(c->durability));
 	line("ephemeral", c->ephemeral ? "yes" : "no");
 	(void)printf("%-11s /clients/%s (id %u)\n", "export", c->id, c->export_id);

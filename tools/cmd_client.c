@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later
  *
- * cowherd client add|set|rm|reset|rollback; list and show are in client_show.c.
+ * cowherd client add|set|rm|reset|rollback; list and show are in client_show.c, diff in
+ * client_diff.c.
  */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "cli.h"
+#include "client_diff.h"
 #include "client_show.h"
 #include "cmd.h"
 #include "common/clock.h"
@@ -27,7 +29,8 @@ static const char add_help[] =
     "\n"
     "  --image REF      NAME: the newest version, also at later resets; NAME@VERSION: this one\n"
     "  --name NAME      its host name; default: made from the MAC\n"
-    "  --backend NAME   default: what the store's file system is good for (btrfs)\n"
+    "  --backend NAME   overlay: what differs from the image is kept beside it (default);\n"
+    "                   btrfs: a snapshot of the image, on stores on btrfs\n"
     "  --durability D   strict: every change is on disk before it is answered (default);\n"
     "                   relaxed; volatile\n"
     "  --ephemeral      a fresh root at every boot\n" COMMON_HELP;
@@ -53,7 +56,8 @@ static int cmd_add(int argc, char **argv)
 	if (!o.image)
 		return cow_cli_usage("client add", "--image is missing");
 	if (o.backend && cow_backend_parse(o.backend, &opts.backend) < 0)
-		return cow_cli_usage("client add", "no backend '%s'; there is: btrfs", o.backend);
+		return cow_cli_usage("client add", "no backend '%s'; there are: overlay, btrfs",
+				     o.backend);
 	if (o.durability && cow_ovl_durability_parse(o.durability, &opts.durability) < 0)
 		return cow_cli_usage("client add", "--durability '%s': strict, relaxed or volatile",
 				     o.durability);
@@ -84,6 +88,7 @@ static const char set_help[] =
     "  serial=HEX       last 8 hex digits of a Raspberry Pi's serial number\n"
     "  nfs=VERSION      3, 4.0, 4.1 or 4.2\n"
     "  cmdline=WORDS    added to its kernel command line\n"
+    "  backend=NAME     overlay or btrfs; holds from the next reset\n"
     "  durability=D     strict, relaxed or volatile; holds from the next reset\n"
     "  ephemeral=yes|no a fresh root at every boot\n"
     "\n" COMMON_HELP;
@@ -257,6 +262,9 @@ static int act(const struct action *a, int argc, char **argv)
 			first = status;
 	}
 	status = cow_cli_flush();
+	/* What resets took out of use: the administrator has been told that they are done. */
+	if (!(o.given & COW_OPT_DRY_RUN) && (r = cow_store_empty_trash(s, &err)) < 0)
+		status = cow_cli_fail(&err, r);
 	return first != COW_OK ? first : status;
 }
 
@@ -282,6 +290,7 @@ int cow_cmd_client(int argc, char **argv)
 	    {"list", cow_cmd_client_list, "", "all clients"},
 	    {"show", cow_cmd_client_show, "MAC|NAME", "all about one"},
 	    {"set", cmd_set, "MAC|NAME KEY=VALUE...", "change what is known about one"},
+	    {"diff", cow_cmd_client_diff, "MAC|NAME", "what one changed of its image"},
 	    {"rm", cmd_rm, "MAC|NAME", "remove one"},
 	    {"reset", cmd_reset, "MAC|NAME...", "fresh root from the image"},
 	    {"rollback", cmd_rollback, "MAC|NAME...", "back to the root before the reset"},

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later
  *
- * cowherd image import|list|show|rm
+ * cowherd image import|list|show|rm; verify and dump are in image_check.c.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -10,6 +10,7 @@
 #include "cmd.h"
 #include "common/clock.h"
 #include "common/kv.h"
+#include "image_check.h"
 #include "options.h"
 #include "progress.h"
 #include "snapshot/image.h"
@@ -26,7 +27,8 @@ static const char import_help[] =
     "\n"
     "Make a new version of image NAME from SOURCE: a directory, or a tar file, plain or\n"
     "compressed with gzip, xz or zstd. What a root for a disk needs changed to run from the\n"
-    "network is changed, listed and kept in the image's record.\n"
+    "network is changed, listed and kept in the image's record. Then all of it is read once\n"
+    "more for the manifest.\n"
     "\n"
     "  --comment TEXT   kept with the image\n"
     "  --no-fixup NAME  leave one of the changes out; \"all\" leaves the tree as it "
@@ -34,7 +36,6 @@ static const char import_help[] =
 
 struct import_run {
 	struct cow_progress progress;
-	int wiped;
 };
 
 static int step(void *ctx, const struct cow_import_progress *now)
@@ -46,9 +47,7 @@ static int step(void *ctx, const struct cow_import_progress *now)
 static void print_fixup(void *ctx, const char *name, const char *result, const char *what)
 {
 	struct import_run *run = ctx;
-	if (!run->wiped)
-		cow_progress_end(&run->progress);
-	run->wiped = 1;
+	cow_progress_wipe(&run->progress);
 	if (strcmp(result, "not needed") != 0)
 		(void)printf("  %-14s %s%s%s\n", name, result, *what ? ": " : "", what);
 }
@@ -138,6 +137,7 @@ static struct json_object *image_json(const struct cow_image *i)
 	cow_cli_json_str(o, "source", i->source);
 	cow_cli_json_str(o, "comment", i->comment);
 	cow_cli_json_str(o, "backend", cow_backend_name(i->backend));
+	cow_cli_json_str(o, "id", i->id);
 	cow_cli_json_str(o, "boot_dir", i->boot_dir);
 	cow_cli_json_str(o, "initramfs", i->initramfs);
 	cow_cli_json_u64(o, "inodes", i->inodes);
@@ -268,32 +268,19 @@ static const char rm_help[] =
     "\n"
     "  --dry-run        say what would be removed\n" COMMON_HELP;
 
-struct users {
-	const struct cow_image *image;
-	unsigned clients;
-};
-
-static int count_users(void *ctx, const struct cow_image *i)
+static int dry_rm(struct cow_store *s, const struct cow_image *i)
 {
-	struct users *u = ctx;
-	if (strcmp(i->name, u->image->name) != 0 || i->version != u->image->version)
-		return 0;
-	u->clients = i->clients;
-	return 1;
-}
-
-static int dry_rm(struct cow_store *s, const struct cow_image *i, struct cow_err *err)
-{
-	struct users u = {.image = i};
-	int r = cow_image_each(s, count_users, &u, err);
+	struct cow_err why = COW_ERR_INIT;
+	int r = cow_image_check_unused(s, i, &why);
+	if (r < 0 && r != -EBUSY)
+		return cow_cli_fail(&why, r);
 	if (r < 0)
-		return cow_cli_fail(err, r);
-	if (u.clients)
-		(void)printf("%s@%u would be refused: %u clients use it\n", i->name, i->version,
-			     u.clients);
+		(void)printf("%s@%u would be refused: %s\n", i->name, i->version,
+			     cow_err_str(&why));
 	else
 		(void)printf("would remove %s@%u\n", i->name, i->version);
-	return u.clients ? COW_ERR_BUSY : cow_cli_flush();
+	int status = cow_cli_flush();
+	return r < 0 ? COW_ERR_BUSY : status;
 }
 
 static int cmd_rm(int argc, char **argv)
@@ -314,7 +301,7 @@ static int cmd_rm(int argc, char **argv)
 	if (r < 0 || !i)
 		return cow_cli_fail(&err, r);
 	if (o.given & COW_OPT_DRY_RUN)
-		return dry_rm(s, i, &err);
+		return dry_rm(s, i);
 	r = cow_image_rm(s, i, &err);
 	if (r < 0)
 		return cow_cli_fail(&err, r);
@@ -328,6 +315,9 @@ int cow_cmd_image(int argc, char **argv)
 	    {"import", cmd_import, "NAME SOURCE", "make a version from a directory or tar file"},
 	    {"list", cmd_list, "", "all images"},
 	    {"show", cmd_show, "NAME[@VERSION|:TAG]", "the record of one"},
+	    {"verify", cow_cmd_image_verify, "NAME[@VERSION|:TAG]",
+	     "compare one with its manifest"},
+	    {"dump", cow_cmd_image_dump, "NAME[@VERSION|:TAG]", "its manifest as text"},
 	    {"rm", cmd_rm, "NAME@VERSION", "remove one"},
 	    {NULL, NULL, NULL, NULL},
 	};

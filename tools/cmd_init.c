@@ -12,13 +12,15 @@
 static const char help[] =
     "usage: cowherd init [--store DIR] [--loop SIZE FILE]\n"
     "\n"
-    "Make an empty store in DIR, which must be empty or absent and on btrfs.\n"
+    "Make an empty store in DIR, which must be empty or absent, on any file system with file\n"
+    "handles and extended attributes (ext4, xfs, btrfs, ...).\n"
     "\n"
     "  --store DIR       default: COWHERD_STORE, [store] path of the configuration,\n"
     "                    " COW_STORE_DEFAULT "\n"
     "  --config FILE     default: " COW_CONFIG_DEFAULT "\n"
-    "  --loop SIZE FILE  for a disk with another file system: make FILE, which can\n"
-    "                    grow to SIZE (10G, 500G), with btrfs in it, mounted on DIR\n";
+    "  --loop SIZE FILE  for a disk whose file system will not do, or to have snapshots\n"
+    "                    (backend btrfs): make FILE, which can grow to SIZE (10G, 500G),\n"
+    "                    with btrfs in it, mounted on DIR\n";
 
 /* After a reboot the loop file must be mounted again: say how. */
 static void print_loop_hint(const char *path, const char *file)

@@ -33,6 +33,7 @@ static const struct option options[] = {
     {"backend", required_argument, NULL, OPT_BACKEND},
     {"durability", required_argument, NULL, OPT_DURABILITY},
     {"ephemeral", no_argument, NULL, OPT_EPHEMERAL},
+    {"quiet", no_argument, NULL, 'q'},
     {"help", no_argument, NULL, 'h'},
     {NULL, 0, NULL, 0},
 };
@@ -47,6 +48,8 @@ static unsigned needs(int opt)
 		return COW_OPT_DRY_RUN;
 	case OPT_NOW:
 		return COW_OPT_NOW;
+	case 'q':
+		return COW_OPT_QUIET;
 	case OPT_COMMENT:
 	case OPT_NO_FIXUP:
 		return COW_OPT_IMPORT;
@@ -121,7 +124,7 @@ int cow_options_parse(const char *command, const char *help, unsigned takes, int
 	int opt;
 	*ret = (struct cow_options){0};
 	optind = 0;
-	while ((opt = getopt_long(argc, argv, "h", options, NULL)) != -1) {
+	while ((opt = getopt_long(argc, argv, "hq", options, NULL)) != -1) {
 		if (opt == 'h') {
 			(void)fputs(help, stdout);
 			return cow_cli_flush();

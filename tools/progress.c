@@ -10,6 +10,8 @@
 #include "cli.h"
 #include "common/clock.h"
 
+#define REDRAW_MS 100
+
 static volatile sig_atomic_t stop_asked;
 
 static void ask_stop(int sig)
@@ -41,9 +43,27 @@ static void remaining(const struct cow_import_progress *now, uint64_t ms, char *
 		       (unsigned long long)(left_ms / 1000 % 60));
 }
 
+int cow_progress_count(struct cow_progress *p, const char *what, uint64_t inodes, uint64_t bytes)
+{
+	char done[COW_BYTES_LEN];
+	if (stop_asked)
+		return -EINTR;
+	uint64_t now = cow_now_ms();
+	if (!p->on_terminal || now < p->next_ms)
+		return 0;
+	p->next_ms = now + REDRAW_MS;
+	cow_cli_bytes(bytes, done);
+	(void)fprintf(stderr, "\r\033[K%s: %llu objects, %s", what, (unsigned long long)inodes,
+		      done);
+	p->shown = 1;
+	return 0;
+}
+
 int cow_progress_step(struct cow_progress *p, const struct cow_import_progress *now)
 {
 	char done[COW_BYTES_LEN], rate[COW_BYTES_LEN], left[48];
+	if (now->step == COW_IMPORT_MANIFEST)
+		return cow_progress_count(p, "manifest", now->inodes, now->bytes);
 	if (stop_asked)
 		return -EINTR;
 	if (!p->on_terminal)
@@ -58,10 +78,16 @@ int cow_progress_step(struct cow_progress *p, const struct cow_import_progress *
 	return 0;
 }
 
-void cow_progress_end(struct cow_progress *p)
+void cow_progress_wipe(struct cow_progress *p)
 {
 	if (p->shown)
 		(void)fputs("\r\033[K", stderr);
+	p->shown = 0;
+}
+
+void cow_progress_end(struct cow_progress *p)
+{
+	cow_progress_wipe(p);
 	(void)signal(SIGINT, SIG_DFL);
 	(void)signal(SIGTERM, SIG_DFL);
 }

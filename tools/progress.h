@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later
  *
- * One line on the terminal that tells how far an import is; nothing where stderr is no terminal.
+ * One line on the terminal that tells how far an import or check is; nothing where stderr is no
+ * terminal.
  */
 #ifndef COW_TOOLS_PROGRESS_H
 #define COW_TOOLS_PROGRESS_H
@@ -11,7 +12,7 @@
 
 struct cow_progress {
 	int on_terminal;
-	uint64_t start_ms;
+	uint64_t start_ms, next_ms;
 	int shown;
 };
 
@@ -19,6 +20,12 @@ void cow_progress_begin(struct cow_progress *p);
 
 /* For cow_import_opts: @ctx is the struct cow_progress. -EINTR after SIGINT or SIGTERM. */
 int cow_progress_step(struct cow_progress *p, const struct cow_import_progress *now);
+
+/* The same for what reads an image: @what goes in front. */
+int cow_progress_count(struct cow_progress *p, const char *what, uint64_t inodes, uint64_t bytes);
+
+/* Wipe the line: something else is to be printed. Signals are still watched. */
+void cow_progress_wipe(struct cow_progress *p);
 
 /* Wipe the line, give the signals back. */
 void cow_progress_end(struct cow_progress *p);

@@ -421,6 +421,11 @@ static int allocate_file(struct engine *e, const struct op *op)
 	if (r < 0)
 		return r;
 	r = cow_ovl_fallocate(o, modes[op->flags], op->off, op->len);
+	if (r == 0 && fallocate_forgets) {
+		struct iovec iov = {.iov_base = (char[]){'f'}, .iov_len = 1};
+		ssize_t n = cow_ovl_write(o, &iov, 1, 0, 0);
+		r = n < 0 ? (int)n : 0;
+	}
 	if (own)
 		cow_ovl_close(o);
 	return r;

@@ -35,6 +35,7 @@ struct engine {
 	size_t nkept;
 	struct ident *seen; /* every object there was */
 	size_t nseen, seen_room;
+	unsigned snapshots;
 	char complaint[2048];
 };
 

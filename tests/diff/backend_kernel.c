@@ -358,6 +358,8 @@ static int allocate_file(struct kernel *k, const struct op *op)
 		return fd;
 	become(user);
 	int r = nerr(fallocate(fd, modes[op->flags], (off_t)op->off, (off_t)op->len));
+	if (r == 0 && fallocate_forgets)
+		r = cow_pwrite_full(fd, "f", 1, 0);
 	become_root(user);
 	if (own)
 		(void)close(fd);
@@ -385,12 +387,14 @@ static int copy_all(int in, int out)
 static int clone_file(struct kernel *k, const struct op *op)
 {
 	bool own_in, own_out;
-	unsigned user = 0;
-	int in = open_file(k, op->path, O_RDONLY, &own_in, &user);
+	unsigned reader = 0, writer = 0;
+	int in = open_file(k, op->path, O_RDONLY, &own_in, &reader);
 	if (in < 0)
 		return in;
-	int out = open_file(k, op->path2, O_WRONLY, &own_out, &user);
+	int out = open_file(k, op->path2, O_WRONLY, &own_out, &writer);
+	become(writer);
 	int r = out < 0 ? out : copy_all(in, out);
+	become_root(writer);
 	if (out >= 0 && own_out)
 		(void)close(out);
 	if (own_in)

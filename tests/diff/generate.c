@@ -19,14 +19,13 @@
 const char *const gen_names[] = {"a", "b", "c", "d", "e", ".wh.a", "#1", "A", LONG_NAME};
 const unsigned gen_rare = sizeof(gen_names) / sizeof(*gen_names) - GEN_NAMES;
 
-bool gen_odd_setgid;
-
 #define POOL_MAX 160
+#define SET_MAX 40
 #define PATH_USUAL 500 /* paths are not made longer than that */
 
 struct known {
 	char path[PATH_LEN];
-	char what; /* d directory, f file, l link, n node */
+	char what; /* d directory, f file, l link, n node, x probably gone */
 };
 
 struct gen {
@@ -35,16 +34,19 @@ struct gen {
 	struct known pool[POOL_MAX];
 	unsigned npool;
 	bool open[SLOTS], held[SLOTS];
+	struct op set[SET_MAX]; /* attributes there probably are */
+	unsigned nset;
 };
 
 /* ---------------------------------------------------------------- values */
 
-/* With setgid goes the group's x unless asked for otherwise: see --odd-setgid. */
+/* Never setuid and setgid without the group's x: what a chown leaves of the second depends on the
+ * first, and in overlayfs, which asks as root, otherwise than elsewhere. */
 unsigned gen_mode(struct rng *r)
 {
-	static const unsigned modes[] = {0644, 0600, 0755, 0777,  04755, 02755, 06755, 01777,
-					 0000, 0400, 0111, 02770, 0775,	 02640, 06640};
-	return modes[rng_below(r, sizeof(modes) / sizeof(*modes) - (gen_odd_setgid ? 0 : 2))];
+	static const unsigned modes[] = {0644,	0600, 0755, 0777, 04755, 02755, 06755,
+					 01777, 0000, 0400, 0111, 02770, 0775,	02640};
+	return RNG_PICK(r, modes);
 }
 
 uint64_t gen_size(struct rng *r)
@@ -58,8 +60,8 @@ void gen_xattr(struct rng *r, struct op *op)
 {
 	op->xattr = rng_below(r, xattr_count);
 	op->fill = rng_below(r, 1u << 17);
-	if (op->xattr < XATTR_CAPABILITY && !gen_odd_setgid)
-		op->fill |= ACL_GROUP_X;
+	if (op->xattr < XATTR_CAPABILITY)
+		op->fill |= ACL_GROUP_X; /* see gen_mode() */
 	op->len = rng_chance(r, 80) ? rng_below(r, 24) : rng_below(r, 300);
 	op->flags = rng_chance(r, 60) ? XATTR_ANY : 1 + rng_below(r, 2);
 }
@@ -89,18 +91,35 @@ static char what_of(const struct gen *g, const char *path)
 	return 'f';
 }
 
+static bool is_below(const char *path, const char *dir)
+{
+	size_t len = strlen(dir);
+	return strncmp(path, dir, len) == 0 && path[len] == '/';
+}
+
+static void know_gone(struct gen *g, const char *path)
+{
+	if (path[0] == '@')
+		return;
+	for (unsigned k = 0; k < g->npool; k++)
+		if (is_below(g->pool[k].path, path))
+			g->pool[k].what = 'x';
+	know(g, path, 'x');
+}
+
 /* What was below the old name is probably below the new one. */
 static void know_moved(struct gen *g, const char *from, const char *to)
 {
-	size_t len = strlen(from);
-	know(g, to, what_of(g, from));
+	char what = what_of(g, from);
 	for (unsigned k = 0, n = g->npool; k < n; k++) {
 		char path[2 * PATH_LEN];
-		if (strncmp(g->pool[k].path, from, len) != 0 || g->pool[k].path[len] != '/')
+		if (!is_below(g->pool[k].path, from))
 			continue;
-		(void)snprintf(path, sizeof(path), "%s%s", to, g->pool[k].path + len);
+		(void)snprintf(path, sizeof(path), "%s%s", to, g->pool[k].path + strlen(from));
 		know(g, path, g->pool[k].what);
 	}
+	know_gone(g, from);
+	know(g, to, what);
 }
 
 static void know_lower(struct gen *g, const struct ops *lower)
@@ -122,6 +141,10 @@ static void know_lower(struct gen *g, const struct ops *lower)
 		case OP_LINK:
 			know(g, lower->v[k].path2, 'f');
 			break;
+		case OP_SETXATTR:
+			if (g->nset < SET_MAX)
+				g->set[g->nset++] = lower->v[k];
+			break;
 		default:
 			break;
 		}
@@ -140,7 +163,7 @@ static const char *known_path(struct gen *g, char what)
 {
 	for (unsigned tries = 0; g->npool && tries < 12; tries++) {
 		const struct known *k = &g->pool[rng_below(&g->rng, g->npool)];
-		if (what == '?' || k->what == what)
+		if ((what == '?' && k->what != 'x') || k->what == what)
 			return k->path;
 	}
 	return NULL;
@@ -162,12 +185,12 @@ static void join(const char *dir, const char *name, char ret[PATH_LEN])
 	(void)snprintf(ret, PATH_LEN, "%.900s%s%s", dir, *dir ? "/" : "", name);
 }
 
-/* A name for something new, often one that is taken. */
+/* A name for something new, often one that was used before, and sometimes one that is taken. */
 static void pick_new(struct gen *g, char ret[PATH_LEN])
 {
 	char dir[PATH_LEN];
-	const char *known = known_path(g, '?');
-	if (known && rng_chance(&g->rng, 40)) {
+	const char *known = known_path(g, rng_chance(&g->rng, 70) ? 'x' : '?');
+	if (known && rng_chance(&g->rng, 45)) {
 		(void)snprintf(ret, PATH_LEN, "%s", known);
 		return;
 	}
@@ -237,6 +260,13 @@ static void add_mkdir(struct gen *g, const char *path)
 	know(g, path, 'd');
 }
 
+static void add_remove(struct gen *g, enum op_kind kind, const char *path)
+{
+	(void)add_at(g, kind, path);
+	if (kind != OP_RMDIR)
+		know_gone(g, path);
+}
+
 static void add_write(struct gen *g, enum op_kind kind, const char *path)
 {
 	struct op *op = add_at(g, kind, path);
@@ -251,7 +281,8 @@ static void add_rename(struct gen *g, const char *from, const char *to)
 	struct op *op = add_at(g, OP_RENAME, from);
 	(void)snprintf(op->path2, PATH_LEN, "%s", to);
 	op->flags = rng_chance(&g->rng, 65) ? RENAME_PLAIN : 1 + rng_below(&g->rng, 2);
-	know_moved(g, from, to);
+	if (op->flags != RENAME_XCHG && !is_below(to, from) && strcmp(from, to) != 0)
+		know_moved(g, from, to);
 }
 
 static void gen_rename(struct gen *g)
@@ -297,7 +328,7 @@ static void seq_rebuild(struct gen *g)
 {
 	char dir[PATH_LEN], path[PATH_LEN];
 	pick_named(g, 'd', dir);
-	(void)add_at(g, OP_RMTREE, dir);
+	add_remove(g, OP_RMTREE, dir);
 	add_mkdir(g, dir);
 	for (unsigned n = rng_below(&g->rng, 3); n > 0; n--) {
 		join(dir, random_name(g), path);
@@ -320,7 +351,7 @@ static void seq_orphan(struct gen *g)
 	gen_open(g, path);
 	(void)snprintf(open, sizeof(open), "%%%u", g->ops->v[g->ops->n - 1].slot);
 	if (rng_chance(&g->rng, 60)) {
-		(void)add_at(g, OP_UNLINK, path);
+		add_remove(g, OP_UNLINK, path);
 	} else {
 		pick_named(g, 'f', other);
 		add_rename(g, other, path);
@@ -340,7 +371,7 @@ static void seq_replace(struct gen *g)
 {
 	char path[PATH_LEN];
 	pick_named(g, '?', path);
-	(void)add_at(g, rng_chance(&g->rng, 70) ? OP_UNLINK : OP_RMTREE, path);
+	add_remove(g, what_of(g, path) == 'd' ? OP_RMTREE : OP_UNLINK, path);
 	switch (rng_below(&g->rng, 5)) {
 	case 0:
 		add_create(g, path);
@@ -379,7 +410,7 @@ static void seq_moved(struct gen *g)
 			add_at(g, OP_CHMOD, child)->mode = gen_mode(&g->rng) & 01777;
 			break;
 		case 1:
-			(void)add_at(g, OP_UNLINK, child);
+			add_remove(g, OP_UNLINK, child);
 			break;
 		case 2:
 			add_write(g, OP_WRITE, child);
@@ -441,6 +472,13 @@ static void gen_change(struct gen *g, enum op_kind kind)
 		break;
 	default:
 		gen_xattr(&g->rng, op);
+		if (kind != OP_SETXATTR && g->nset && rng_chance(&g->rng, 70)) {
+			const struct op *set = &g->set[rng_below(&g->rng, g->nset)];
+			(void)snprintf(op->path, PATH_LEN, "%s", set->path);
+			op->xattr = set->xattr;
+		} else if (kind == OP_SETXATTR && g->nset < SET_MAX) {
+			g->set[g->nset++] = *op;
+		}
 		break;
 	}
 }
@@ -455,12 +493,12 @@ static void gen_slot(struct gen *g, enum op_kind kind)
 		g->held[slot] = true;
 		return;
 	}
-	if (kind == OP_CLOSE && g->open[slot])
-		g->open[slot] = false;
-	else if (kind == OP_DROP && g->held[slot])
-		g->held[slot] = false;
-	else
+	bool *used = kind == OP_CLOSE ? g->open : g->held;
+	for (unsigned n = 0; n < SLOTS && !used[slot]; n++)
+		slot = (slot + 1) % SLOTS;
+	if (!used[slot])
 		return;
+	used[slot] = false;
 	add(g, kind)->slot = slot;
 }
 
@@ -513,12 +551,12 @@ static void gen_one(struct gen *g)
 		break;
 	case OP_UNLINK:
 		pick_named(g, rng_chance(&g->rng, 70) ? 'f' : '?', path);
-		(void)add_at(g, kind, path);
+		add_remove(g, kind, path);
 		break;
 	case OP_RMDIR:
 	case OP_RMTREE:
 		pick_named(g, 'd', path);
-		(void)add_at(g, kind, path);
+		add_remove(g, kind, path);
 		break;
 	case OP_WRITE:
 	case OP_APPEND:

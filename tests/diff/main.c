@@ -11,7 +11,8 @@
  *	kernel   the kernel's overlayfs against a copy of the tree: a test of this program
  *
  *	--seed N       1 when not given; "random" takes another one each time. It is printed
- *	--scripts N    per file system; with COWHERD_TEST_LONG in the environment --long N is taken
+ *	--scripts N    per file system; with COWHERD_TEST_LONG in the environment --long N
+ *	               counts instead, with a random seed; a --seed behind it is kept
  *	--first N      number of the first one
  *	--ops N        of a script, about
  *	--group N      so many scripts share a lower tree
@@ -21,10 +22,10 @@
  *	--no-shrink    print scripts as they are
  *	--replay FILE  run one script from a file
  *	--print        print the scripts, run nothing
- *	--odd-setgid   also setgid without the group's x, where the engine follows older kernels
  *	--inject WHAT  the other side makes mistakes: chmod, data, link, errno, crash
  *	--expect N     exit 0 when a script fails and can be made as small as N operations, else 1
  *	--sync         sync for real
+ *	--stats        how many operations of each kind succeeded and were refused
  *
  * Exit status: 0 no difference, 1 differences, 2 trouble, 77 cannot run here (says why).
  *
@@ -35,6 +36,7 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <inttypes.h>
+#include <linux/magic.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,6 +44,7 @@
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -59,7 +62,7 @@ static struct options {
 	struct stage stage;
 	struct generate gen;
 	uint64_t first, scripts, failures, expect;
-	bool shrink, print, expecting;
+	bool shrink, print, expecting, stats;
 	const char *replay;
 	struct {
 		const char *type, *dir;
@@ -99,6 +102,7 @@ struct progress {
 	uint64_t same, ended;
 	unsigned at;
 	enum outcome outcome; /* of the last one */
+	struct op_counts counts;
 };
 
 static void __attribute__((noreturn)) work(struct progress *p)
@@ -110,6 +114,7 @@ static void __attribute__((noreturn)) work(struct progress *p)
 	(void)signal(SIGHUP, SIG_DFL);
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 	ground_init(&g, &o.stage, "work");
+	op_counts = &p->counts;
 	for (; p->script < o.first + o.scripts; p->script++) {
 		struct script s;
 		struct generate gen = o.gen;
@@ -223,6 +228,9 @@ static void run_all(const char *fs, struct total *t)
 		     " s, %" PRIu64 " a second; %" PRIu64 " ended early\n",
 		     mode_names[o.stage.mode], fs, o.gen.seed, scripts, ms / 1000, ms % 1000 / 100,
 		     scripts * 1000 / (ms ? ms : 1), p->ended);
+	for (unsigned k = 0; o.stats && k < OP_KINDS; k++)
+		(void)printf("  %-12s %8" PRIu64 " done %8" PRIu64 " refused\n", op_name(k),
+			     p->counts.n[k][0], p->counts.n[k][1]);
 	(void)fflush(stdout);
 	(void)munmap(p, sizeof(*p));
 }
@@ -260,6 +268,11 @@ static void run_fs(size_t k, struct total *t)
 		if (!mkdtemp(o.stage.path))
 			trouble("make a directory in %s", o.fs[k].dir);
 	}
+	struct statfs sf;
+	if (statfs(o.stage.path, &sf) < 0)
+		trouble("statfs");
+	fallocate_forgets = sf.f_type == BTRFS_SUPER_MAGIC;
+	exchange_touches = sf.f_type == XFS_SUPER_MAGIC;
 	if (o.replay)
 		run_file(type, t);
 	else
@@ -278,30 +291,20 @@ enum {
 	OPT_NO_SHRINK,
 	OPT_PRINT,
 	OPT_SYNC,
-	OPT_ODD,
+	OPT_STATS,
 };
 
 static const struct option long_options[] = {
-    {"mode", 1, NULL, 'm'},
-    {"plain", 0, NULL, OPT_PLAIN},
-    {"fs", 1, NULL, 'f'},
-    {"seed", 1, NULL, 's'},
-    {"scripts", 1, NULL, 'n'},
-    {"long", 1, NULL, 'l'},
-    {"first", 1, NULL, '1'},
-    {"ops", 1, NULL, 'o'},
-    {"group", 1, NULL, 'g'},
-    {"empty", 0, NULL, OPT_EMPTY},
-    {"adopt", 0, NULL, OPT_ADOPT},
-    {"failures", 1, NULL, 'F'},
-    {"replay", 1, NULL, 'r'},
-    {"no-shrink", 0, NULL, OPT_NO_SHRINK},
-    {"print", 0, NULL, OPT_PRINT},
-    {"inject", 1, NULL, 'i'},
-    {"expect", 1, NULL, 'e'},
-    {"sync", 0, NULL, OPT_SYNC},
-    {"odd-setgid", 0, NULL, OPT_ODD},
-    {NULL, 0, NULL, 0},
+    {"mode", 1, NULL, 'm'},	   {"plain", 0, NULL, OPT_PLAIN},
+    {"fs", 1, NULL, 'f'},	   {"seed", 1, NULL, 's'},
+    {"scripts", 1, NULL, 'n'},	   {"long", 1, NULL, 'l'},
+    {"first", 1, NULL, '1'},	   {"ops", 1, NULL, 'o'},
+    {"group", 1, NULL, 'g'},	   {"empty", 0, NULL, OPT_EMPTY},
+    {"adopt", 0, NULL, OPT_ADOPT}, {"failures", 1, NULL, 'F'},
+    {"replay", 1, NULL, 'r'},	   {"no-shrink", 0, NULL, OPT_NO_SHRINK},
+    {"print", 0, NULL, OPT_PRINT}, {"inject", 1, NULL, 'i'},
+    {"expect", 1, NULL, 'e'},	   {"sync", 0, NULL, OPT_SYNC},
+    {"stats", 0, NULL, OPT_STATS}, {NULL, 0, NULL, 0},
 };
 
 static void __attribute__((noreturn)) usage(const char *what)
@@ -374,8 +377,10 @@ static void parse_options(int argc, char **argv)
 			o.scripts = number(optarg, 1, UINT32_MAX);
 			break;
 		case 'l':
-			if (is_long)
+			if (is_long) {
 				o.scripts = number(optarg, 1, UINT32_MAX);
+				o.gen.seed = seed_of("random");
+			}
 			break;
 		case '1':
 			o.first = number(optarg, 0, UINT32_MAX);
@@ -412,8 +417,8 @@ static void parse_options(int argc, char **argv)
 		case OPT_PRINT:
 			o.print = true;
 			break;
-		case OPT_ODD:
-			gen_odd_setgid = true;
+		case OPT_STATS:
+			o.stats = true;
 			break;
 		case OPT_SYNC:
 			sync_for_real = true;

@@ -33,10 +33,16 @@ static const struct fs {
 
 static int run(char *const argv[])
 {
+	posix_spawn_file_actions_t quiet;
 	pid_t pid;
 	int status;
-	if (posix_spawnp(&pid, argv[0], NULL, NULL, argv, environ) != 0)
-		return -ENOENT;
+	if (posix_spawn_file_actions_init(&quiet) != 0)
+		return -ENOMEM;
+	(void)posix_spawn_file_actions_addopen(&quiet, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
+	int r = posix_spawnp(&pid, argv[0], &quiet, NULL, argv, environ);
+	(void)posix_spawn_file_actions_destroy(&quiet);
+	if (r != 0)
+		return -r;
 	if (waitpid(pid, &status, 0) != pid || !WIFEXITED(status) || WEXITSTATUS(status) != 0)
 		return -EIO;
 	return 0;

@@ -39,6 +39,8 @@ static const char *const side_names[MODES][2] = {
 
 #define PATH_ROOM 256
 
+struct op_counts *op_counts;
+
 static int make_dir(int at, const char *name)
 {
 	int fd =
@@ -48,12 +50,17 @@ static int make_dir(int at, const char *name)
 	return fd;
 }
 
-static void remove_dir(int at, const char *name)
+static void remove_dir(int at, const char *path)
 {
-	int r = cow_rm_rf_at(at, name, 0);
+	const char *name = strrchr(path, '/');
+	char parent[PATH_ROOM];
+	(void)snprintf(parent, sizeof(parent), "%.*s", name ? (int)(name - path) : 1,
+		       name ? path : ".");
+	cow_autoclose int dir = openat(at, parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int r = dir < 0 ? -errno : cow_rm_rf_at(dir, name ? name + 1 : path, 0);
 	if (r < 0) {
 		errno = -r;
-		trouble("remove the directory %s", name);
+		trouble("remove the directory %s", path);
 	}
 }
 
@@ -138,7 +145,7 @@ static int overlay_of(const struct ground *g, const char *side)
 static struct side *overlay_side(const struct ground *g, int dir, const char *name)
 {
 	cow_autoclose int upper = make_dir(dir, "upper");
-	cow_autoclose int work = make_dir(dir, "work");
+	(void)close(make_dir(dir, "work"));
 	cow_autoclose int lower = openat(g->fd, "image/tree", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (lower < 0)
 		trouble("open the lower tree");
@@ -187,24 +194,14 @@ static bool complained(struct run *r)
 	return text;
 }
 
-static bool trees_differ(struct run *r, struct side *a, const struct tree *tb, const char *name_a,
-			 const char *when)
+static bool trees_differ(struct run *r, const struct tree *ta, const struct tree *tb,
+			 const char *name_a, const char *when)
 {
-	enum mode mode = r->g->stage->mode;
-	struct tree ta;
 	cow_autofree char *text = NULL;
 	size_t len;
 	FILE *f = must(open_memstream(&text, &len));
-	const struct compare how = {
-	    .name_a = name_a,
-	    .name_b = side_names[mode][1],
-	    .what = r->what,
-	    .may_save = mode == MODE_OVERLAY,
-	    .out = f,
-	};
-	a->ops->snapshot(a, &ta);
-	unsigned n = tree_compare(&ta, tb, &how);
-	tree_free(&ta);
+	const struct compare how = {name_a, side_names[r->g->stage->mode][1], r->what, f};
+	unsigned n = tree_compare(ta, tb, &how);
 	if (fclose(f) != 0)
 		must(NULL);
 	if (n)
@@ -212,13 +209,23 @@ static bool trees_differ(struct run *r, struct side *a, const struct tree *tb, c
 	return n > 0;
 }
 
+/* A side as it is now, and what the other one shows. */
+static bool side_differs(struct run *r, struct side *a, const struct tree *tb, const char *name_a,
+			 const char *when)
+{
+	struct tree ta;
+	a->ops->snapshot(a, &ta);
+	bool differ = trees_differ(r, &ta, tb, name_a, when) || complained(r);
+	tree_free(&ta);
+	return differ;
+}
+
 /* Both as they are now. */
 static bool compare_now(struct run *r, const char *when)
 {
 	struct tree tb;
 	r->b->ops->snapshot(r->b, &tb);
-	bool differ =
-	    trees_differ(r, r->a, &tb, side_names[r->g->stage->mode][0], when) || complained(r);
+	bool differ = side_differs(r, r->a, &tb, side_names[r->g->stage->mode][0], when);
 	tree_free(&tb);
 	return differ;
 }
@@ -237,17 +244,21 @@ static void print_result(FILE *out, const char *name, const struct result *res)
 	(void)fprintf(out, " (%zu bytes)\n", res->len);
 }
 
-/* ext4 begins a rename that leaves a whiteout before it sees that the target is not empty, and takes
- * back all of it but the time: set it on both sides. */
-static void forget_time(struct run *r, const struct op *op)
+static bool has_overlay(enum mode mode)
+{
+	return mode == MODE_OVERLAY || mode == MODE_KERNEL;
+}
+
+/* What has moved gets a time of its own, on both sides. */
+static void set_moved_times(struct run *r, const struct op *rename)
 {
 	static struct result ignored;
-	struct op set = {.kind = OP_UTIMENS, .flags = TIMES_M};
-	(void)snprintf(set.path, sizeof(set.path), "%s", op->path);
-	char *slash = strrchr(set.path, '/');
-	set.path[slash ? slash - set.path : 0] = '\0';
-	r->a->ops->apply(r->a, &set, &ignored);
-	r->b->ops->apply(r->b, &set, &ignored);
+	for (unsigned k = 0; k < 1 + (rename->flags == RENAME_XCHG); k++) {
+		struct op op = {.kind = OP_UTIMENS, .flags = TIMES_M, .time = 1 + k};
+		(void)snprintf(op.path, sizeof(op.path), "%s", k ? rename->path : rename->path2);
+		r->a->ops->apply(r->a, &op, &ignored);
+		r->b->ops->apply(r->b, &op, &ignored);
+	}
 }
 
 static enum outcome run_op(struct run *r, const struct op *op)
@@ -256,7 +267,9 @@ static enum outcome run_op(struct run *r, const struct op *op)
 	enum mode mode = r->g->stage->mode;
 	r->a->ops->apply(r->a, op, &ra);
 	r->b->ops->apply(r->b, op, &rb);
-	enum verdict v = tolerate(1u << mode, op->kind, ra.err, rb.err);
+	if (op_counts)
+		op_counts->n[op->kind][ra.err != 0]++;
+	enum verdict v = tolerate(mode, op, ra.err, rb.err);
 	if (v == VERDICT_END)
 		return OUT_ENDED;
 	if (v == VERDICT_DIFFERENT || ra.len != rb.len || memcmp(ra.data, rb.data, ra.len) != 0) {
@@ -267,8 +280,12 @@ static enum outcome run_op(struct run *r, const struct op *op)
 		(void)complained(r);
 		return OUT_DIFFERENT;
 	}
-	if (mode == MODE_OVERLAY && op->kind == OP_RENAME && ra.err == -ENOTEMPTY)
-		forget_time(r, op);
+	/* A rename refused late has changed the time of the directory it was to leave. */
+	if ((ra.err == -ENOTEMPTY || ra.err == -EEXIST) && op->kind == OP_RENAME &&
+	    has_overlay(mode))
+		r->what |= ATTR_VAGUE_DIRS;
+	if (ra.err == 0 && op->kind == OP_RENAME && mode != MODE_PLAIN && exchange_touches)
+		set_moved_times(r, op);
 	if (!complained(r))
 		return OUT_SAME;
 	(void)fputs("after: ", r->out);
@@ -292,69 +309,72 @@ static enum outcome run_ops(struct run *r, unsigned *at)
 
 /* ---------------------------------------------------------------- after the last operation */
 
-static bool handles_fail(struct run *r, const char *when)
+/* Handles and ids of @seen, asked for now. */
+static bool handles_fail(struct run *r, const struct tree *seen, const char *when)
 {
-	struct tree t;
-	r->a->ops->snapshot(r->a, &t);
-	engine_check_handles(r->a, &t);
-	tree_free(&t);
+	engine_check_handles(r->a, seen);
 	if (!complained(r))
 		return false;
 	(void)fprintf(r->out, "handles, %s\n", when);
 	return true;
 }
 
-static bool kernel_sees_other(struct run *r, const struct tree *tb)
+/* Side a's layers in a new mount of the kernel. */
+static bool kernel_differs(struct run *r, const struct tree *tb)
 {
 	int fd = overlay_of(r->g, "a");
 	if (fd < 0) {
-		(void)fprintf(r->out, "the kernel does not mount the engine's layers: %s\n",
-			      errname(fd));
+		(void)fprintf(r->out, "the kernel does not mount the layers: %s\n", errname(fd));
 		return true;
 	}
 	struct side *k = kernel_side_new(fd);
-	bool differ = trees_differ(r, k, tb, "kernel over engine's layers",
-				   "when the kernel mounts the engine's layers");
+	bool differ =
+	    side_differs(r, k, tb, "kernel over the layers", "when the kernel mounts the layers");
 	k->ops->free(k);
 	return differ;
 }
 
-static bool ends_differ(struct run *r, int dir_a)
+static bool engine_ends_differ(struct run *r, const struct tree *ta, const struct tree *tb, int dir)
 {
 	const struct stage *st = r->g->stage;
-	struct tree before, tb;
+	const char *name = side_names[st->mode][0];
+	if (handles_fail(r, ta, "at the end"))
+		return true;
+	engine_restart(r->a);
+	if (complained(r) || handles_fail(r, ta, "after a restart") ||
+	    side_differs(r, r->a, tb, name, "after a restart"))
+		return true;
+	engine_detach(r->a);
+	if (complained(r))
+		return true;
+	if (st->mode != MODE_OVERLAY)
+		return false;
+	if (kernel_differs(r, tb))
+		return true;
+	if (!st->adopt)
+		return false;
+	remove_dir(dir, "work/work/incompat"); /* the mark of a volatile mount */
+	engine_attach(r->a);
+	return side_differs(r, r->a, tb, name, "after the kernel had the layers mounted");
+}
+
+static bool ends_differ(struct run *r, int dir_a)
+{
+	enum mode mode = r->g->stage->mode;
+	struct tree ta, tb;
 	r->a->ops->close_slots(r->a);
 	r->b->ops->close_slots(r->b);
-	if (compare_now(r, "at the end"))
-		return true;
-	if (!has_engine(st->mode))
-		return false;
-	r->a->ops->snapshot(r->a, &before);
+	r->a->ops->snapshot(r->a, &ta);
 	r->b->ops->snapshot(r->b, &tb);
-	bool differ = handles_fail(r, "at the end");
-	if (!differ) {
-		engine_restart(r->a);
-		/* With what was seen before, not what is seen now. */
-		engine_check_handles(r->a, &before);
-		differ = complained(r) ||
-			 trees_differ(r, r->a, &tb, side_names[st->mode][0], "after a restart") ||
-			 handles_fail(r, "after a restart");
+	bool differ = trees_differ(r, &ta, &tb, side_names[mode][0], "at the end") || complained(r);
+	if (!differ && has_engine(mode))
+		differ = engine_ends_differ(r, &ta, &tb, dir_a);
+	if (!differ && mode == MODE_KERNEL) {
+		r->a->ops->free(cow_steal_ptr(&r->a)); /* unmounts */
+		remove_dir(dir_a, "work/work/incompat");
+		differ = kernel_differs(r, &tb);
 	}
-	if (!differ) {
-		engine_detach(r->a);
-		differ = complained(r);
-	}
-	if (!differ && st->mode == MODE_OVERLAY) {
-		differ = kernel_sees_other(r, &tb);
-		if (!differ && st->adopt) {
-			remove_dir(dir_a, "work/work/incompat");
-			engine_attach(r->a);
-			differ = complained(r) ||
-				 trees_differ(r, r->a, &tb, side_names[st->mode][0],
-					      "after the kernel had the layers mounted");
-		}
-	}
-	tree_free(&before);
+	tree_free(&ta);
 	tree_free(&tb);
 	return differ;
 }
@@ -368,6 +388,8 @@ enum outcome run_script(struct ground *g, const struct script *s, FILE *out, uns
 	struct run r = {.g = g, .s = s, .out = out, .what = ATTR_NLINK | ATTR_TIMES};
 	if (mode == MODE_PLAIN)
 		r.what |= ATTR_ATIME;
+	if (mode != MODE_KERNEL)
+		r.what |= ATTR_USED;
 	r.a = has_engine(mode) ? engine_side(g, s, a) : overlay_side(g, a, "a");
 	enum outcome o = r.a ? OUT_SAME : OUT_UNABLE;
 	if (r.a) {
@@ -375,7 +397,8 @@ enum outcome run_script(struct ground *g, const struct script *s, FILE *out, uns
 		o = run_ops(&r, at);
 		if (o == OUT_SAME && ends_differ(&r, a))
 			o = OUT_DIFFERENT;
-		r.a->ops->free(r.a);
+		if (r.a)
+			r.a->ops->free(r.a);
 		r.b->ops->free(r.b);
 	}
 	remove_dir(g->fd, "a");

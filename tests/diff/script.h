@@ -60,7 +60,6 @@ void generate_lower(uint64_t seed, bool links, struct ops *ret);
 extern const char *const gen_names[];
 #define GEN_NAMES 5 /* that many of them are common, the rest rare */
 extern const unsigned gen_rare;
-extern bool gen_odd_setgid; /* modes with setgid and without the group's x */
 unsigned gen_mode(struct rng *r);
 uint64_t gen_size(struct rng *r);
 void gen_xattr(struct rng *r, struct op *op);

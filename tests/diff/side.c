@@ -11,6 +11,8 @@
 #include "util.h"
 #include "values.h"
 
+bool fallocate_forgets, exchange_touches;
+
 void result_text(struct result *r, const char *text)
 {
 	size_t n = strlen(text);

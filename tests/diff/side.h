@@ -49,6 +49,13 @@ void listing_add(struct listing *l, const char *name, mode_t type);
 void listing_result(struct listing *l, struct result *r); /* frees */
 const uint8_t *data_of(const struct op *op, uint64_t off);
 
+/* btrfs does not strip setuid and capabilities, nor change times, where a punch or a zeroing finds
+ * nothing to do; with this set both sides write a byte behind it, which does. */
+extern bool fallocate_forgets;
+/* xfs changes the modification time of a directory that RENAME_EXCHANGE takes to another parent; an
+ * overlay exchanges with whiteouts where it sees fit. With this set the time is set anew. */
+extern bool exchange_touches;
+
 /* ---- backend_kernel.c: system calls on a directory */
 
 /* @dirfd is taken over. */

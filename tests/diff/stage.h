@@ -50,6 +50,12 @@ void ground_done(struct ground *g);
 /* @out: what was different. @at: number of the operation that runs, for who watches us. */
 enum outcome run_script(struct ground *g, const struct script *s, FILE *out, unsigned *at);
 
+/* How often operations succeeded [0] and were refused [1]; NULL: not counted. */
+struct op_counts {
+	uint64_t n[OP_KINDS][2];
+};
+extern struct op_counts *op_counts;
+
 /* ---- mount.c */
 
 /* A private mount namespace, with a tmpfs for images at @base. Return: 0 or -errno. */

@@ -6,6 +6,7 @@
 #define COW_TESTS_DIFF_TOLERATE_H
 
 #include "op.h"
+#include "stage.h"
 
 enum verdict {
 	VERDICT_SAME,
@@ -14,7 +15,6 @@ enum verdict {
 	VERDICT_DIFFERENT,
 };
 
-/* @modes: one bit, 1 << enum mode. */
-enum verdict tolerate(unsigned modes, enum op_kind kind, int err_a, int err_b);
+enum verdict tolerate(enum mode mode, const struct op *op, int err_a, int err_b);
 
 #endif

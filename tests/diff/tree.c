@@ -169,12 +169,12 @@ static void compare_data(const struct object *x, const struct object *y, const s
 	different(how, count, x->path, a, b);
 }
 
+/* The other side may use more: the kernel's copy-up fills holes, and so does its way to clone. */
 static void compare_used(const struct object *x, const struct object *y, const struct compare *how,
 			 unsigned *count)
 {
 	char a[64], b[64];
-	if (x->attr.used <= y->attr.used + USED_SLACK &&
-	    (how->may_save || y->attr.used <= x->attr.used + USED_SLACK))
+	if (x->attr.used <= y->attr.used + USED_SLACK)
 		return;
 	(void)snprintf(a, sizeof(a), "%llu bytes on disk", (unsigned long long)x->attr.used);
 	(void)snprintf(b, sizeof(b), "%llu bytes on disk", (unsigned long long)y->attr.used);
@@ -197,7 +197,8 @@ static void compare_one(const struct tree *ta, size_t i, const struct tree *tb, 
 	const struct object *x = &ta->v[i], *y = &tb->v[j];
 	char a[256], b[256];
 	/* The root's own times begin when a side is set up. */
-	unsigned what = *x->path ? how->what : how->what & ~(unsigned)(ATTR_TIMES | ATTR_ATIME);
+	bool vague = !*x->path || (how->what & ATTR_VAGUE_DIRS && S_ISDIR(x->attr.mode));
+	unsigned what = vague ? how->what & ~(unsigned)(ATTR_TIMES | ATTR_ATIME) : how->what;
 	attr_text(a, sizeof(a), &x->attr, what);
 	attr_text(b, sizeof(b), &y->attr, what);
 	if (strcmp(a, b) != 0)
@@ -208,7 +209,8 @@ static void compare_one(const struct tree *ta, size_t i, const struct tree *tb, 
 		different(how, count, x->path, x->xattrs, y->xattrs);
 	if (S_ISREG(x->attr.mode) && S_ISREG(y->attr.mode)) {
 		compare_data(x, y, how, count);
-		compare_used(x, y, how, count);
+		if (how->what & ATTR_USED)
+			compare_used(x, y, how, count);
 	}
 	const char *la = first_name(ta, i), *lb = first_name(tb, j);
 	if (strcmp(la, lb) != 0) {

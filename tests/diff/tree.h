@@ -54,6 +54,8 @@ enum {
 	ATTR_NLINK = 1 << 0, /* not for what is open without a name: the kernel's overlay says 1 */
 	ATTR_TIMES = 1 << 1,
 	ATTR_ATIME = 1 << 2,
+	ATTR_USED = 1 << 3,	  /* in comparisons: side a does not take more room than b */
+	ATTR_VAGUE_DIRS = 1 << 4, /* times of directories are not compared */
 };
 /* One line of text in which equal objects are equal; @what: ATTR_*. */
 void attr_text(char *buf, size_t len, const struct attr *a, unsigned what);
@@ -65,7 +67,6 @@ char *xattrs_text(char *names, size_t len, xattr_get_fn get, void *ctx);
 struct compare {
 	const char *name_a, *name_b;
 	unsigned what; /* ATTR_* */
-	bool may_save; /* a may use less space than b: the kernel's copy-up fills holes at the end */
 	FILE *out;     /* a line per difference */
 };
 /* Return: number of differences. */

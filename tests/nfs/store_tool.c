@@ -28,7 +28,8 @@ static int on_client(struct cow_store *s, const char *verb, const char *text, ch
 	if (cow_mac_parse(text, strlen(text), &mac) < 0)
 		return cow_err_say(err, COW_ERR_USAGE, -22, "not a MAC: %s", text);
 	if (!strcmp(verb, "add")) {
-		struct cow_client_add_opts o = {.image = more[0], .durability = COW_OVL_RELAXED};
+		struct cow_client_add_opts o = {
+		    .image = more[0], .backend = COW_BACKEND_BTRFS, .durability = COW_OVL_RELAXED};
 		if (more[0] && more[1] && cow_ovl_durability_parse(more[1], &o.durability) < 0)
 			return cow_err_say(err, COW_ERR_USAGE, -22, "no durability: %s", more[1]);
 		return cow_client_add(s, &mac, &o, err);

@@ -1,11 +1,13 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-3.0-or-later
 #
-# Clients from the command line: add, list, show, set, reset, rollback, rm, with what they refuse.
+# clients.sh [BACKEND [FS]] - clients from the command line: add, list, show, set, reset, rollback, rm,
+# with what they refuse. FS: see store().
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname "$0")/lib.sh"
 
-store 1G
+backend=${1:-btrfs}
+store 1G "${2:-}"
 src=$work/src
 mkdir -p "$src/etc/NetworkManager" "$src/usr/lib/systemd" "$src/data"
 echo golden >"$src/data/file"
@@ -22,18 +24,23 @@ one=$store/clients/$mac1
 two=$store/clients/$mac2
 root()
 {
-	echo "$store/clients/$1/current/tree"
+	view "$1"
+}
+add()
+{
+	cow client add "$@" --backend "$backend"
 }
 epoch()
 {
 	od -An -tx8 "$store/clients/$1/epoch"
 }
-sum=$("$TREECMP" --sum "$store/images/img/1/tree")
+sum=$("$TREECMP" --sum "$store/images/img/2/tree")
+need_backend "$backend" img
 
 # ------------------------------------------------------------ add
-cow client add DC:A6:32:00:00:01 --image img@1 --name lab-1 >"$out"
+add DC:A6:32:00:00:01 --image img@1 --name lab-1 >"$out"
 grep -qE '^added dc-a6-32-00-00-01 \(lab-1\) with a root from img@1 in [0-9]+ ms$' "$out" || die "$(cat "$out")"
-cow client add dca6.3200.0002 --image img >"$out"
+add dca6.3200.0002 --image img >"$out"
 [[ $(cat "$(root $mac1)/data/file") == golden ]] || die "root 1 is not img@1"
 [[ $(cat "$(root $mac2)/data/file") == newer ]] || die "root 2 is not the newest image"
 [[ $(cat "$(root $mac1)/etc/hostname") == lab-1 ]] || die "host name"
@@ -46,17 +53,17 @@ grep -q 'mac:dc:a6:32:00:00:01' "$(root $mac1)/etc/NetworkManager/conf.d/90-cowh
 grep -q 'MACAddress=dc:a6:32:00:00:02' "$(root $mac2)"/etc/systemd/network/*.network || die "networkd"
 ok "add: a root with an identity of its own"
 
-unchanged fails 5 'exists already' cow client add $mac1 --image img
-unchanged fails 3 'no image .nope.; there are: img' cow client add 02:00:00:00:00:09 --image nope
-unchanged fails 3 'has no version 9; there are: img@1, img@2' cow client add 02:00:00:00:00:09 --image img@9
-unchanged fails 3 'has no tag stable' cow client add 02:00:00:00:00:09 --image img:stable
-unchanged fails 2 'names no image' cow client add 02:00:00:00:00:09 --image ../img
-unchanged fails 5 'has the name lab-1 already' cow client add 02:00:00:00:00:09 --image img --name lab-1
-unchanged fails 2 'is no host name' cow client add 02:00:00:00:00:09 --image img --name 'a b'
-unchanged fails 2 '.--image is missing' cow client add 02:00:00:00:00:09
+unchanged fails 5 'exists already' add $mac1 --image img
+unchanged fails 3 'no image .nope.; there are: img' add 02:00:00:00:00:09 --image nope
+unchanged fails 3 'has no version 9; there are: img@1, img@2' add 02:00:00:00:00:09 --image img@9
+unchanged fails 3 'has no tag stable' add 02:00:00:00:00:09 --image img:stable
+unchanged fails 2 'names no image' add 02:00:00:00:00:09 --image ../img
+unchanged fails 5 'has the name lab-1 already' add 02:00:00:00:00:09 --image img --name lab-1
+unchanged fails 2 'is no host name' add 02:00:00:00:00:09 --image img --name 'a b'
+unchanged fails 2 '.--image is missing' add 02:00:00:00:00:09
 for bad in '' zz:a6:32:00:00:01 dc:a6:32:00:00 dc:a6:32:00:00:01:02 dc-a6:32-00:00-01 01:00:5e:00:00:01 \
 	00:00:00:00:00:00 ../../../etc ff:ff:ff:ff:ff:ff; do
-	unchanged fails 2 'is no MAC address' cow client add "$bad" --image img
+	unchanged fails 2 'is no MAC address' add "$bad" --image img
 done
 ok "add: what it refuses"
 
@@ -120,6 +127,27 @@ cow client list >"$out"
 grep -qE "^$mac1 .* seen " "$out" || die "a damaged state record must read as nothing"
 ok "a running client is left alone without --now"
 
+# ------------------------------------------------------------ backends
+cow client show $mac1 --json | python3 -c '
+import json, sys
+c = json.load(sys.stdin)
+assert c["backend"] == c["next_backend"] == sys.argv[1], c' "$backend"
+unchanged fails 2 "no backend 'zfs'; there are: overlay, btrfs" cow client add 02:00:00:00:00:09 --image img --backend zfs
+unchanged fails 2 'backend = .zfs.: must be overlay or btrfs' cow client set $mac1 backend=zfs
+if [[ $(stat -f -c %T "$store") != btrfs ]]; then
+	unchanged fails 5 'is not on btrfs; use backend overlay' cow client add 02:00:00:00:00:09 --image img --backend btrfs
+	unchanged fails 5 'is not on btrfs; use backend overlay' cow client set $mac1 backend=btrfs
+fi
+if [[ $backend == btrfs ]]; then # as an older cowherd left it
+	sed -i '/^backend = /d' "$one"/roots/*/root.conf
+	cow client show $mac1 >"$out"
+	grep -qx 'backend     btrfs' "$out" || die "a root of an older version: $(cat "$out")"
+	cow client rollback $mac1 >"$out"
+	cow client rollback $mac1 >"$out"
+	cow client diff $mac1 >"$out"
+fi
+ok "backends: shown, what is refused"
+
 # ------------------------------------------------------------ set
 cow client set $mac2 name=lab-2 address=10.77.0.5 serial=ABCDEF01 nfs=4.2 cmdline='quiet a=b' durability=relaxed ephemeral=yes
 cow client show lab-2 --json >"$out"
@@ -138,7 +166,7 @@ grep -q '^cmdline' "$two/client.conf" && die "an empty key stays in client.conf"
 echo 'from_the_future = 1' >>"$two/client.conf"
 cow client set lab-2 nfs=3
 grep -qx 'from_the_future = 1' "$two/client.conf" || die "set lost a key it does not know"
-for bad in name= name=-x name=lab-1 follows=nope follows= address=10.77.0.300 address=host serial=123 nfs=4 nfs=5 \
+for bad in backend= name= name=-x name=lab-1 follows=nope follows= address=10.77.0.300 address=host serial=123 nfs=4 nfs=5 \
 	cmdline=$'a\nb' durability=fast ephemeral=maybe root=3 export_id=9 nonsense=1; do
 	listing >"$work/before"
 	status=0
@@ -151,6 +179,7 @@ unchanged fails 2 'is not KEY=VALUE' cow client set lab-2 name
 ok "set: every key, what it refuses, unknown keys kept"
 
 # ------------------------------------------------------------ images in use, damaged clients, rm
+cow client reset $mac1 >"$out" # nothing from img@1 is kept
 unchanged fails 4 'img@2 is in use by client dc-a6' cow image rm img@2
 fails 2 'say which version' cow image rm img
 cow image rm img@1 >"$out"
@@ -174,13 +203,13 @@ cow client rm $mac1 --dry-run >"$out"
 cow client rm $mac1 >"$out"
 cow client rm $mac2 >"$out"
 [[ ! -e $one && -z $(ls -A "$store/trash") ]] || die "rm left something"
-cow client add $mac1 --image img >"$out"
+add $mac1 --image img >"$out"
 grep -qx 'export_id = 3' "$one/client.conf" || die "an export id was given again: $(cat "$one/client.conf")"
 ok "rm: gone at once, export id not reused"
 
 # ------------------------------------------------------------ many, and at once
 for i in {1..8}; do
-	(for k in {1..3}; do cow client add "02:00:00:00:0$i:0$k" --image img >"$work/add-$i-$k" || exit 1; done) &
+	(for k in {1..3}; do add "02:00:00:00:0$i:0$k" --image img >"$work/add-$i-$k" || exit 1; done) &
 done
 wait
 [[ $(cow client list | grep -c '^02-00') == 24 ]] || die "not all of 24 clients were added"
@@ -191,5 +220,7 @@ wait
 	die "resets at once got into each other's way"
 ok "24 adds and 6 resets at once"
 
-[[ -n $sum ]] || die "no checksum"
+unview
+[[ $("$TREECMP" --sum "$store/images/img/2/tree") == "$sum" ]] || die "the golden image was written (I1)"
+ok "the image is as it was"
 [[ -z $(find "$store" -name '.add-*' -o -name '.new-*' -o -name '.tmp-*') ]] || die "temporaries stay"

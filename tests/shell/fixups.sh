@@ -1,12 +1,13 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-3.0-or-later
 #
-# Netboot fix-ups: what an image made for an SD card looks like afterwards, and that no link in it
-# leads them out of the image (I7).
+# fixups.sh [BACKEND [FS]] - netboot fix-ups: what an image made for an SD card looks like afterwards,
+# and that no link in it leads them, or the files of a client, out of the image (I7).
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname "$0")/lib.sh"
 
-store 512M
+backend=${1:-btrfs}
+store 512M "${2:-}"
 src=$work/src
 units=$src/usr/lib/systemd/system
 
@@ -173,9 +174,11 @@ for unit in fstrim.timer dphys-swapfile.service apt-daily.timer; do
 done
 victim_sum=$("$TREECMP" --sum "$victim")
 timeout 60 "$COWHERD" image import evil "$evil" >"$out" || die "import ended with $?: $(cat "$out")"
-timeout 60 "$COWHERD" client add 02:00:00:00:00:01 --image evil >"$out" || die "add ended with $?: $(cat "$out")"
+need_backend "$backend" pi
+timeout 60 "$COWHERD" client add 02:00:00:00:00:01 --image evil --backend "$backend" >"$out" ||
+	die "add ended with $?: $(cat "$out")"
 [[ $("$TREECMP" --sum "$victim") == "$victim_sum" ]] || die "a link led out of the image: $(ls -lR "$victim")"
-tree=$store/clients/02-00-00-00-00-01/current/tree
+tree=$(view 02-00-00-00-00-01)
 [[ -f $tree/etc/hostname && ! -L $tree/etc/hostname ]] || die "a link in the place of hostname was followed"
 [[ -f $tree/etc/fstab && ! -L $tree/etc/fstab ]] || die "a link in the place of fstab was followed"
 ok "links, fifos and devices in the place of files: replaced or left alone, never followed"

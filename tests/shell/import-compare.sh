@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-3.0-or-later
 #
-# What is imported is what was given, in every attribute, from a directory and from every kind of tar.
+# import-compare.sh [FS] - what is imported is what was given, in every attribute, from a directory and
+# from every kind of tar. FS: see store().
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname "$0")/lib.sh"
 
@@ -12,8 +13,7 @@ for program in setfattr setfacl setcap; do
 	}
 done
 
-store 1G
-src=$work/src
+store 1G "${1:-}"
 mkdir "$work/ext4"
 truncate -s 64M "$work/ext4.img"
 mkfs.ext4 -q -b 4096 "$work/ext4.img"
@@ -89,8 +89,27 @@ cow image import --no-fixup all twice "$work/twice.tar" >"$out"
 ok "members that come twice, directories that are not listed"
 
 [[ $("$TREECMP" --sum "$src") == "$sum" ]] || die "the source was changed"
-touch "$store/images/dir/1/tree/x" 2>/dev/null && die "the image can be written"
-ok "the source is unchanged, the image is read-only"
+if [[ -z ${1:-} ]]; then
+	touch "$store/images/dir/1/tree/x" 2>/dev/null && die "the image can be written"
+fi
+ok "the source is unchanged, the image is read-only where the file system can do that"
+
+# A new version is built on the one before, and each is what its manifest says.
+for i in dir@1 dir@2 pax@1 gnu@1 acl@1; do
+	cow image verify "$i" >"$out" || die "verify $i: $(cat "$out")"
+	grep -qE "^$i is as it was imported: [0-9]+ objects$" "$out" || die "verify $i: $(cat "$out")"
+done
+lineage()
+{
+	cow image dump "$1" | sed -n 's/^lineage //p'
+}
+grep -qx 'parent = 1' "$store/images/dir/2/image.conf" || die "dir@2 has no parent"
+[[ -n $(lineage dir@1) && $(lineage dir@1) == "$(lineage dir@2)" ]] || die "the lineage of dir ends"
+[[ $(lineage dir@1) != "$(lineage pax@1)" ]] || die "two images, one lineage"
+id=$(sed -n 's/^id = //p' "$store/images/dir/2/image.conf")
+[[ $id == $(sha256sum <"$store/images/dir/2/image.ovm" | cut -d' ' -f1) ]] || die "the id is not the manifest's SHA-256"
+[[ $(cow image dump dir@2 | sed -n 's/^id //p') == "$id" ]] || die "dump shows another id"
+ok "versions of one image share a lineage; all verify"
 
 # Numbers go up, also after a removal.
 cow image rm dir@2 >"$out"

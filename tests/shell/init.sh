@@ -9,8 +9,15 @@ unset COWHERD_STORE
 export COWHERD_CONFIG=$work/conf
 : >"$COWHERD_CONFIG"
 
-fails 5 'is not on btrfs; .*--loop' cow init --store "$work/plain"
-[[ ! -e $work/plain ]] || die "init left a directory"
+# A file system without what stores stand on.
+mkdir "$work/ram"
+mount -t ramfs ramfs "$work/ram"
+fails 5 "the file system of '[^']*' does not have file handles.*ext4, xfs or btrfs.*--loop" cow init --store "$work/ram/plain"
+[[ ! -e $work/ram/plain ]] || die "init left a directory"
+mkdir "$work/ram/there"
+fails 5 'does not have' cow init --store "$work/ram/there"
+[[ -z $(ls -A "$work/ram/there") ]] || die "init left $(ls -A "$work/ram/there")"
+umount "$work/ram"
 mkdir "$work/full"
 : >"$work/full/something"
 fails 5 'not empty' cow init --store "$work/full"
@@ -31,6 +38,22 @@ grep -qE "^/dev/loop[0-9]+ $work/s btrfs [^ ]*noatime" /proc/mounts || die "not 
 [[ $(cat "$work/s/format") == "cowherd-store 1" ]] || die "format"
 fails 5 'is a store already' cow init --store "$work/s"
 ok "init --loop: made, mounted, private"
+
+# Without a file of its own, on any file system that will do.
+for fs in ext4 xfs btrfs; do
+	disk "$fs" 320M
+	cow init --store "$work/disk/store" >"$out"
+	grep -qx "made a store in $work/disk/store" "$out" || die "init on $fs: $(cat "$out")"
+	[[ $(find "$work/disk/store" -mindepth 1 -printf '%f\n' | sort | tr '\n' ' ') == 'clients format id images keep trash ' ]] ||
+		die "init on $fs left: $(ls -A "$work/disk/store")"
+	cow image list --store "$work/disk/store" >"$out"
+	umount "$work/disk"
+done
+# A file system whose root is the store, with what mkfs leaves in it.
+disk ext4 64M
+cow init --store "$work/disk" >"$out"
+umount "$work/disk"
+ok "init: on ext4, xfs and btrfs as they are"
 
 # How the store is found: option, environment, configuration.
 cow image list --store "$work/s" >"$out"

@@ -56,16 +56,80 @@ ok()
 
 cow()
 {
+	unview
 	"$COWHERD" "$@"
 }
 
-# store SIZE: a loop store at $store, found by all commands.
+# disk FS SIZE: a file system of its own on a loop device, mounted on $work/disk.
+disk()
+{
+	rm -f "$work/disk.img"
+	truncate -s "$2" "$work/disk.img"
+	case $1 in
+	ext4) mkfs.ext4 -q -b 4096 "$work/disk.img" ;; # small ones would get blocks of 1 KiB
+	*) "mkfs.$1" -q "$work/disk.img" >/dev/null ;;
+	esac
+	mkdir -p "$work/disk"
+	mount -o loop,noatime "$work/disk.img" "$work/disk"
+}
+
+# store SIZE [FS]: a store at $store, found by all commands: on a btrfs file made by init, or on a disk
+# with file system FS.
 store()
 {
-	store=$work/store
-	export COWHERD_STORE=$store COWHERD_CONFIG=$work/empty.conf
+	export COWHERD_CONFIG=$work/empty.conf
 	: >"$COWHERD_CONFIG"
-	cow init --loop "$1" "$work/store.img" >"$out" || die "init: cannot make a store of $1"
+	if [[ -z ${2:-} ]]; then
+		store=$work/store
+		export COWHERD_STORE=$store
+		cow init --loop "$1" "$work/store.img" >"$out" || die "init: cannot make a store of $1"
+	else
+		disk "$2" "$1"
+		store=$work/disk/store
+		export COWHERD_STORE=$store
+		cow init >"$out" || die "init: cannot make a store on $2"
+	fi
+}
+
+# view MAC: a directory that shows the client's root, to look at and to change. An overlay root is shown
+# by the kernel's overlayfs; cow takes that away again before it works.
+view()
+{
+	local root n image
+	root=$(readlink -f "$store/clients/$1/current")
+	if [[ -d $root/tree ]]; then
+		echo "$root/tree"
+		return
+	fi
+	n=$work/views/$1-${root##*/}
+	if ! mountpoint -q "$n"; then
+		mkdir -p "$n"
+		image=$(sed -n 's/^image = //p' "$root/root.conf")/$(sed -n 's/^version = //p' "$root/root.conf")
+		mount -t overlay -o "lowerdir=$store/images/$image/tree,upperdir=$root/upper,workdir=$root/work" \
+			-o redirect_dir=on,index=off,metacopy=off overlay "$n"
+	fi
+	echo "$n"
+}
+unview()
+{
+	local n
+	for n in "$work"/views/*; do
+		! mountpoint -q "$n" || umount "$n"
+	done
+}
+
+# need_backend BACKEND IMAGE: ends with 77 where this build cannot make roots of that kind.
+need_backend()
+{
+	if ! cow client add 02:00:00:00:99:99 --image "$2" --backend "$1" >"$out" 2>"$err"; then
+		! grep -q 'has plain roots only' "$err" || {
+			echo "this build makes no roots of backend $1"
+			exit 77
+		}
+		die "client add --backend $1: $(cat "$err")"
+	fi
+	cow client rm 02:00:00:00:99:99 >"$out"
+	rm -f "$store/exports.next"
 }
 
 # fails STATUS PATTERN COMMAND...: ends with that status, says something that matches the extended

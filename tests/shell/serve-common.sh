@@ -32,7 +32,7 @@ serve_lab()
 	cowherd init --store "$STORE" --loop 300M "$LAB/btrfs.img" >"$LAB/init.out" ||
 		lab_fail "cowherd init"
 	cowherd image import golden "$LAB/source" >"$LAB/import.out" || lab_fail "cowherd image import"
-	cowherd client add "$MAC1" --image golden >/dev/null || lab_fail "cowherd client add"
+	cowherd client add "$MAC1" --image golden --backend btrfs >/dev/null || lab_fail "cowherd client add"
 }
 
 # serve_config LINE... - the configuration, with more lines at its end.

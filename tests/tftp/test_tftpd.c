@@ -154,7 +154,7 @@ static void set_key(const char *mac_text, const char *key, const char *value)
 
 static void add_client(const char *mac_text)
 {
-	const struct cow_client_add_opts opts = {.image = "debian"};
+	const struct cow_client_add_opts opts = {.image = "debian", .backend = COW_BACKEND_BTRFS};
 	struct cow_err err = COW_ERR_INIT;
 	struct cow_mac mac = mac_of(mac_text);
 

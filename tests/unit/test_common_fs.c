@@ -2,6 +2,7 @@
 #include "cow_test.h"
 
 #include <sys/mount.h>
+#include <sys/resource.h>
 
 #include "common/cleanup.h"
 
@@ -84,19 +85,28 @@ static void removal_of_contents_keeps_the_directory(void **state)
 	assert_int_equal(count_entries(fd), 0);
 }
 
+/* I7: a client can make a tree as deep as it likes, and leave siblings on the way. */
 static void removal_goes_deep_without_a_deep_stack(void **state)
 {
 	struct tmpdir *t = *state;
+	struct rlimit before, few = {.rlim_cur = 100};
 	int fd = dup(t->fd);
-	for (int i = 0; i < 500; i++) {
+	for (int i = 0; i < 5000; i++) {
 		assert_int_equal(mkdirat(fd, "d", 0755), 0);
 		int next = openat(fd, "d", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 		assert_true(next >= 0);
+		if (i % 100 == 50)
+			put_file(next, "f", "x");
 		(void)close(fd);
 		fd = next;
 	}
 	(void)close(fd);
-	assert_int_equal(cow_rm_rf_at(t->fd, "d", 0), 0);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	few.rlim_max = before.rlim_max;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+	int r = cow_rm_rf_at(t->fd, "d", 0);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	assert_int_equal(r, 0);
 	assert_int_equal(count_entries(t->fd), 0);
 }
 

@@ -19,6 +19,7 @@
 #include <sys/xattr.h>
 
 #include "common/siphash.h"
+#include "overlay/image.h"
 
 extern char **environ;
 
@@ -218,6 +219,27 @@ static void a_snapshot_of_a_root_gets_a_new_epoch(void **state)
 	ok(cow_ovl_inst_close(i));
 }
 
+/* Neither the subvolume nor the empty directory a snapshot has in its place. */
+static void a_tree_with_another_subvolume_is_no_image(void **state)
+{
+	struct ovl *f = *state;
+	struct cow_err err = COW_ERR_INIT;
+	ok(mkdirat(f->dirfd, "one", 0755));
+	ok(mkdirat(f->dirfd, "two", 0755));
+	cow_autoclose int one = cow_opendir_at(f->dirfd, "one");
+	cow_autoclose int two = cow_opendir_at(f->dirfd, "two");
+	subvol_create(one, "tree");
+	cow_autoclose int tree = cow_opendir_at(one, "tree");
+	ok(mkdirat(tree, "dir", 0755));
+	cow_autoclose int dir = cow_opendir_at(tree, "dir");
+	subvol_create(dir, "nested");
+	subvol_snapshot(two, tree, "tree");
+	assert_int_equal(cow_ovl_image_build(one, NULL, NULL, &err), -EPERM);
+	assert_non_null(strstr(cow_err_str(&err), "/dir/nested"));
+	assert_int_equal(cow_ovl_image_build(two, NULL, NULL, &err), -EPERM);
+	assert_non_null(strstr(cow_err_str(&err), "/dir/nested"));
+}
+
 /* Even with the instance's own key a handle leads to no other subvolume: the second line behind the
  * MAC. The key is where record.h says it is. */
 static void a_genuine_handle_of_another_subvolume_is_stale(void **state)
@@ -254,7 +276,7 @@ static void a_mount_in_the_tree_is_out_of_reach(void **state)
 	ok(umount(point));
 	/* and so is a bind mount of the same file system */
 	ok(mount(f->tmp->path, point, NULL, MS_BIND, NULL));
-	assert_out_of_reach(f, (char[]){"mnt"}, -EBUSY);
+	assert_out_of_reach(f, (char[]){"mnt"}, -EXDEV);
 	ok(umount(point));
 	cow_autonode n = NULL;
 	ok(look(f->root, "mnt", &n));
@@ -405,6 +427,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 	    B(a_nested_subvolume_is_out_of_reach),
 	    B(what_a_snapshot_leaves_of_a_nested_subvolume_is_out_of_reach),
+	    B(a_tree_with_another_subvolume_is_no_image),
 	    B(a_snapshot_of_a_root_gets_a_new_epoch),
 	    B(a_genuine_handle_of_another_subvolume_is_stale),
 	    B(a_mount_in_the_tree_is_out_of_reach),

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later
  *
- * The store through its C interface, as servers use it, on a loop-mounted btrfs in a mount
- * namespace of its own: when this process ends, in whatever way, the mount and the loop device go
- * with it.
+ * The store through its C interface, as servers use it: backend btrfs on a loop-mounted btrfs, backend
+ * overlay there and on the file system of TMPDIR. In a mount namespace of its own: when this process
+ * ends, in whatever way, the mount and the loop device go with it.
  */
 #include "cow_test.h"
 
@@ -16,6 +16,8 @@
 
 static struct tmpdir *tmp;
 static char store_path[96];
+static enum cow_backend backend; /* of the group that runs */
+static int on_loop;		 /* its store is a btrfs file */
 static const struct cow_mac mac = {{0x02, 0, 0, 0, 0, 1}};
 #define ID "02-00-00-00-00-01"
 
@@ -35,7 +37,9 @@ static int group_setup(void **state)
 	(void)snprintf(store_path, sizeof(store_path), "%s/store", tmp->path);
 	(void)snprintf(file, sizeof(file), "%s/img", tmp->path);
 	(void)snprintf(source, sizeof(source), "%s/src", tmp->path);
-	if (cow_store_init_loop(store_path, file, 512 << 20, &err) < 0) {
+	int r = on_loop ? cow_store_init_loop(store_path, file, 512 << 20, &err)
+			: cow_store_init(store_path, &err);
+	if (r < 0) {
 		(void)fprintf(stderr, "%s\n", cow_err_str(&err));
 		return -1;
 	}
@@ -50,7 +54,8 @@ static int group_setup(void **state)
 static int group_teardown(void **state)
 {
 	void *t = tmp;
-	(void)umount2(store_path, MNT_DETACH);
+	if (on_loop)
+		(void)umount2(store_path, MNT_DETACH);
 	return tmpdir_teardown(&t);
 }
 
@@ -60,7 +65,7 @@ static int setup(void **state)
 	struct fixture *f = calloc(1, sizeof(*f));
 	char source[96];
 	unsigned version;
-	struct cow_client_add_opts opts = {.image = "img"};
+	struct cow_client_add_opts opts = {.image = "img", .backend = backend};
 	(void)snprintf(source, sizeof(source), "%s/src", tmp->path);
 	assert_int_equal(cow_store_open(store_path, &f->s, &f->err), 0);
 	assert_int_equal(cow_image_import(f->s, "img", source, NULL, &version, &f->err), 0);
@@ -161,7 +166,8 @@ static void a_root_that_is_deleted_under_its_server_does_no_harm(void **state)
 	assert_int_equal(cow_ovl_root(inst, &root), 0);
 	assert_int_equal(cow_client_reset(f->s, &mac, 0, &f->err), 0);
 	assert_int_equal(cow_client_reset(f->s, &mac, 0, &f->err),
-			 0); /* deletes what is attached */
+			 0); /* what is attached goes to the trash */
+	assert_int_equal(cow_store_empty_trash(f->s, &f->err), 0);
 	struct cow_ovl_node *file;
 	assert_true(cow_ovl_lookup(root, "file", 4, &file, NULL) < 0);
 	cow_ovl_put(root);
@@ -202,7 +208,8 @@ static void make_tree(struct fixture *f, const char *path)
 	int fd = cow_store_fd(f->s);
 	assert_int_equal(mkdirat(fd, path, 0700), 0);
 	int dir = openat(fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	assert_int_equal(cow_btrfs_subvol_create(dir, "tree"), 0);
+	assert_int_equal(
+	    f->s->btrfs ? cow_btrfs_subvol_create(dir, "tree") : mkdirat(dir, "tree", 0755), 0);
 	(void)close(dir);
 }
 
@@ -269,6 +276,108 @@ static void a_client_is_found_by_mac_and_by_name(void **state)
 	assert_int_equal(f->err.code, COW_ERR_NOT_FOUND);
 }
 
+/* An image is needed by the root kept for rollback as long as that is nothing without it. */
+static void an_image_is_kept_for_the_root_that_is_kept(void **state)
+{
+	struct fixture *f = *state;
+	struct cow_image *i;
+	unsigned version;
+	char source[96];
+	(void)snprintf(source, sizeof(source), "%s/src", tmp->path);
+	assert_int_equal(cow_image_find(f->s, "img", &i, &f->err), 0);
+	assert_int_equal(cow_image_import(f->s, "img", source, NULL, &version, &f->err), 0);
+	assert_int_equal(version, i->version + 1);
+	assert_int_equal(cow_image_rm(f->s, i, &f->err), -EBUSY);
+	assert_int_equal(cow_client_reset(f->s, &mac, 0, &f->err), 0);
+	if (backend == COW_BACKEND_OVERLAY) {
+		assert_int_equal(cow_image_rm(f->s, i, &f->err), -EBUSY);
+		assert_int_equal(cow_client_rollback(f->s, &mac, 0, &f->err), 0);
+		assert_int_equal(cow_client_reset(f->s, &mac, 0, &f->err), 0);
+		assert_int_equal(cow_client_reset(f->s, &mac, 0, &f->err), 0);
+	}
+	assert_int_equal(cow_image_rm(f->s, i, &f->err), 0);
+	cow_image_free(i);
+}
+
+struct seen {
+	unsigned n;
+	char letters[16], paths[16][64];
+};
+
+static int see(void *ctx, const struct cow_ovl_change *c)
+{
+	struct seen *s = ctx;
+	if (s->n < 16) {
+		s->letters[s->n] = "AMTDR"[c->kind];
+		(void)snprintf(s->paths[s->n], sizeof(s->paths[s->n]), "%s", c->path);
+	}
+	s->n++;
+	return 0;
+}
+
+static void diff_of_a_fresh_root_is_its_identity(void **state)
+{
+	static const char *const paths[] = {"etc/hostname", "etc/hosts", "etc/machine-id"};
+	struct fixture *f = *state;
+	struct seen s = {0};
+	assert_int_equal(cow_client_diff(f->s, &mac, see, &s, &f->err), 0);
+	assert_int_equal(s.n, 3);
+	for (unsigned k = 0; k < 3; k++) {
+		assert_int_equal(s.letters[k], 'A');
+		assert_string_equal(s.paths[k], paths[k]);
+	}
+}
+
+/* The next root is of the new kind, and rollback goes back to the old kind. */
+static void a_client_changes_its_backend_at_the_next_reset(void **state)
+{
+	struct fixture *f = *state;
+	struct cow_client *c;
+	enum cow_backend other =
+	    backend == COW_BACKEND_BTRFS ? COW_BACKEND_OVERLAY : COW_BACKEND_BTRFS;
+	int r = cow_client_set(f->s, &mac, "backend", cow_backend_name(other), &f->err);
+	if (!f->s->btrfs) {
+		assert_int_equal(r, -EOPNOTSUPP);
+		return;
+	}
+	assert_int_equal(r, 0);
+	r = cow_client_reset(f->s, &mac, 0, &f->err);
+	if (r == -EOPNOTSUPP)
+		return; /* no overlay roots in this build */
+	assert_int_equal(r, 0);
+	assert_int_equal(cow_client_load(f->s, &mac, &c, &f->err), 0);
+	assert_int_equal(c->root_backend, other);
+	cow_client_free(c);
+	assert_int_equal(cow_client_rollback(f->s, &mac, 0, &f->err), 0);
+	assert_int_equal(cow_client_load(f->s, &mac, &c, &f->err), 0);
+	assert_int_equal(c->root_backend, backend);
+	cow_client_free(c);
+}
+
+/* 0 works; -EOPNOTSUPP not in this build, or not on this file system. */
+static int try_group(void)
+{
+	struct cow_err err = COW_ERR_INIT;
+	struct cow_client_add_opts opts = {.image = "img", .backend = backend};
+	struct cow_store *s = NULL;
+	char source[96];
+	unsigned version;
+	if (group_setup(NULL) < 0)
+		return -EOPNOTSUPP;
+	(void)snprintf(source, sizeof(source), "%s/src", tmp->path);
+	int r = cow_store_open(store_path, &s, &err);
+	if (r == 0)
+		r = cow_image_import(s, "img", source, NULL, &version, &err);
+	if (r == 0)
+		r = cow_client_add(s, &mac, &opts, &err);
+	if (r < 0)
+		(void)printf("backend %s on %s: %s\n", cow_backend_name(backend),
+			     on_loop ? "btrfs" : "TMPDIR", cow_err_str(&err));
+	cow_store_close(s);
+	(void)group_teardown(NULL);
+	return r;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -282,6 +391,11 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(sweep_removes_what_a_crash_left, setup, teardown),
 	    cmocka_unit_test_setup_teardown(sweep_leaves_alone_what_is_locked, setup, teardown),
 	    cmocka_unit_test_setup_teardown(a_client_is_found_by_mac_and_by_name, setup, teardown),
+	    cmocka_unit_test_setup_teardown(an_image_is_kept_for_the_root_that_is_kept, setup,
+					    teardown),
+	    cmocka_unit_test_setup_teardown(diff_of_a_fresh_root_is_its_identity, setup, teardown),
+	    cmocka_unit_test_setup_teardown(a_client_changes_its_backend_at_the_next_reset, setup,
+					    teardown),
 	};
 	if (geteuid() != 0) {
 		(void)puts("needs root (loop devices, mounts)");
@@ -291,5 +405,19 @@ int main(void)
 		perror("needs a mount namespace");
 		return 77;
 	}
-	return cmocka_run_group_tests(tests, group_setup, group_teardown);
+	static const struct {
+		enum cow_backend backend;
+		int on_loop;
+	} groups[] = {{COW_BACKEND_BTRFS, 1}, {COW_BACKEND_OVERLAY, 1}, {COW_BACKEND_OVERLAY, 0}};
+	int failed = 0;
+	for (size_t k = 0; k < sizeof(groups) / sizeof(*groups); k++) {
+		backend = groups[k].backend;
+		on_loop = groups[k].on_loop;
+		int r = try_group();
+		if (r == 0)
+			failed += cmocka_run_group_tests(tests, group_setup, group_teardown);
+		else if (r != -EOPNOTSUPP)
+			failed++;
+	}
+	return failed;
 }

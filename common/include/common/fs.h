@@ -71,7 +71,8 @@ enum {
  * subvolume below is entered (its st_dev differs but it is the same mount) and its directory is
  * removed like any other. An absent name is no error.
  * @flags: COW_RM_*. Return: 0; -EXDEV a mount point is in the way (everything else is removed
- * first); -ELOOP deeper than COW_DEPTH_MAX; other -errno.
+ * first); -ELOOP deeper than COW_DEPTH_MAX and of several file systems; other -errno.
+ * Depth costs neither stack nor descriptors: what lies deep is renamed to the top before.
  */
 int cow_rm_rf_at(int dirfd, const char *name, unsigned flags);
 

@@ -69,14 +69,38 @@ int cow_ovl_inst_create(int dirfd, const struct cow_ovl_image *img,
 			const struct cow_ovl_create_opts *opts, struct cow_err *err);
 
 /*
- * cow_ovl_inst_create_peek - the same on an image that is not loaded: reads the header of its
- * manifest, so it takes the same short time whatever the image's size.
- * @image_dirfd: directory of the image, see overlay/image.h
- * Makes upper/ (with the attributes of the image's root directory) and work/. Syncs the record only:
- * whoever publishes the root syncs it as a whole (I2). Return: as cow_ovl_inst_create().
+ * cow_ovl_inst_create_peek - make a fresh root on an image without loading it: `upper/` as a copy of
+ * the image's root directory, `work/`, and the instance record. Costs the same for every image.
+ * @dirfd:       the root's directory; what is there of `upper/` and `work/` is kept
+ * @image_dirfd: holds image.ovm, of which only the header is read, and tree/
+ * Crash:  as cow_ovl_inst_create(), but for this: nothing is synced, the record neither. Whoever
+ *         publishes the root syncs it as a whole first.
+ * Return: as cow_ovl_inst_create() and cow_ovl_image_peek().
  */
 int cow_ovl_inst_create_peek(int dirfd, int image_dirfd, const struct cow_ovl_create_opts *opts,
 			     struct cow_err *err);
+
+/*
+ * cow_ovl_seed_begin - put files into a fresh overlay root before it is attached for the first time.
+ * @dirfd, @image_dirfd: as above; `upper/` exists. Both are used until cow_ovl_seed_end().
+ * Paths are relative, and resolved as the machine that boots the root would do it: symbolic links in
+ * the image are followed inside the image. The last component is never followed. Missing directories
+ * are made: copies of the image's in the kernel's format where it has them, else 0755 and root's.
+ * The times of directories stay those of the image. Nothing is synced.
+ * Threads: one per root.
+ */
+struct cow_ovl_seed;
+int cow_ovl_seed_begin(int dirfd, int image_dirfd, struct cow_ovl_seed **ret, struct cow_err *err);
+void cow_ovl_seed_end(struct cow_ovl_seed *s); /* NULL is fine */
+COW_DEFINE_AUTO(struct cow_ovl_seed, cow_ovl_seed_end)
+#define cow_autoseed COW_CLEANUP(cow_auto_cow_ovl_seed_end) struct cow_ovl_seed *
+
+/* Replace or make a regular file. Owner and mode of a regular file the image has there are kept, else
+ * it belongs to root and gets @mode. Return: 0; -EISDIR; -ENOTDIR, -ELOOP on the way; -errno. */
+int cow_ovl_seed_file(struct cow_ovl_seed *s, const char *path, const void *buf, size_t len,
+		      mode_t mode);
+/* Replace or make a symbolic link, which later paths do not follow. */
+int cow_ovl_seed_symlink(struct cow_ovl_seed *s, const char *path, const char *target);
 
 enum {
 	/* Look only: no lock, nothing cached between calls, every change is -EROFS. Works while a
@@ -114,11 +138,67 @@ enum cow_ovl_durability cow_ovl_inst_durability(const struct cow_ovl_inst *i);
  */
 int cow_ovl_inst_renew(int dirfd, uint64_t *ret_epoch, struct cow_err *err);
 
+/* @path: below upper/, with a leading slash, or "work/…". Non-zero stops. */
+typedef int (*cow_ovl_check_fn)(void *ctx, const char *path, const char *what);
+
+/*
+ * cow_ovl_inst_check - look for what must not be in a root with an image below: marks that
+ * contradict each other or the image, lost marks, leftovers. Changes nothing; runs beside a server.
+ * Return: number of findings; the callback's value; -errno, as cow_ovl_inst_open().
+ */
+int64_t cow_ovl_inst_check(int dirfd, struct cow_ovl_image *img, cow_ovl_check_fn fn, void *ctx,
+			   struct cow_err *err);
+
 /* Read the epoch of a detached or attached instance from its record. */
 int cow_ovl_inst_read_epoch(int dirfd, uint64_t *ret_epoch, struct cow_err *err);
 
+enum cow_ovl_change_kind {
+	COW_CHANGE_ADDED,
+	COW_CHANGE_MODIFIED,   /* content, target or type differ, perhaps attributes too */
+	COW_CHANGE_ATTRIBUTES, /* nothing but attributes */
+	COW_CHANGE_DELETED,    /* with everything below it */
+	COW_CHANGE_MOVED,      /* perhaps modified too */
+};
+enum {
+	COW_CHANGED_DATA = 1 << 0, /* content, or target of a link, or number of a device */
+	COW_CHANGED_TYPE = 1 << 1,
+	COW_CHANGED_MODE = 1 << 2,
+	COW_CHANGED_OWNER = 1 << 3,
+	COW_CHANGED_MTIME = 1 << 4, /* not looked at for directories */
+	COW_CHANGED_XATTRS = 1 << 5,
+};
+struct cow_ovl_change {
+	enum cow_ovl_change_kind kind;
+	unsigned what;	      /* COW_CHANGED_*; 0 for ADDED and DELETED */
+	mode_t type;	      /* S_IF* of what is there now; DELETED: of what was */
+	const char *path;     /* no leading slash; "" is the root itself */
+	const char *old_path; /* MOVED: where the image has it; else NULL */
+};
+/* A non-zero value stops. */
+typedef int (*cow_ovl_diff_fn)(void *ctx, const struct cow_ovl_change *change);
+
+/*
+ * cow_ovl_inst_diff - what a root changed of its image, by path. Walks `upper/` alone and takes no
+ * lock: works on a detached root and beside a server, which may change things meanwhile.
+ * @fn: called after the walk, sorted by path (bytes)
+ * An object that was moved is found by its own mark (ours, or the kernel's redirect of directories);
+ * a file that the kernel's overlayfs moved is one deletion and one addition.
+ * Return: 0; the callback's value; -ELOOP deeper than COW_DEPTH_MAX or more open directories than
+ * allowed; -errno.
+ */
+int cow_ovl_inst_diff(int dirfd, const struct cow_ovl_image *img, cow_ovl_diff_fn fn, void *ctx,
+		      struct cow_err *err);
+
 /* Everything changed so far is on disk when it returns. Observer: -EROFS. */
 int cow_ovl_inst_sync(struct cow_ovl_inst *i);
+
+/*
+ * cow_ovl_inst_limit - how many bytes a root with an image below may use in its upper; 0: no limit.
+ * More is -ENOSPC, to this root alone; what is there stays readable and can be removed. Counts the
+ * upper once, which takes some microseconds for each object in it, with all calls waiting.
+ * Return: 0; -EOPNOTSUPP a plain root; -EROFS an observer; -EIO, -ESTALE.
+ */
+int cow_ovl_inst_limit(struct cow_ovl_inst *i, uint64_t bytes);
 
 struct cow_ovl_statfs {
 	uint64_t bytes_total, bytes_free, bytes_avail;
@@ -129,6 +209,7 @@ int cow_ovl_statfs(struct cow_ovl_inst *i, struct cow_ovl_statfs *ret);
 
 struct cow_ovl_stats {
 	uint64_t nodes, opens, fds, fd_opens, commits, commit_waits;
+	uint64_t limit, used; /* bytes; used only with a limit */
 };
 void cow_ovl_stats(struct cow_ovl_inst *i, struct cow_ovl_stats *ret);
 

@@ -23,8 +23,9 @@ struct cow_client {
 	char *name;		       /* host name; never empty: made from the MAC if not given */
 	char image[COW_LABEL_MAX + 1]; /* what the current root came from */
 	unsigned version;
-	char *follows; /* "raspios", "raspios:stable" or "raspios@3": what reset takes */
-	enum cow_backend backend;
+	char *follows;		  /* "raspios", "raspios:stable" or "raspios@3": what reset takes */
+	enum cow_backend backend; /* what reset makes */
+	enum cow_backend root_backend; /* what the current root is */
 	enum cow_ovl_durability durability;
 	unsigned export_id; /* 1..65535; chosen once, never reused while the store remembers it */
 	char *address;	    /* configured address; "" : learnt at boot */
@@ -43,8 +44,8 @@ COW_DEFINE_AUTO(struct cow_client, cow_client_free)
 #define cow_autoclient COW_CLEANUP(cow_auto_cow_client_free) struct cow_client *
 
 struct cow_client_add_opts {
-	const char *image; /* reference, see cow_image_find(); followed from now on */
-	const char *name;  /* may be NULL */
+	const char *image;	  /* reference, see cow_image_find(); followed from now on */
+	const char *name;	  /* may be NULL */
 	enum cow_backend backend; /* COW_BACKEND_NONE: the store's default */
 	enum cow_ovl_durability durability;
 	int ephemeral;
@@ -73,8 +74,8 @@ int cow_client_each(struct cow_store *s,
 		    void *ctx, struct cow_err *err);
 
 /* Change one key of client.conf an administrator may change: name, follows, address, serial, nfs,
- * cmdline, durability, ephemeral. Value NULL or "": back to the default. -EINVAL says what is
- * allowed. A new durability holds from the next swap of the root. */
+ * cmdline, backend, durability, ephemeral. Value NULL or "": back to the default. -EINVAL says what
+ * is allowed. A new backend or durability holds from the next reset. */
 int cow_client_set(struct cow_store *s, const struct cow_mac *mac, const char *key,
 		   const char *value, struct cow_err *err);
 
@@ -84,8 +85,9 @@ enum {
 
 /*
  * cow_client_reset - new fresh root from what the client follows; the old one is kept as previous,
- * the one kept before it is deleted in the background.
- * Return: 0; -EBUSY the client is running (hint: --now).
+ * the one kept before it goes to the trash, see cow_store_empty_trash().
+ * Return: 0; -EBUSY the client is running (hint: --now); -EOPNOTSUPP the image has no manifest, or
+ * the store is not on btrfs (backend btrfs).
  */
 int cow_client_reset(struct cow_store *s, const struct cow_mac *mac, unsigned flags,
 		     struct cow_err *err);
@@ -98,11 +100,23 @@ int cow_client_rollback(struct cow_store *s, const struct cow_mac *mac, unsigned
 int cow_client_rm(struct cow_store *s, const struct cow_mac *mac, unsigned flags,
 		  struct cow_err *err);
 
+/*
+ * cow_client_diff - what the current root has that its image has not, and the other way round.
+ * @fn: each change, sorted by path; its non-zero value stops and is returned. On backend btrfs moves
+ * are reported as one deletion and one addition, and all files that may have changed are read.
+ * Works while the client runs: what changes meanwhile may or may not be seen.
+ * Return: 0; -ENOENT the image of a btrfs root is gone; -errno.
+ */
+int cow_client_diff(struct cow_store *s, const struct cow_mac *mac, cow_ovl_diff_fn fn, void *ctx,
+		    struct cow_err *err);
+
 /* -------------------------------------------------- for servers */
 
 /*
- * cow_client_attach - open the engine on the current root.
- * @flags: COW_OVL_OBSERVER or 0. Return: as cow_ovl_inst_open(); -ENOENT no such client.
+ * cow_client_attach - open the engine on the current root. The image below an overlay root is loaded
+ * once per process, whatever the number of clients.
+ * @flags: COW_OVL_OBSERVER or 0. Return: as cow_ovl_inst_open() and cow_ovl_image_open(); -ENOENT no
+ * such client.
  */
 int cow_client_attach(struct cow_store *s, const struct cow_mac *mac, unsigned flags,
 		      struct cow_ovl_inst **ret, struct cow_err *err);

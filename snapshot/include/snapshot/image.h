@@ -8,31 +8,46 @@
 #include <stdint.h>
 
 #include "common/bounds.h"
+#include "overlay/image.h"
 #include "snapshot/store.h"
+
+#define COW_IMAGE_ID_LEN ((size_t)2 * COW_OVM_ID_LEN) /* hex digits */
 
 struct cow_image {
 	char name[COW_LABEL_MAX + 1];
 	unsigned version;
 	char *source, *arch, *os, *comment; /* may be "" */
 	char *boot_dir;			    /* "boot/firmware" or "boot", no leading slash */
-	char *initramfs; /* what mounts an NFS root: "cowherd" (our hook), "klibc" (NFSv3 only), "none" */
+	char *
+	    initramfs; /* what mounts an NFS root: "cowherd" (our hook), "klibc" (NFSv3 only), "none" */
+	/* How the tree is stored. btrfs: a read-only subvolume, good for clients of both kinds;
+	 * overlay: a plain directory, for overlay clients only. */
 	enum cow_backend backend;
+	char id[COW_IMAGE_ID_LEN +
+		1];		/* SHA-256 of the manifest; "": imported before there were any */
 	uint64_t inodes, bytes; /* of the tree at import */
 	int64_t created_s;	/* seconds since the epoch */
-	unsigned clients;	/* clients whose current root came from it; cow_image_each() fills it */
+	unsigned clients; /* clients whose current root came from it; cow_image_each() fills it */
 };
 void cow_image_free(struct cow_image *i); /* NULL is fine */
 COW_DEFINE_AUTO(struct cow_image, cow_image_free)
 #define cow_autoimage COW_CLEANUP(cow_auto_cow_image_free) struct cow_image *
 
+enum cow_import_step {
+	COW_IMPORT_FILL,     /* the tree is being made */
+	COW_IMPORT_MANIFEST, /* it is complete and on disk, and read once more for the manifest */
+};
+
 struct cow_import_progress {
-	uint64_t inodes, bytes;		  /* done so far */
+	enum cow_import_step step;
+	uint64_t inodes, bytes;		     /* done so far in this step */
 	uint64_t source_bytes, source_total; /* of the archive; total 0: unknown */
 };
 
 struct cow_import_opts {
 	const char *comment; /* may be NULL */
-	const char *const *skip_fixups; /* names, NULL-terminated; may be NULL; "all": none is made */
+	const char *const
+	    *skip_fixups; /* names, NULL-terminated; may be NULL; "all": none is made */
 	/* About ten times a second from the importing thread; NULL: none. < 0 aborts the import with
 	 * that errno; nothing stays behind. */
 	int (*progress)(void *ctx, const struct cow_import_progress *p);
@@ -51,7 +66,8 @@ struct cow_import_opts {
  * -ENOSPC; -EINTR aborted.
  */
 int cow_image_import(struct cow_store *s, const char *name, const char *source,
-		     const struct cow_import_opts *opts, unsigned *ret_version, struct cow_err *err);
+		     const struct cow_import_opts *opts, unsigned *ret_version,
+		     struct cow_err *err);
 
 /* Find "NAME" (newest version), "NAME@V" or "NAME:TAG". Return: 0; -ENOENT says what exists. */
 int cow_image_find(struct cow_store *s, const char *ref, struct cow_image **ret,
@@ -66,7 +82,30 @@ struct cow_kv;
 int cow_image_conf(struct cow_store *s, const struct cow_image *i, struct cow_kv **ret,
 		   struct cow_err *err);
 
-/* Remove one version; -EBUSY while a client's root came from it (names one). */
+/*
+ * cow_image_manifest - load the manifest of a version, see cow_ovl_image_open().
+ * Return: 0; -EOPNOTSUPP it was imported before there were any (says what to do); as
+ * cow_ovl_image_open(). Release with cow_ovl_image_close().
+ */
+int cow_image_manifest(struct cow_store *s, const struct cow_image *i, struct cow_ovl_image **ret,
+		       struct cow_err *err);
+
+/*
+ * cow_image_verify - compare the tree with the manifest, and the manifest with the id in the record.
+ * @found, @progress: see cow_ovl_image_verify().
+ * Return: number of differences; -EBADMSG the manifest itself is damaged; -EOPNOTSUPP it has none;
+ * -errno.
+ */
+int64_t cow_image_verify(struct cow_store *s, const struct cow_image *i,
+			 int (*found)(void *ctx, const char *path, const char *what),
+			 int (*progress)(void *ctx, uint64_t inodes, uint64_t bytes), void *ctx,
+			 struct cow_err *err);
+
+/* Remove one version; -EBUSY while a client's root came from it, or a root kept for rollback needs
+ * it (names one). */
 int cow_image_rm(struct cow_store *s, const struct cow_image *i, struct cow_err *err);
+
+/* Would cow_image_rm() be refused? 0; -EBUSY says who needs it. */
+int cow_image_check_unused(struct cow_store *s, const struct cow_image *i, struct cow_err *err);
 
 #endif

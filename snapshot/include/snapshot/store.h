@@ -16,9 +16,10 @@
 
 enum cow_backend {
 	COW_BACKEND_NONE,
-	COW_BACKEND_BTRFS, /* writable snapshots, plain instances */
+	COW_BACKEND_BTRFS,   /* writable snapshots, plain instances; on btrfs only */
+	COW_BACKEND_OVERLAY, /* the image's manifest below, the client's changes above */
 };
-/* "btrfs". -EINVAL. */
+/* "btrfs", "overlay". -EINVAL. */
 int cow_backend_parse(const char *s, enum cow_backend *ret);
 const char *cow_backend_name(enum cow_backend b);
 
@@ -27,7 +28,7 @@ struct cow_store;
 /*
  * cow_store_init - make an empty store at @path (made if absent; must be empty otherwise).
  * Return: 0; -EEXIST is a store already (exit 5); -ENOTEMPTY; -EOPNOTSUPP no backend works on this
- * file system, with a hint to `cowherd init --loop`.
+ * file system (says what it lacks), with a hint to `cowherd init --loop`.
  */
 int cow_store_init(const char *path, struct cow_err *err);
 
@@ -52,6 +53,12 @@ COW_DEFINE_AUTO(struct cow_store, cow_store_close)
 int cow_store_fd(const struct cow_store *s); /* borrowed */
 const char *cow_store_path(const struct cow_store *s);
 enum cow_backend cow_store_default_backend(const struct cow_store *s);
+
+/* Can clients have roots of this kind here? 0; -EOPNOTSUPP says why not (exit 5). */
+int cow_store_check_backend(const struct cow_store *s, enum cow_backend b, struct cow_err *err);
+
+/* Delete what resets took out of use; it may take long. Safe at any time, beside anything. */
+int cow_store_empty_trash(struct cow_store *s, struct cow_err *err);
 
 /* Finish what a crash interrupted: remove temporaries, unpublished images and roots, empty the
  * trash, repair epoch files. Safe at any time, beside anything (takes the locks). (I3) */
