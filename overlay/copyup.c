@@ -102,7 +102,7 @@ static int write_identity(struct copy *c)
 	cow_autofd low = NULL;
 	int r = cow_fd_get(c->n, COW_FD_PATH, &low);
 	if (r == 0)
-		r = cow_origin_write(c->fd, low->fd);
+		r = cow_origin_write(c->fd, low->fd, cow_man_rootfd(c->i->img));
 	if (r == 0 && (S_ISDIR(c->n->type) || cow_node_linked(c->n)))
 		r = cow_ident_write(c->i, c->fd, c->n->low);
 	return r;

@@ -95,7 +95,7 @@ int cow_origin_has(int fd)
 
 /* Without a handle or UUID of the lower file system the kernel writes an empty one: "it came from
  * below, nobody knows whence". */
-int cow_origin_write(int fd, int lowfd)
+int cow_origin_write(int fd, int lowfd, int fsfd)
 {
 	_Alignas(struct file_handle) uint8_t buf[sizeof(struct file_handle) + ORIGIN_HANDLE_MAX];
 	struct file_handle *h = (struct file_handle *)buf;
@@ -103,7 +103,7 @@ int cow_origin_write(int fd, int lowfd)
 	static const uint8_t zeros[COW_REC_UUID_LEN];
 	int mnt_id;
 	h->handle_bytes = ORIGIN_HANDLE_MAX;
-	cow_fs_uuid(lowfd, origin + 5);
+	cow_fs_uuid(fsfd, origin + 5);
 	if (memcmp(origin + 5, zeros, sizeof(zeros)) == 0 ||
 	    name_to_handle_at(lowfd, "", h, &mnt_id, AT_EMPTY_PATH) < 0 || h->handle_type < 0 ||
 	    h->handle_type >= UINT8_MAX || h->handle_bytes > ORIGIN_HANDLE_MAX)

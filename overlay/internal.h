@@ -162,6 +162,9 @@ int cow_layers_recover(struct cow_ovl_inst *i, bool clean, struct cow_err *err);
 /* ---- adopt.c: mark what the kernel brought up and moved while it had the root mounted */
 int cow_adopt(struct cow_ovl_inst *i);
 
+/* ---- kmount.c: is the directory the upper of a mounted overlay? 1, 0 or -errno. */
+int cow_kernel_mounted(int dirfd);
+
 /* ---- fsid.c */
 /* UUID of the file system @fd is on; zeros where it has none we can ask for. */
 void cow_fs_uuid(int fd, uint8_t ret[COW_REC_UUID_LEN]);
@@ -374,8 +377,9 @@ int cow_opaque_read(int fd); /* 1, 0 or -errno */
 int cow_opaque_write(int fd);
 int cow_redirect_write(struct cow_ovl_inst *i, int fd, uint32_t number);
 int cow_origin_has(int fd); /* 1, 0 or -errno */
-/* @lowfd: the image's object, any level. Silently nothing where the kernel could not use it. */
-int cow_origin_write(int fd, int lowfd);
+/* @lowfd: the image's object, any level. @fsfd: what ioctl(2) can be asked on its file system, so none
+ * of O_PATH. Silently nothing where the kernel could not use it. */
+int cow_origin_write(int fd, int lowfd, int fsfd);
 int cow_impure_get(int fd); /* 1, 0 or -errno */
 int cow_impure_set(int fd);
 int cow_impure_need(struct cow_ovl_node *dir, int dirfd); /* mark it, once */
@@ -426,7 +430,7 @@ int cow_copy_times(struct cow_ovl_inst *i, uint32_t number, int fd);
 int cow_copy_looks(int from, int to);
 
 /* ---- xattr.c: an attribute no client sees */
-bool cow_xattr_hidden(const char *name);
+bool cow_xattr_hidden(const char *stored);
 
 /* ---- work.c */
 #define COW_TEMP_LEN 24

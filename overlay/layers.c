@@ -35,9 +35,26 @@ static int open_work(struct cow_ovl_inst *i, int dirfd)
 	return i->indexfd < 0 ? i->indexfd : 0;
 }
 
+/* Two that change one upper, neither knowing of the other, ruin it. Looking on is harmless. */
+static int refuse_mounted(struct cow_ovl_inst *i, struct cow_err *err)
+{
+	if (i->flags & COW_OVL_OBSERVER)
+		return 0;
+	int r = cow_kernel_mounted(i->treefd);
+	if (r < 0)
+		return cow_err_set(err, r, "read the table of mounts");
+	return r == 0
+		   ? 0
+		   : cow_err_say(err, COW_ERR_BUSY, -EBUSY,
+				 "the root's upper is mounted by the kernel's overlay file system");
+}
+
 int cow_layers_open(struct cow_ovl_inst *i, int dirfd, struct cow_err *err)
 {
-	int r = open_work(i, dirfd);
+	int r = refuse_mounted(i, err);
+	if (r < 0)
+		return r;
+	r = open_work(i, dirfd);
 	if (r < 0)
 		return cow_err_set(err, r, "open the root's work directories");
 	r = cow_numbers_load(i);

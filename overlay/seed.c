@@ -114,7 +114,7 @@ static int fill_copy(const struct pair *parent, const struct pair *child)
 {
 	int r = cow_seed_copy_dir(child->lower, child->upper);
 	if (r == 0)
-		r = cow_origin_write(child->upper, child->lower);
+		r = cow_origin_write(child->upper, child->lower, child->lower);
 	if (r == 0)
 		r = cow_seed_copy_times(child->lower, child->upper);
 	if (r < 0)

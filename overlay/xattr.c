@@ -3,8 +3,13 @@
  * Extended attributes, without the engine's own and the kernel overlay's. Objects of every type are
  * reached through /proc/self/fd, since an O_PATH fd takes no fgetxattr(2). Those of an object that is
  * as the image has it are answered from the manifest.
+ *
+ * A client that is itself an overlay sets trusted.overlay.* on its own account. Those are kept as the
+ * kernel's overlay keeps them, under a name that means nothing to it: trusted.overlay.X as
+ * trusted.overlay.overlay.X, so each nesting adds one "overlay.".
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -12,22 +17,55 @@
 
 #include "internal.h"
 
-static const char *const hidden_prefixes[] = {"trusted.overlay.", "trusted.cowherd."};
+#define XA_OVERLAY "trusted.overlay."
+#define XA_ESCAPED "trusted.overlay.overlay." /* + what followed XA_OVERLAY */
+#define XA_OURS "trusted.cowherd."
 
-bool cow_xattr_hidden(const char *name)
+static bool starts(const char *name, const char *prefix)
 {
-	for (size_t k = 0; k < sizeof(hidden_prefixes) / sizeof(*hidden_prefixes); k++)
-		if (strncmp(name, hidden_prefixes[k], strlen(hidden_prefixes[k])) == 0)
-			return true;
-	return false;
+	return strncmp(name, prefix, strlen(prefix)) == 0;
 }
 
-static int name_check(const char *name)
+/* Of stored names: those nobody outside sees. */
+bool cow_xattr_hidden(const char *stored)
+{
+	return starts(stored, XA_OURS) ||
+	       (starts(stored, XA_OVERLAY) && !starts(stored, XA_ESCAPED));
+}
+
+/* The name an attribute is stored under. */
+struct stored {
+	char name[COW_XATTR_NAME_MAX + 1];
+};
+
+static int store_name(const char *name, struct stored *ret)
 {
 	size_t len = strnlen(name, COW_XATTR_NAME_MAX + 1);
 	if (len == 0)
 		return -EINVAL;
-	return len > COW_XATTR_NAME_MAX ? -ERANGE : 0;
+	if (len > COW_XATTR_NAME_MAX)
+		return -ERANGE;
+	if (!starts(name, XA_OVERLAY)) {
+		memcpy(ret->name, name, len + 1);
+		return 0;
+	}
+	int n =
+	    snprintf(ret->name, sizeof(ret->name), "%s%s", XA_ESCAPED, name + strlen(XA_OVERLAY));
+	return n < 0 || (size_t)n >= sizeof(ret->name) ? -EOPNOTSUPP : 0; /* as the kernel says */
+}
+
+/* A stored name as its owner knows it. Return: its length with the NUL. @ret may be @stored. */
+static size_t show_name(const char *stored, char *ret)
+{
+	size_t keep = strlen(XA_OVERLAY), drop = strlen(XA_ESCAPED) - keep;
+	size_t len = strlen(stored) + 1;
+	if (!starts(stored, XA_ESCAPED)) {
+		memmove(ret, stored, len);
+		return len;
+	}
+	memmove(ret, stored, keep);
+	memmove(ret + keep, stored + keep + drop, len - keep - drop);
+	return len - drop;
 }
 
 static int lower_alive(struct cow_ovl_node *n)
@@ -90,8 +128,7 @@ static int may_change(const struct cow_ovl_node *n, const char *name)
 {
 	if (cow_xattr_hidden(name))
 		return -EPERM;
-	bool user = strncmp(name, "user.", 5) == 0;
-	return user && !S_ISREG(n->type) && !S_ISDIR(n->type) ? -EPERM : 0;
+	return starts(name, "user.") && !S_ISREG(n->type) && !S_ISDIR(n->type) ? -EPERM : 0;
 }
 
 /* The object, alive, and a path that leads to it while the fd is held. */
@@ -112,17 +149,18 @@ static int reach(struct cow_ovl_node *n, struct cow_fd **ret, char ret_path[COW_
 static ssize_t get_entered(struct cow_ovl_node *n, const char *name, void *buf, size_t len)
 {
 	char path[COW_PROC_PATH_LEN];
+	struct stored s;
 	cow_autofd f = NULL;
-	int r = name_check(name);
-	if (r == 0 && cow_xattr_hidden(name))
+	int r = store_name(name, &s);
+	if (r == 0 && cow_xattr_hidden(s.name))
 		r = -ENODATA;
 	if (r == 0 && !atomic_load(&n->has_up))
-		return get_lower(n, name, buf, len);
+		return get_lower(n, s.name, buf, len);
 	if (r == 0)
 		r = reach(n, &f, path);
 	if (r < 0)
 		return r;
-	ssize_t got = getxattr(path, name, buf, len);
+	ssize_t got = getxattr(path, s.name, buf, len);
 	return got < 0 ? cow_nerr() : got;
 }
 
@@ -154,21 +192,22 @@ static int set_entered(struct cow_ovl_node *n, const struct cow_ovl_cred *cred, 
 		       const void *value, size_t len, int flags)
 {
 	char path[COW_PROC_PATH_LEN];
+	struct stored s;
 	cow_autofd f = NULL;
-	int r = name_check(name);
+	int r = store_name(name, &s);
 	if (r == 0 && len > COW_XATTR_SIZE_MAX)
 		r = -E2BIG;
 	if (r == 0 && flags & ~(XATTR_CREATE | XATTR_REPLACE))
 		r = -EINVAL;
 	if (r == 0)
-		r = may_change(n, name);
+		r = may_change(n, s.name);
 	if (r == 0)
 		r = cow_bring_up(n, NULL, NULL, NULL);
 	if (r == 0)
 		r = reach(n, &f, path);
 	if (r < 0)
 		return r;
-	if (setxattr(path, name, value, len, flags) < 0)
+	if (setxattr(path, s.name, value, len, flags) < 0)
 		return cow_nerr();
 	cow_node_bump(n);
 	r = strip_after_acl(f, cred, name);
@@ -195,12 +234,13 @@ static int missing(const struct cow_ovl_node *n, const char *name)
 static int remove_entered(struct cow_ovl_node *n, const char *name)
 {
 	char path[COW_PROC_PATH_LEN];
+	struct stored s;
 	cow_autofd f = NULL;
-	int r = name_check(name);
+	int r = store_name(name, &s);
 	if (r == 0)
-		r = may_change(n, name);
+		r = may_change(n, s.name);
 	if (r == 0 && !atomic_load(&n->has_up)) {
-		ssize_t got = get_lower(n, name, NULL, 0);
+		ssize_t got = get_lower(n, s.name, NULL, 0);
 		if (got < 0) /* nothing to remove: no copy */
 			return got == -ENODATA ? missing(n, name) : (int)got;
 	}
@@ -210,7 +250,7 @@ static int remove_entered(struct cow_ovl_node *n, const char *name)
 		r = reach(n, &f, path);
 	if (r < 0)
 		return r;
-	if (removexattr(path, name) < 0)
+	if (removexattr(path, s.name) < 0)
 		return cow_nerr();
 	cow_node_bump(n);
 	return cow_inst_commit(n->inst);
@@ -226,16 +266,15 @@ int cow_ovl_removexattr(struct cow_ovl_node *n, const struct cow_ovl_cred *cred,
 	return r;
 }
 
-/* Drop hidden names in place. The kernel ends the list with the NUL of its last name. */
+/* Drop hidden names in place, show the others as their owner knows them. The kernel ends the list with
+ * the NUL of its last name. */
 static size_t filter(char *list, size_t len)
 {
 	size_t out = 0;
 	for (size_t in = 0; in < len;) {
 		size_t one = strlen(list + in) + 1;
-		if (!cow_xattr_hidden(list + in)) {
-			memmove(list + out, list + in, one);
-			out += one;
-		}
+		if (!cow_xattr_hidden(list + in))
+			out += show_name(list + in, list + out);
 		in += one;
 	}
 	return out;

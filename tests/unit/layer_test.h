@@ -150,9 +150,12 @@ static inline void raw_content(FILE *out, int dirfd, const char *name)
 	ssize_t got;
 	cow_autoclose int fd = openat(dirfd, name, O_RDONLY | O_NOATIME | O_CLOEXEC);
 	assert_true(fd >= 0);
-	while ((got = cow_read_full(fd, buf, sizeof(buf))) > 0)
-		sum = sum * 31 + cow_siphash24(key, buf, (size_t)got);
-	assert_int_equal(got, 0);
+	/* What lies between is zeros, or it would be data. */
+	for (off_t at = 0; (at = lseek(fd, at, SEEK_DATA)) >= 0; at += got) {
+		got = cow_pread_full(fd, buf, sizeof(buf), at);
+		assert_true(got > 0);
+		sum = sum * 31 + (uint64_t)at + cow_siphash24(key, buf, (size_t)got);
+	}
 	(void)fprintf(out, " %016llx", (unsigned long long)sum);
 }
 

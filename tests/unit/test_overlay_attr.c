@@ -217,12 +217,17 @@ static void our_own_xattrs_are_hidden_and_their_neighbours_are_not(void **state)
 		ok(fsetxattr(raw, hidden[k], "y", 1, 0));
 	for (size_t k = 0; k < 3; k++)
 		ok(cow_ovl_setxattr(n, &cow_ovl_root_cred, shown[k], "y", 1, 0));
-	for (size_t k = 0; k < 2; k++) {
+	for (size_t k = 0; k < 2; k++)
 		assert_int_equal(cow_ovl_getxattr(n, hidden[k], buf, sizeof(buf)), -ENODATA);
-		assert_int_equal(cow_ovl_setxattr(n, &cow_ovl_root_cred, hidden[k], "n", 1, 0),
-				 -EPERM);
-		assert_int_equal(cow_ovl_removexattr(n, &cow_ovl_root_cred, hidden[k]), -EPERM);
-	}
+	assert_int_equal(cow_ovl_setxattr(n, &cow_ovl_root_cred, hidden[1], "n", 1, 0), -EPERM);
+	assert_int_equal(cow_ovl_removexattr(n, &cow_ovl_root_cred, hidden[1]), -EPERM);
+	/* the kernel's names are a client's own, kept apart: see row 38 */
+	ok(cow_ovl_setxattr(n, &cow_ovl_root_cred, hidden[0], "n", 1, 0));
+	assert_int_equal(cow_ovl_getxattr(n, hidden[0], buf, sizeof(buf)), 1);
+	assert_int_equal(buf[0], 'n');
+	assert_int_equal(fgetxattr(raw, hidden[0], buf, sizeof(buf)), 1);
+	assert_int_equal(buf[0], 'y');
+	ok(cow_ovl_removexattr(n, &cow_ovl_root_cred, hidden[0]));
 	ssize_t len = cow_ovl_listxattr(n, list, sizeof(list)), expected = 0;
 	for (size_t k = 0; k < 3; k++)
 		expected += (ssize_t)strlen(shown[k]) + 1;

@@ -113,8 +113,8 @@ enum {
  * cow_ovl_inst_open - attach an instance.
  * Takes `lock` (unless observer), reads the newer valid slot of `instance`, checks that the tree is
  * the one it was made with (a copied or restored tree gets a new epoch), sweeps leftovers.
- * Return: 0; -EBUSY attached elsewhere; -ENOENT no instance here; -EBADMSG record damaged;
- *         -ESTALE a volatile root after a crash, or another image; -EINVAL unknown flag.
+ * Return: 0; -EBUSY attached elsewhere, or its upper is that of a mounted overlay; -ENOENT no instance
+ *         here; -EBADMSG record damaged; -ESTALE a volatile root after a crash, or another image; -EINVAL unknown flag.
  * Privilege: CAP_DAC_READ_SEARCH (handles), CAP_SYS_ADMIN not needed.
  */
 int cow_ovl_inst_open(int dirfd, struct cow_ovl_image *img, unsigned flags,
@@ -315,8 +315,9 @@ int cow_ovl_setattr(struct cow_ovl_node *n, const struct cow_ovl_cred *cred,
 ssize_t cow_ovl_readlink(struct cow_ovl_node *n, char *buf, size_t len);
 
 /*
- * Extended attributes by full name ("user.x"). The engine's own ("trusted.overlay.*",
- * "trusted.cowherd.*") are hidden: get -ENODATA, set -EPERM. @len 0 asks for the size.
+ * Extended attributes by full name ("user.x"). The engine's own are hidden ("trusted.cowherd.*": get
+ * -ENODATA, set -EPERM); "trusted.overlay.*" here are the client's, who may be an overlay himself, and
+ * never the engine's: they are stored under another name. @len 0 asks for the size.
  * @flags: 0, XATTR_CREATE, XATTR_REPLACE. Source: xattr(7).
  */
 ssize_t cow_ovl_getxattr(struct cow_ovl_node *n, const char *name, void *buf, size_t len);
