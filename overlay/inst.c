@@ -147,10 +147,7 @@ void cow_inst_unref(struct cow_ovl_inst *i)
 {
 	if (atomic_fetch_sub(&i->refs, 1) != 1)
 		return;
-	for (unsigned k = 0; k < COW_NODE_SHARDS; k++) {
-		free(i->shard[k].bucket);
-		(void)pthread_mutex_destroy(&i->shard[k].m);
-	}
+	cow_nodes_free(i);
 	(void)pthread_mutex_destroy(&i->whiteout_m);
 	(void)pthread_mutex_destroy(&i->limit_m);
 	(void)pthread_rwlock_destroy(&i->freeze);

@@ -54,6 +54,8 @@ struct cow_shard {
 	struct cow_ovl_node **bucket;
 	size_t nbucket; /* power of two, 0 before the first node */
 	size_t count;
+	struct cow_ovl_node *spare; /* nobody's, for reuse */
+	unsigned nspare;
 };
 
 struct cow_ovl_inst {
@@ -109,7 +111,7 @@ struct cow_ovl_node {
 	atomic_bool has_up; /* false -> true once: under the fd cache lock, and under names of the
 			       parent, where the object has one */
 	struct cow_fh up;   /* constant once has_up */
-	struct cow_fd *fd;  /* best cached fd; guarded by the fd cache lock */
+	struct cow_fd *_Atomic fd; /* best cached fd; changes under the fd cache lock */
 	struct cow_fd *pin; /* keeps the upper for opens made before it; guarded by `copying` */
 	atomic_bool pinned; /* there is one */
 	/* Held while the object is brought up and while names of an image object with several of them
@@ -193,6 +195,8 @@ int cow_node_intern(struct cow_ovl_inst *i, const struct cow_fh *fh, uint64_t id
 /* Find or make the node of an image object. @up: handle of its upper; NULL: it has none. */
 int cow_node_intern_low(struct cow_ovl_inst *i, uint32_t number, const struct cow_fh *up,
 			struct cow_ovl_node **ret);
+/* The table's memory, when the last node is gone. */
+void cow_nodes_free(struct cow_ovl_inst *i);
 /* Take a reference unless the last one is gone. */
 bool cow_node_try_get(struct cow_ovl_node *n);
 /* Has the object several names in the image? */
