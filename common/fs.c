@@ -272,12 +272,12 @@ int cow_mkdir_at(int dirfd, const char *name, mode_t mode)
 {
 	if (mkdirat(dirfd, name, mode) == 0)
 		return 0;
-	int r = -errno;
 	struct stat st;
-	if (r == -EEXIST && fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-	    S_ISDIR(st.st_mode))
-		return 0;
-	return r;
+	if (errno != EEXIST)
+		return -errno;
+	if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return -errno;
+	return S_ISDIR(st.st_mode) ? 0 : -EEXIST;
 }
 
 int cow_mkdir_p(const char *path, mode_t mode)

@@ -133,8 +133,12 @@ int cow_rm_rf_at(int dirfd, const char *name, unsigned flags)
 	if (!*name || strlen(name) > COW_NAME_MAX || strchr(name, '/') || strcmp(name, ".") == 0 ||
 	    strcmp(name, "..") == 0)
 		return -EINVAL;
-	if (!(flags & COW_RM_CONTENTS) && unlinkat(dirfd, name, 0) == 0)
-		return 0;
+	if (!(flags & COW_RM_CONTENTS)) {
+		if (unlinkat(dirfd, name, 0) == 0 || errno == ENOENT)
+			return 0;
+		if (errno != EISDIR)
+			return -errno;
+	}
 	int r = push(&w, name);
 	note(&w, r);
 	while (w.depth) {

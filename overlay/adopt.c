@@ -79,7 +79,7 @@ static int redirect_of(const struct level *l, int fd, uint32_t *ret)
 static int marked(const struct level *l, int fd, mode_t type, uint32_t *ret)
 {
 	int r = cow_ident_read(l->a->i, fd, ret);
-	if (r == -EIO)
+	if (r == -EBADMSG)
 		*ret = 0;
 	else if (r < 0)
 		return r;

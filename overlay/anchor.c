@@ -65,7 +65,7 @@ static int load_one(void *ctx, const char *name)
 	int r = cow_ident_read(i, fd, &number);
 	if (r < 0 || number == 0 || !cow_man_has(i->img, number) ||
 	    cow_man_type(i->img, number) != (st.st_mode & S_IFMT))
-		return r == -EIO ? 0 : r;
+		return r == -EBADMSG ? 0 : r;
 	r = cow_fh_of(fd, &fh, &mnt_id);
 	return r < 0 ? r : remember(i, number, &fh, name);
 }

@@ -66,7 +66,7 @@ static bool home_of(const struct level *l, const char *name, mode_t type, uint32
 static int read_mark(struct check *c, int fd, mode_t type, uint32_t *ret)
 {
 	int r = cow_ident_read(c->i, fd, ret);
-	if (r == -EIO)
+	if (r == -EBADMSG)
 		return report(c, "its mark is damaged or of another image");
 	if (r < 0 || *ret == 0)
 		return r;
@@ -208,7 +208,7 @@ static int check_anchor(void *ctx, const char *name)
 		return errno == ENOENT ? 0 : cow_nerr();
 	(void)snprintf(c->path, sizeof(c->path), "%s/%s/%s", COW_WORK_NAME, COW_INDEX_NAME, name);
 	int r = cow_ident_read(c->i, fd, &number);
-	if (r == -EIO || (r == 0 && (number == 0 || !cow_man_has(c->i->img, number))))
+	if (r == -EBADMSG || (r == 0 && (number == 0 || !cow_man_has(c->i->img, number))))
 		r = report(c, "is no anchor of an object of the image");
 	else if (r == 0 && cow_by_number(c->i, number, &n) == -ESTALE)
 		r = report(c, "its object has no name left (swept at the next attach)");

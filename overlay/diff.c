@@ -36,6 +36,7 @@ struct diff {
 	char *path;   /* of the object at hand; "" is the root */
 	size_t len, room;
 	unsigned depth;
+	int failed; /* -errno: an attribute could not be read */
 };
 
 /* A directory of the upper layer and what the image has below it. */
@@ -81,17 +82,22 @@ struct object {
 	int fd; /* O_PATH */
 	char proc[COW_PROC_PATH_LEN];
 	struct stat st;
+	int *failed; /* the walk's: an attribute could not be read */
 };
 
 static ssize_t read_xattr(const struct object *o, const char *name, void *buf, size_t len)
 {
 	ssize_t n = getxattr(o->proc, name, buf, len);
+	if (n < 0 && errno != ENODATA && errno != EOPNOTSUPP && errno != ERANGE)
+		*o->failed = cow_nerr(); /* not the same as having none: visit() ends with it */
 	return n < 0 ? cow_nerr() : n;
 }
 
 static bool is_private(const char *name)
 {
-	return strncmp(name, "trusted.overlay.", 16) == 0 ||
+	/* A client's own trusted.overlay.* have one "overlay." more: xattr.c */
+	return (strncmp(name, "trusted.overlay.", 16) == 0 &&
+		strncmp(name, "trusted.overlay.overlay.", 24) != 0) ||
 	       strncmp(name, "trusted.cowherd.", 16) == 0;
 }
 
@@ -420,8 +426,9 @@ static int names_read(int fd, struct names *ret)
 		return errno == EMFILE ? -ELOOP : cow_nerr();
 	cow_autodir DIR *stream = fdopendir(again);
 	if (!stream) {
+		int failed = cow_nerr();
 		(void)close(again);
-		return -ENOMEM;
+		return failed;
 	}
 	const struct dirent *de = NULL;
 	int r;
@@ -446,7 +453,7 @@ static bool is_whiteout(const struct dir *dir, const struct object *o)
 /* Return: 1 it shows something; 0 it is a whiteout or gone. */
 static int visit(struct diff *d, const struct dir *dir, const char *name)
 {
-	struct object o = {.fd = -1};
+	struct object o = {.fd = -1, .failed = &d->failed};
 	struct cow_man_ent ent;
 	const struct cow_man_ent *below =
 	    dir->lower && cow_man_find(d->img, dir->lower, name, strlen(name), &ent) ? &ent : NULL;
@@ -458,13 +465,18 @@ static int visit(struct diff *d, const struct dir *dir, const char *name)
 		return cow_nerr();
 	o.fd = fd;
 	cow_proc_path(fd, o.proc);
-	if (is_whiteout(dir, &o))
+	bool whiteout = is_whiteout(dir, &o);
+	if (d->failed < 0)
+		return d->failed;
+	if (whiteout)
 		return below && !dir->opaque ? add_deleted(d, dir, below) : 0;
 	int r = path_push(d, name, &old);
 	if (r < 0)
 		return r;
 	r = S_ISDIR(o.st.st_mode) ? visit_directory(d, dir, &o, below)
 				  : visit_object(d, dir, &o, below);
+	if (r == 0)
+		r = d->failed;
 	if (r < 0)
 		return r; /* the path stays, for the message */
 	path_pop(d, old);
@@ -516,7 +528,7 @@ static int walk(struct diff *d, struct dir *dir)
 /* The root directory itself: it is always there and always the image's. */
 static int visit_root(struct diff *d, int upper)
 {
-	struct object o = {.fd = upper};
+	struct object o = {.fd = upper, .failed = &d->failed};
 	struct dir root = {.lower = COW_MAN_ROOT};
 	unsigned what;
 	if (fstat(upper, &o.st) < 0)
@@ -532,7 +544,7 @@ static int visit_root(struct diff *d, int upper)
 	judge(e, what);
 	root.xwhiteouts = read_opaque(&o) == 'x';
 	root.fd = upper;
-	return walk(d, &root);
+	return d->failed < 0 ? d->failed : walk(d, &root);
 }
 
 static int report(const struct cow_diff_list *l, cow_ovl_diff_fn fn, void *ctx)

@@ -51,11 +51,11 @@ int cow_ident_read(struct cow_ovl_inst *i, int fd, uint32_t *ret)
 	if (got == -ENODATA)
 		return 0;
 	if (got == -ERANGE)
-		return -EIO;
+		return -EBADMSG;
 	if (got < 0)
 		return (int)got;
 	if (got != sizeof(attr) || memcmp(attr.lineage, i->rec.lineage, sizeof(attr.lineage)) != 0)
-		return -EIO;
+		return -EBADMSG;
 	*ret = cow_get_le32(attr.number);
 	return 0;
 }

@@ -375,7 +375,9 @@ size_t cow_delta_visible(const struct cow_delta *d); /* no whiteouts */
 size_t cow_delta_covers(const struct cow_delta *d);  /* names of the image replaced or hidden */
 
 /* ---- ident.c: attributes of upper objects, see idattr.h; @fd of any level */
-int cow_ident_read(struct cow_ovl_inst *i, int fd, uint32_t *ret); /* 0: not an image object */
+/* *ret 0: not an image object. -EBADMSG: damaged or of another image, which is not the same as an
+ * -EIO of the disk. */
+int cow_ident_read(struct cow_ovl_inst *i, int fd, uint32_t *ret);
 int cow_ident_write(struct cow_ovl_inst *i, int fd, uint32_t number);
 int cow_opaque_read(int fd); /* 1, 0 or -errno */
 int cow_opaque_write(int fd);

@@ -28,7 +28,7 @@ static int note(struct cow_ovl_inst *i, int fd)
 	uint32_t number;
 	int mnt_id;
 	int r = cow_ident_read(i, fd, &number);
-	if (r == -EIO) /* not ours: reported by a check, no reason to fail here */
+	if (r == -EBADMSG) /* not ours: reported by a check, no reason to fail here */
 		return 0;
 	if (r < 0 || number == 0)
 		return r;

@@ -123,11 +123,10 @@ static int report(struct scan *s, const struct dirent64 *de)
 	r = prepare_entered(s, &ent, &attr);
 	cow_inst_leave(s->dir->inst);
 	if (r == -ENOENT || r == -EXDEV || r == -EAGAIN || r == -ESTALE)
-		return 0;
-	if (r < 0)
-		return r;
-	r = s->fn(s->ctx, &ent);
-	cow_ovl_put(ent.node);
+		r = 0;
+	else if (r == 0)
+		r = s->fn(s->ctx, &ent);
+	cow_ovl_put(ent.node); /* found also where its attributes were not */
 	return r;
 }
 

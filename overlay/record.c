@@ -109,7 +109,12 @@ static int write_staged(int dirfd, const void *buf, size_t len)
 {
 	cow_autoclose int fd =
 	    openat(dirfd, COW_REC_NAME, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-	return fd < 0 ? cow_nerr() : cow_write_full(fd, buf, len);
+	if (fd < 0)
+		return cow_nerr();
+	int r = cow_write_full(fd, buf, len);
+	if (r < 0)
+		(void)unlinkat(dirfd, COW_REC_NAME, 0); /* a part of one would pass for damaged */
+	return r;
 }
 
 int cow_record_create(int dirfd, struct cow_record *rec, enum cow_rec_place place,

@@ -148,11 +148,12 @@ static int get_ready(struct rename *rn)
 	r = cow_bring_up(rn->from.dir, NULL, NULL, NULL);
 	if (r == 0)
 		r = cow_bring_up(rn->to.dir, NULL, NULL, NULL);
-	if (r == 0)
-		r = cow_bring_up(rn->from.n, NULL, NULL, NULL);
+	if (r < 0)
+		return r;
+	r = cow_bring_up(rn->from.n, NULL, NULL, NULL);
 	if (r == 0 && rn->flags & RENAME_EXCHANGE)
 		r = cow_bring_up(rn->to.n, NULL, NULL, NULL);
-	return r;
+	return r == -ESTALE ? 0 : r; /* it lost its name meanwhile: what is there now? */
 }
 
 /* ---------------------------------------------------------------- prepare */

@@ -55,6 +55,8 @@ static int identify(struct cow_ovl_inst *i, struct cow_ovl_node *dir, const stru
 		if (r == 1)
 			r = identify_other(i, low, fd, ret);
 	}
+	if (r == -EBADMSG)
+		return -EIO;
 	if (r == 0 && *ret != 0 &&
 	    (!cow_man_has(i->img, *ret) || cow_man_type(i->img, *ret) != type))
 		return -EIO; /* says it is something the image has not got */

@@ -304,7 +304,8 @@ int cow_ovl_getattr(struct cow_ovl_node *n, struct cow_ovl_attr *ret);
  * cow_ovl_setattr - change attributes; order: size, owner, mode, times, so that what a chown strips
  * is set again by an explicit mode. A caller that is not root and sets the group of a file whose
  * group he is not in loses setgid, as with chmod(2).
- * Crash: each attribute is old or new; the order above is kept. @ret may be NULL.
+ * Crash: each attribute is old or new; the order above is kept. @ret may be NULL. A failure can come
+ * after the change: when it cannot be read back for @ret.
  * Return: 0; -EISDIR size of a directory; -EINVAL size of another type; -EPERM, -ENOSPC, -EDQUOT…
  */
 int cow_ovl_setattr(struct cow_ovl_node *n, const struct cow_ovl_cred *cred,
@@ -408,7 +409,7 @@ enum {
 
 /*
  * cow_ovl_open - regular files only (-EISDIR, -EINVAL for others). The data stays readable and
- * writable after the last name is gone, until close.
+ * writable after the last name is gone, until close. With COW_OPEN_TRUNC a failure may leave it cut.
  */
 int cow_ovl_open(struct cow_ovl_node *n, const struct cow_ovl_cred *cred, unsigned flags,
 		 struct cow_ovl_open **ret);
