@@ -366,6 +366,7 @@ size_t cow_delta_visible(const struct cow_delta *d); /* no whiteouts */
 size_t cow_delta_covers(const struct cow_delta *d);  /* names of the image replaced or hidden */
 
 /* ---- ident.c: attributes of upper objects, see idattr.h; @fd of any level */
+bool cow_ident_can_read(void);					   /* may this process see them? */
 int cow_ident_read(struct cow_ovl_inst *i, int fd, uint32_t *ret); /* 0: not an image object */
 int cow_ident_write(struct cow_ovl_inst *i, int fd, uint32_t number);
 int cow_opaque_read(int fd); /* 1, 0 or -errno */
