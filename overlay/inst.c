@@ -209,6 +209,9 @@ static int image_check(struct cow_ovl_inst *i, struct cow_err *err)
 	if (memcmp(cow_man_uuid(i->img), i->rec.image, sizeof(i->rec.image)) != 0)
 		return cow_err_say(err, COW_ERR_REFUSED, -ESTALE,
 				   "the root was made on another image than this one");
+	if (!cow_ident_can_read())
+		return cow_err_say(err, COW_ERR_FAILED, -EPERM,
+				   "attributes trusted.* cannot be read without CAP_SYS_ADMIN");
 	return 0;
 }
 

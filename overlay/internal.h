@@ -375,6 +375,7 @@ size_t cow_delta_visible(const struct cow_delta *d); /* no whiteouts */
 size_t cow_delta_covers(const struct cow_delta *d);  /* names of the image replaced or hidden */
 
 /* ---- ident.c: attributes of upper objects, see idattr.h; @fd of any level */
+bool cow_ident_can_read(void); /* may this process see them? */
 /* *ret 0: not an image object. -EBADMSG: damaged or of another image, which is not the same as an
  * -EIO of the disk. */
 int cow_ident_read(struct cow_ovl_inst *i, int fd, uint32_t *ret);

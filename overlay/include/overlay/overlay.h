@@ -114,8 +114,10 @@ enum {
  * Takes `lock` (unless observer), reads the newer valid slot of `instance`, checks that the tree is
  * the one it was made with (a copied or restored tree gets a new epoch), sweeps leftovers.
  * Return: 0; -EBUSY attached elsewhere, or its upper is that of a mounted overlay; -ENOENT no instance
- *         here; -EBADMSG record damaged; -ESTALE a volatile root after a crash, or another image; -EINVAL unknown flag.
- * Privilege: CAP_DAC_READ_SEARCH (handles), CAP_SYS_ADMIN not needed.
+ *         here; -EBADMSG record damaged; -ESTALE a volatile root after a crash, or another image;
+ *         -EINVAL unknown flag.
+ * Privilege: CAP_DAC_READ_SEARCH (handles); with an image below CAP_SYS_ADMIN too, else -EPERM, see
+ * cow_ovl_set_mark_reader().
  */
 int cow_ovl_inst_open(int dirfd, struct cow_ovl_image *img, unsigned flags,
 		      struct cow_ovl_inst **ret, struct cow_err *err);
@@ -213,6 +215,19 @@ struct cow_ovl_stats {
 	uint64_t limit, used; /* bytes; used only with a limit */
 };
 void cow_ovl_stats(struct cow_ovl_inst *i, struct cow_ovl_stats *ret);
+
+/*
+ * cow_ovl_set_mark_reader - objects of an upper are marked by attributes trusted.*, which the kernel
+ * shows to CAP_SYS_ADMIN alone. A process that has given it up names here who reads them for it.
+ * @read: as getxattr(2) of an open file, also an O_PATH one; bytes or -errno. From any thread.
+ *	  NULL: the engine itself.
+ * Threads: before the first attach. Observers only: nobody sets marks for the process.
+ */
+void cow_ovl_set_mark_reader(ssize_t (*read)(int fd, const char *name, void *buf, size_t len));
+
+/* The other end: read a mark. Return: bytes; -EPERM @name is no mark of ours; -errno of getxattr(2).
+ * Privilege: CAP_SYS_ADMIN. */
+ssize_t cow_ovl_mark_read(int fd, const char *name, void *buf, size_t len);
 
 /* Ceiling of file descriptors all instances of the process keep open for reuse; the default is half
  * of RLIMIT_NOFILE at first use, 65536 at most. Opens in use are not counted. */
