@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -168,7 +169,7 @@ int cow_fsync_dir_at(int dirfd, const char *name)
 static int write_tmp(int dirfd, const char *tmp, const void *buf, size_t len, mode_t mode)
 {
 	cow_autoclose int fd =
-		openat(dirfd, tmp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
+	    openat(dirfd, tmp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
 	if (fd < 0)
 		return -errno;
 	if (fchmod(fd, mode) < 0)
@@ -268,6 +269,14 @@ int cow_readlink_at(int dirfd, const char *name, char **ret)
 	return 0;
 }
 
+int cow_exists_at(int dirfd, const char *name)
+{
+	struct stat st;
+	if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+		return 1;
+	return errno == ENOENT ? 0 : -errno;
+}
+
 int cow_mkdir_at(int dirfd, const char *name, mode_t mode)
 {
 	if (mkdirat(dirfd, name, mode) == 0)
@@ -311,9 +320,9 @@ int cow_opendir_at(int dirfd, const char *name)
 int cow_open_beneath(int dirfd, const char *path, int flags, mode_t mode)
 {
 	struct open_how how = {
-		.flags = (uint64_t)(unsigned)(flags | O_CLOEXEC),
-		.mode = (flags & (O_CREAT | O_TMPFILE)) ? mode : 0,
-		.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV,
+	    .flags = (uint64_t)(unsigned)(flags | O_CLOEXEC),
+	    .mode = (flags & (O_CREAT | O_TMPFILE)) ? mode : 0,
+	    .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV,
 	};
 	if (flags & O_NOFOLLOW)
 		how.resolve |= RESOLVE_NO_SYMLINKS;

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
@@ -146,4 +147,47 @@ int cow_copy_times(struct cow_ovl_inst *i, uint32_t number, int fd)
 	cow_man_attr(i->img, number, &attr);
 	const struct timespec ts[2] = {attr.atime, attr.mtime};
 	return utimensat(fd, "", ts, AT_EMPTY_PATH) < 0 ? cow_nerr() : 0;
+}
+
+static int copy_xattr(const char *from, const char *to, const char *name)
+{
+	cow_autofree void *value = malloc(COW_XATTR_SIZE_MAX);
+	if (!value)
+		return -ENOMEM;
+	ssize_t len = getxattr(from, name, value, COW_XATTR_SIZE_MAX);
+	if (len < 0)
+		return cow_nerr();
+	return setxattr(to, name, value, (size_t)len, 0) < 0 ? cow_nerr() : 0;
+}
+
+static int copy_visible_xattrs(int from_fd, int to_fd)
+{
+	char from[COW_PROC_PATH_LEN], to[COW_PROC_PATH_LEN];
+	int r = 0;
+	cow_autofree char *list = malloc(COW_XATTR_LIST_MAX);
+	if (!list)
+		return -ENOMEM;
+	cow_proc_path(from_fd, from);
+	cow_proc_path(to_fd, to);
+	ssize_t len = listxattr(from, list, COW_XATTR_LIST_MAX);
+	if (len < 0)
+		return errno == EOPNOTSUPP ? 0 : cow_nerr();
+	for (ssize_t at = 0; at < len && r == 0; at += (ssize_t)strlen(list + at) + 1)
+		if (!cow_xattr_hidden(list + at))
+			r = copy_xattr(from, to, list + at);
+	return r;
+}
+
+int cow_copy_looks(int from, int to)
+{
+	char path[COW_PROC_PATH_LEN];
+	struct stat st;
+	if (fstat(from, &st) < 0 || fchownat(to, "", st.st_uid, st.st_gid, AT_EMPTY_PATH) < 0)
+		return cow_nerr();
+	int r = copy_visible_xattrs(from, to);
+	cow_proc_path(to, path);
+	if (r == 0 && !S_ISLNK(st.st_mode) && chmod(path, st.st_mode & 07777) < 0)
+		r = cow_nerr();
+	const struct timespec ts[2] = {st.st_atim, st.st_mtim};
+	return r == 0 && utimensat(to, "", ts, AT_EMPTY_PATH) < 0 ? cow_nerr() : r;
 }

@@ -142,8 +142,8 @@ static int build(struct copy *c)
 		r = apply_set(c);
 	if (r == 0)
 		r = cow_fh_of(c->fd, &c->fh, &mnt_id);
-	if (r == 0 && sync && c->i->durability != COW_OVL_VOLATILE && fsync(c->fd) < 0)
-		r = cow_nerr(); /* I2: data is durable before its name */
+	if (r == 0 && sync && c->i->durability != COW_OVL_VOLATILE)
+		r = cow_sync_fd(c->i, c->fd, false); /* I2: data is durable before its name */
 	if (r == 0 && S_ISREG(c->n->type)) {
 		r = cow_fd_adopt(c->i, NULL, c->fd, COW_FD_WRITE, &c->held);
 		if (r < 0)
@@ -230,6 +230,7 @@ static int publish_locked(struct copy *c, struct cow_ovl_node *dir, int dirfd, c
 	if (r < 0)
 		return r;
 	cow_restore_times(dirfd, &before);
+	atomic_fetch_add(&c->i->brought_up, 1); /* before anybody can write to it */
 	note(c, dir, name);
 	return 0;
 }

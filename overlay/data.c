@@ -232,11 +232,20 @@ ssize_t cow_ovl_read(struct cow_ovl_open *o, const struct iovec *iov, int iovcnt
 	return n;
 }
 
+/*
+ * fdatasync(2) makes data findable by its inode, not by a name: ext4 does not commit the link that put
+ * a copy in place of the image's file when what was written needed no new blocks. After a power cut
+ * the image's file would show again, without what was acknowledged.
+ */
+static int sync_file(struct cow_ovl_node *n, int fd)
+{
+	int r = cow_sync_whole(n->inst) ? 0 : cow_inst_settle(n->inst);
+	return r < 0 ? r : cow_sync_fd(n->inst, fd, true);
+}
+
 static int sync_data(struct cow_ovl_node *n, int fd)
 {
-	if (n->inst->durability == COW_OVL_VOLATILE)
-		return 0;
-	return fdatasync(fd) < 0 ? cow_nerr() : 0;
+	return n->inst->durability == COW_OVL_VOLATILE ? 0 : sync_file(n, fd);
 }
 
 static ssize_t write_entered(struct cow_ovl_open *o, const struct iovec *iov, int iovcnt,
@@ -350,7 +359,7 @@ static int commit_entered(struct cow_ovl_node *n)
 	if (r < 0)
 		return r;
 	atomic_store(&n->dirty, false);
-	r = fdatasync(f->fd) < 0 ? cow_nerr() : 0;
+	r = sync_file(n, f->fd);
 	int before = atomic_exchange(&n->wb_err, 0);
 	return before < 0 ? before : r;
 }

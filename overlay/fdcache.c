@@ -66,7 +66,7 @@ static void evict(struct cow_fd *f, struct cow_ovl_node *written)
 {
 	if (written) {
 		atomic_store(&written->dirty, false);
-		if (fdatasync(f->fd) < 0)
+		if ((cow_sync_whole(f->inst) ? syncfs(f->fd) : fdatasync(f->fd)) < 0)
 			atomic_store(&written->wb_err, cow_nerr());
 	}
 	(void)close(f->fd); /* nothing is buffered behind an fd of ours but what was just synced */
@@ -293,7 +293,8 @@ void cow_fd_node_gone(struct cow_ovl_node *n)
 {
 	/* Users hold the node, so the fd is idle. A write-back error after this has nobody left to
 	 * be told to, but the next fd of the inode that is opened while it stays in memory. */
-	cow_fd_forget(n);
+	if (atomic_load(&n->fd))
+		cow_fd_forget(n);
 }
 
 void cow_fd_purge(struct cow_ovl_inst *i)

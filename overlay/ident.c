@@ -9,8 +9,11 @@
  * whether it is there.
  */
 #include <errno.h>
+#include <linux/capability.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/xattr.h>
+#include <unistd.h>
 
 #include "common/checked.h"
 #include "idattr.h"
@@ -18,12 +21,40 @@
 
 #define ORIGIN_HANDLE_MAX 128 /* MAX_HANDLE_SZ */
 
-static ssize_t get(int fd, const char *name, void *buf, size_t len)
+static ssize_t get_direct(int fd, const char *name, void *buf, size_t len)
 {
 	char path[COW_PROC_PATH_LEN];
 	cow_proc_path(fd, path);
 	ssize_t got = getxattr(path, name, buf, len);
 	return got < 0 ? cow_nerr() : got;
+}
+
+/* Set before the first attach, only read after it. */
+static ssize_t (*get)(int fd, const char *name, void *buf, size_t len) = get_direct;
+
+void cow_ovl_set_mark_reader(ssize_t (*read)(int fd, const char *name, void *buf, size_t len))
+{
+	get = read ? read : get_direct;
+}
+
+ssize_t cow_ovl_mark_read(int fd, const char *name, void *buf, size_t len)
+{
+	static const char *const marks[] = {COW_XA_ID, COW_XA_OPAQUE, COW_XA_REDIRECT,
+					    COW_XA_ORIGIN, COW_XA_IMPURE};
+	for (size_t k = 0; k < sizeof(marks) / sizeof(marks[0]); k++)
+		if (strcmp(name, marks[k]) == 0)
+			return get_direct(fd, name, buf, len);
+	return -EPERM;
+}
+
+/* xattr(7): without CAP_SYS_ADMIN attributes trusted.* seem absent. */
+bool cow_ident_can_read(void)
+{
+	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {0};
+	if (get != get_direct || syscall(SYS_capget, &head, data) < 0)
+		return true;
+	return data[CAP_TO_INDEX(CAP_SYS_ADMIN)].effective & CAP_TO_MASK(CAP_SYS_ADMIN);
 }
 
 static int set(int fd, const char *name, const void *value, size_t len)

@@ -147,10 +147,7 @@ void cow_inst_unref(struct cow_ovl_inst *i)
 {
 	if (atomic_fetch_sub(&i->refs, 1) != 1)
 		return;
-	for (unsigned k = 0; k < COW_NODE_SHARDS; k++) {
-		free(i->shard[k].bucket);
-		(void)pthread_mutex_destroy(&i->shard[k].m);
-	}
+	cow_nodes_free(i);
 	(void)pthread_mutex_destroy(&i->whiteout_m);
 	(void)pthread_mutex_destroy(&i->limit_m);
 	(void)pthread_rwlock_destroy(&i->freeze);
@@ -212,6 +209,9 @@ static int image_check(struct cow_ovl_inst *i, struct cow_err *err)
 	if (memcmp(cow_man_uuid(i->img), i->rec.image, sizeof(i->rec.image)) != 0)
 		return cow_err_say(err, COW_ERR_REFUSED, -ESTALE,
 				   "the root was made on another image than this one");
+	if (!cow_ident_can_read())
+		return cow_err_say(err, COW_ERR_FAILED, -EPERM,
+				   "attributes trusted.* cannot be read without CAP_SYS_ADMIN");
 	return 0;
 }
 

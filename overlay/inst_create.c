@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later
  *
  * New roots. A plain one is a record beside the tree that is there; one with an image below gets an
- * empty upper that looks like the image's root directory, and the two work directories. The manifest
+ * empty upper that looks like the image's root directory. The manifest
  * is not needed for it, only its header, so the image's size does not matter.
  */
 #include <errno.h>
@@ -39,19 +39,6 @@ static int dress_upper(int fd, int lowfd, const struct cow_ovl_image_info *info)
 	if (r == 0)
 		r = say_root(fd, info->lineage);
 	return r < 0 ? r : cow_seed_copy_times(lowfd, fd);
-}
-
-static int make_work(int dirfd, struct cow_fh *ret)
-{
-	int mnt_id;
-	int r = cow_mkdir_at(dirfd, COW_WORK_NAME, 0700);
-	cow_autoclose int work = r < 0 ? r : cow_opendir_at(dirfd, COW_WORK_NAME);
-	if (work < 0)
-		return work;
-	r = cow_mkdir_at(work, COW_WORK_NAME, 0700);
-	if (r == 0)
-		r = cow_mkdir_at(work, COW_INDEX_NAME, 0700);
-	return r < 0 ? r : cow_fh_of_name(work, COW_WORK_NAME, ret, &mnt_id);
 }
 
 static int make_upper(int dirfd, int lowfd, const struct cow_ovl_image_info *info)
@@ -114,9 +101,7 @@ static int create_layers(int dirfd, int lowfd, const struct cow_ovl_image_info *
 	rec.id_base = sf.f_type == EXT4_SUPER_MAGIC ? ID_BASE_EXT4 : ID_BASE_OTHER;
 	memcpy(rec.image, info->uuid, sizeof(rec.image));
 	memcpy(rec.lineage, info->lineage, sizeof(rec.lineage));
-	int r = make_work(dirfd, &rec.work);
-	if (r == 0)
-		r = make_upper(dirfd, lowfd, info);
+	int r = make_upper(dirfd, lowfd, info);
 	if (r < 0)
 		return cow_err_set(err, r, "make the directories of a root");
 	return record_new(dirfd, COW_UPPER_NAME, &rec, place, err);

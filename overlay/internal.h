@@ -54,6 +54,8 @@ struct cow_shard {
 	struct cow_ovl_node **bucket;
 	size_t nbucket; /* power of two, 0 before the first node */
 	size_t count;
+	struct cow_ovl_node *spare; /* nobody's, for reuse */
+	unsigned nspare;
 };
 
 struct cow_ovl_inst {
@@ -85,6 +87,8 @@ struct cow_ovl_inst {
 
 	atomic_size_t refs; /* memory: the opener, each node */
 	atomic_uint_fast64_t nodes, opens, fd_opens, commits, commit_waits;
+	/* Objects brought up so far, and of these the ones whose names are on disk for sure. */
+	atomic_uint_fast64_t brought_up, settled;
 	LIST_HEAD(, cow_fd) fds; /* guarded by the fd cache lock */
 	size_t nfds;		 /* likewise */
 	struct cow_shard shard[COW_NODE_SHARDS];
@@ -107,7 +111,7 @@ struct cow_ovl_node {
 	atomic_bool has_up; /* false -> true once: under the fd cache lock, and under names of the
 			       parent, where the object has one */
 	struct cow_fh up;   /* constant once has_up */
-	struct cow_fd *fd;  /* best cached fd; guarded by the fd cache lock */
+	struct cow_fd *_Atomic fd; /* best cached fd; changes under the fd cache lock */
 	struct cow_fd *pin; /* keeps the upper for opens made before it; guarded by `copying` */
 	atomic_bool pinned; /* there is one */
 	/* Held while the object is brought up and while names of an image object with several of them
@@ -191,6 +195,8 @@ int cow_node_intern(struct cow_ovl_inst *i, const struct cow_fh *fh, uint64_t id
 /* Find or make the node of an image object. @up: handle of its upper; NULL: it has none. */
 int cow_node_intern_low(struct cow_ovl_inst *i, uint32_t number, const struct cow_fh *up,
 			struct cow_ovl_node **ret);
+/* The table's memory, when the last node is gone. */
+void cow_nodes_free(struct cow_ovl_inst *i);
 /* Take a reference unless the last one is gone. */
 bool cow_node_try_get(struct cow_ovl_node *n);
 /* Has the object several names in the image? */
@@ -369,6 +375,7 @@ size_t cow_delta_visible(const struct cow_delta *d); /* no whiteouts */
 size_t cow_delta_covers(const struct cow_delta *d);  /* names of the image replaced or hidden */
 
 /* ---- ident.c: attributes of upper objects, see idattr.h; @fd of any level */
+bool cow_ident_can_read(void); /* may this process see them? */
 /* *ret 0: not an image object. -EBADMSG: damaged or of another image, which is not the same as an
  * -EIO of the disk. */
 int cow_ident_read(struct cow_ovl_inst *i, int fd, uint32_t *ret);
@@ -426,6 +433,11 @@ int cow_copy_data(int in, int out, uint64_t len, bool *ret_cloned);
 /* Owner, mode, xattrs, times of an image object onto a new upper one; @set wins over them. */
 int cow_copy_attrs(struct cow_ovl_inst *i, uint32_t number, int fd);
 int cow_copy_times(struct cow_ovl_inst *i, uint32_t number, int fd);
+/* The same from one upper object to another, of both any level. */
+int cow_copy_looks(int from, int to);
+
+/* ---- xattr.c: an attribute no client sees */
+bool cow_xattr_hidden(const char *stored);
 
 /* ---- work.c */
 #define COW_TEMP_LEN 24
@@ -459,6 +471,8 @@ void cow_unnamed(struct cow_ovl_node *n, enum cow_what what);
 /* Whiteouts in a directory of the upper alone mean nothing but keep it from being removed or
  * replaced. -ENOTEMPTY: it holds something else. */
 int cow_drop_strays(int dirfd);
+/* For a change, a name that leads out of the tree is busy where it is a mount point. */
+int cow_not_ours(struct cow_ovl_inst *i, int dirfd, const char *name, int r);
 int cow_check_ours(struct cow_ovl_inst *i, int dirfd, const char *name);
 
 /* ---- limit.c: what a root may use; all no-ops without a limit */
@@ -498,6 +512,12 @@ int cow_domain_get(int dirfd, struct cow_domain **ret);
 void cow_domain_put(struct cow_domain *d); /* NULL is fine */
 /* One syncfs(2) that began after the call is over; shared with other callers. */
 int cow_domain_commit(struct cow_domain *d, struct cow_ovl_inst *i);
+/* Copies brought up so far are on disk with their names and all directories above, or get there. */
+int cow_inst_settle(struct cow_ovl_inst *i);
+/* Only by group commits? */
+bool cow_sync_whole(const struct cow_ovl_inst *i);
+/* fdatasync(2) or fsync(2), or what has to take its place. No `names` may be held. */
+int cow_sync_fd(struct cow_ovl_inst *i, int fd, bool data_only);
 /* The end of every operation that changed names or attributes. */
 int cow_inst_commit(struct cow_ovl_inst *i);
 

@@ -11,14 +11,19 @@
 #include "internal.h"
 #include "numbers.h"
 
-/* A kernel mount throws work/work away and makes it anew; an empty index may be gone too. */
+/* A root that was never attached has none of these; a kernel mount throws work/work away and makes it
+ * anew, and an empty index may be gone too. An observer does without what is not there. */
 static int open_work(struct cow_ovl_inst *i, int dirfd)
 {
 	bool observer = i->flags & COW_OVL_OBSERVER;
-	cow_autoclose int work = cow_opendir_at(dirfd, COW_WORK_NAME);
+	int r = observer ? 0 : cow_mkdir_at(dirfd, COW_WORK_NAME, 0700);
+	cow_autoclose int work = r < 0 ? r : cow_opendir_at(dirfd, COW_WORK_NAME);
+	if (work == -ENOENT && observer)
+		return 0;
 	if (work < 0)
 		return work;
-	int r = observer ? 0 : cow_mkdir_at(work, COW_WORK_NAME, 0700);
+	if (!observer)
+		r = cow_mkdir_at(work, COW_WORK_NAME, 0700);
 	if (r == 0 && !observer)
 		r = cow_mkdir_at(work, COW_INDEX_NAME, 0700);
 	if (r < 0)

@@ -63,13 +63,40 @@ int cow_lookup_upper(struct cow_ovl_node *dir, int dirfd, const char *name,
 	return -EAGAIN;
 }
 
+/*
+ * A directory as the image has it answers without a lock. What is in it has no upper before the
+ * directory has one, so when that is still so after the node was found or made, the node is right;
+ * whatever happens next finds it. Return: -EAGAIN the directory has an upper.
+ */
+static int lookup_untouched(struct cow_ovl_node *dir, const char *name, size_t len,
+			    struct cow_ovl_node **ret)
+{
+	struct cow_man_ent ent;
+	cow_autonode n = NULL;
+	if (atomic_load(&dir->has_up))
+		return -EAGAIN;
+	if (atomic_load(&dir->gone))
+		return -ESTALE;
+	int r = cow_man_find(dir->inst->img, dir->low, name, len, &ent)
+		    ? cow_node_intern_low(dir->inst, ent.ino, NULL, &n)
+		    : -ENOENT;
+	if (atomic_load(&dir->has_up))
+		return -EAGAIN;
+	if (r == 0)
+		*ret = cow_steal_ptr(&n);
+	return r;
+}
+
 /* A directory of the image: look and act under one lock. */
 static int lookup_layers(struct cow_ovl_node *dir, const char *name, size_t len,
 			 struct cow_ovl_node **ret)
 {
 	cow_autofd d = NULL;
 	struct cow_view v;
-	int r = cow_names_lock_shared(dir);
+	int r = lookup_untouched(dir, name, len, ret);
+	if (r != -EAGAIN)
+		return r;
+	r = cow_names_lock_shared(dir);
 	if (r < 0)
 		return r;
 	if (atomic_load(&dir->gone))

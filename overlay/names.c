@@ -51,6 +51,14 @@ int cow_check_ours(struct cow_ovl_inst *i, int dirfd, const char *name)
 	return st.st_dev == i->dev ? 0 : -EXDEV;
 }
 
+int cow_not_ours(struct cow_ovl_inst *i, int dirfd, const char *name, int r)
+{
+	if (r != -EXDEV || dirfd < 0)
+		return r;
+	r = cow_check_ours(i, dirfd, name);
+	return r == 0 ? -EBUSY : r;
+}
+
 /* ---------------------------------------------------------------- link */
 
 /* An image object says what it is before it has a name away from home. */
@@ -287,7 +295,8 @@ static int find_locked(struct removal *rm, struct cow_ovl_node *hint)
 	if (r == 0 && rm->v.what == COW_NOTHING)
 		r = cow_gone_is_stale(dirfd, -ENOENT);
 	if (r == 0)
-		r = cow_view_node_locked(rm->dir, dirfd, rm->name, &rm->v, &n);
+		r = cow_not_ours(rm->i, dirfd, rm->name,
+				 cow_view_node_locked(rm->dir, dirfd, rm->name, &rm->v, &n));
 	if (r == 0 && S_ISDIR(n->type) && !(rm->flags & COW_REMOVE_DIR))
 		r = -EISDIR;
 	if (r == 0 && !S_ISDIR(n->type) && !(rm->flags & COW_REMOVE_FILE))

@@ -14,6 +14,7 @@
 #include "internal.h"
 
 #define BUCKETS_FIRST 16
+#define SPARES 4 /* of each shard: 100 KiB of an instance at most */
 
 void cow_key_of_upper(const struct cow_fh *fh, struct cow_key *ret)
 {
@@ -27,8 +28,11 @@ void cow_key_of_number(uint32_t number, struct cow_key *ret)
 	cow_put_le64(ret->bytes, number);
 }
 
+/* Numbers are the image's, nobody chooses them; handles of the upper are hashed with a key. */
 static uint64_t key_hash(const struct cow_ovl_inst *i, const struct cow_key *key)
 {
+	if (key->kind == COW_KIND_LOWER)
+		return cow_get_le64(key->bytes) * UINT64_C(0x9e3779b97f4a7c15) >> 20;
 	return cow_siphash24(i->rec.mac_key, key, sizeof(*key)); /* the tail of bytes[] is zeros */
 }
 
@@ -111,18 +115,20 @@ struct cow_ovl_node *cow_node_find(struct cow_ovl_inst *i, const struct cow_key 
 	return n;
 }
 
-static struct cow_ovl_node *node_new(struct cow_ovl_inst *i, const struct cow_key *key, uint64_t id,
-				     mode_t type)
+/* What a new node is. */
+struct born {
+	struct cow_key key;
+	uint64_t hash, id;
+	mode_t type;
+	uint32_t low;
+	const struct cow_fh *up; /* NULL: it has none */
+};
+
+static struct cow_ovl_node *node_alloc(void)
 {
 	struct cow_ovl_node *n = calloc(1, sizeof(*n));
 	if (!n)
 		return NULL;
-	n->inst = i;
-	n->key = *key;
-	n->hash = key_hash(i, key);
-	n->id = id;
-	n->type = type;
-	atomic_init(&n->refs, 1);
 	/* None of these can fail without attributes. */
 	(void)pthread_mutex_init(&n->copying, NULL);
 	(void)pthread_rwlock_init(&n->names, NULL);
@@ -131,48 +137,113 @@ static struct cow_ovl_node *node_new(struct cow_ovl_inst *i, const struct cow_ke
 
 static void node_free(struct cow_ovl_node *n)
 {
+	if (!n)
+		return;
 	cow_delta_free(n->delta);
 	(void)pthread_rwlock_destroy(&n->names);
 	(void)pthread_mutex_destroy(&n->copying);
 	free(n);
 }
 
-/* Put @made in the table, or give the one that was faster; @made is taken over. */
-static int publish(struct cow_ovl_inst *i, struct cow_ovl_node *made, struct cow_ovl_node **ret)
+/* Everything but the locks and what is zero in every node that is nobody's. */
+static void node_fill(struct cow_ovl_node *n, struct cow_ovl_inst *i, const struct born *b)
 {
-	struct cow_shard *s = shard_of(i, made->hash);
+	n->inst = i;
+	n->key = b->key;
+	n->hash = b->hash;
+	n->id = b->id;
+	n->type = b->type;
+	n->low = b->low;
+	if (b->up)
+		n->up = *b->up;
+	atomic_store(&n->has_up, b->up != NULL);
+	atomic_store(&n->refs, 1);
+}
+
+/* Nodes come and go with every look-up: a few of each shard are kept, with their locks. */
+static struct cow_ovl_node *spare_take_locked(struct cow_shard *s)
+{
+	struct cow_ovl_node *n = s->spare;
+	if (n) {
+		s->spare = n->next;
+		s->nspare--;
+	}
+	return n;
+}
+
+/* Only one that has nothing to give back. */
+static bool spare_keep_locked(struct cow_shard *s, struct cow_ovl_node *n)
+{
+	if (s->nspare == SPARES || n->delta || n->pin || atomic_load(&n->fd))
+		return false;
+	atomic_store(&n->opens, 0);
+	atomic_store(&n->bump, 0);
+	atomic_store(&n->wb_err, 0);
+	atomic_store(&n->dirty, false);
+	atomic_store(&n->orphan, false);
+	atomic_store(&n->gone, false);
+	atomic_store(&n->pinned, false);
+	atomic_store(&n->impure_known, 0);
+	n->cost = 0;
+	n->cost_known = n->cost_ends = false;
+	n->next = s->spare;
+	s->spare = n;
+	s->nspare++;
+	return true;
+}
+
+void cow_nodes_free(struct cow_ovl_inst *i)
+{
+	for (unsigned k = 0; k < COW_NODE_SHARDS; k++) {
+		struct cow_shard *s = &i->shard[k];
+		while (s->spare)
+			node_free(spare_take_locked(s));
+		free(s->bucket);
+		(void)pthread_mutex_destroy(&s->m);
+	}
+}
+
+/* Find, or make: one lock where a spare node is at hand. */
+static int intern(struct cow_ovl_inst *i, const struct born *b, struct cow_ovl_node **ret)
+{
+	struct cow_shard *s = shard_of(i, b->hash);
+	struct cow_ovl_node *made = NULL;
+	int r = 0;
 	pthread_mutex_lock(&s->m);
-	struct cow_ovl_node *n = find_locked(s, made->hash, &made->key);
-	int r = n ? 0 : insert_locked(s, made);
+	struct cow_ovl_node *n = find_locked(s, b->hash, &b->key);
+	if (!n)
+		made = spare_take_locked(s);
+	if (!n && !made) {
+		pthread_mutex_unlock(&s->m);
+		made = node_alloc();
+		if (!made)
+			return -ENOMEM;
+		pthread_mutex_lock(&s->m);
+		n = find_locked(s, b->hash, &b->key);
+	}
+	if (!n) {
+		node_fill(made, i, b);
+		r = insert_locked(s, made);
+	}
 	if (!n && r == 0) {
 		atomic_fetch_add(&i->refs, 1);
 		atomic_fetch_add(&i->nodes, 1);
+		n = cow_steal_ptr(&made);
 	}
 	pthread_mutex_unlock(&s->m);
-	if (n || r < 0)
-		node_free(made);
-	if (r < 0)
-		return r;
-	*ret = n ? n : made;
-	return 0;
+	node_free(made);
+	if (r == 0)
+		*ret = n;
+	return r;
 }
 
 int cow_node_intern(struct cow_ovl_inst *i, const struct cow_fh *fh, uint64_t id, mode_t type,
 		    struct cow_ovl_node **ret)
 {
-	struct cow_key key;
-	cow_key_of_upper(fh, &key);
-	struct cow_ovl_node *n = cow_node_find(i, &key);
-	if (n) {
-		*ret = n;
-		return 0;
-	}
-	struct cow_ovl_node *made = node_new(i, &key, id, type);
-	if (!made)
-		return -ENOMEM;
-	made->up = *fh;
-	atomic_init(&made->has_up, true);
-	return publish(i, made, ret);
+	struct born b = {.id = id, .type = type, .up = fh};
+	cow_key_of_upper(fh, &b.key);
+	b.hash = key_hash(i, &b.key);
+	return intern(i, &b, ret);
 }
 
 bool cow_node_linked(const struct cow_ovl_node *n)
@@ -183,29 +254,18 @@ bool cow_node_linked(const struct cow_ovl_node *n)
 int cow_node_intern_low(struct cow_ovl_inst *i, uint32_t number, const struct cow_fh *up,
 			struct cow_ovl_node **ret)
 {
-	struct cow_key key;
 	struct cow_fh anchor;
-	cow_key_of_number(number, &key);
-	struct cow_ovl_node *n = cow_node_find(i, &key);
-	if (!n) {
-		struct cow_ovl_node *made = node_new(i, &key, number, cow_man_type(i->img, number));
-		if (!made)
-			return -ENOMEM;
-		made->low = number;
-		if (!up && cow_node_linked(made) && cow_anchor_find(i, number, &anchor))
-			up = &anchor;
-		if (up) {
-			made->up = *up;
-			atomic_init(&made->has_up, true);
-		}
-		int r = publish(i, made, &n);
-		if (r < 0)
-			return r;
-	}
-	if (up && !atomic_load(&n->has_up))
-		cow_fd_went_up(n, up); /* an observer's: a server brought it up meanwhile */
-	*ret = n;
-	return 0;
+	struct born b = {
+	    .id = number, .type = cow_man_type(i->img, number), .low = number, .up = up};
+	if (!up && !S_ISDIR(b.type) && cow_man_nnames(i->img, number) > 1 &&
+	    cow_anchor_find(i, number, &anchor))
+		up = b.up = &anchor;
+	cow_key_of_number(number, &b.key);
+	b.hash = key_hash(i, &b.key);
+	int r = intern(i, &b, ret);
+	if (r == 0 && up && !atomic_load(&(*ret)->has_up))
+		cow_fd_went_up(*ret, up); /* an observer's: a server brought it up meanwhile */
+	return r;
 }
 
 struct cow_ovl_node *cow_ovl_get(struct cow_ovl_node *n)
@@ -243,12 +303,15 @@ void cow_ovl_put(struct cow_ovl_node *n)
 	bool last = atomic_fetch_sub(&n->refs, 1) == 1;
 	if (last)
 		remove_locked(s, n);
+	bool kept = last && spare_keep_locked(s, n);
 	pthread_mutex_unlock(&s->m);
 	if (!last)
 		return;
-	cow_fd_node_gone(n);
-	cow_fd_put(n->pin);
-	node_free(n);
+	if (!kept) {
+		cow_fd_node_gone(n);
+		cow_fd_put(n->pin);
+		node_free(n);
+	}
 	atomic_fetch_sub(&i->nodes, 1);
 	cow_inst_unref(i);
 }

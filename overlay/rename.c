@@ -60,7 +60,8 @@ static int side_look(struct side *s)
 	int dirfd = s->d ? s->d->fd : -1;
 	r = cow_view_locked(s->dir, dirfd, s->name, s->len, &s->v);
 	if (r == 0 && s->v.what != COW_NOTHING)
-		r = cow_view_node_locked(s->dir, dirfd, s->name, &s->v, &s->n);
+		r = cow_not_ours(s->dir->inst, dirfd, s->name,
+				 cow_view_node_locked(s->dir, dirfd, s->name, &s->v, &s->n));
 	if (r == 0 && !s->n)
 		r = cow_gone_is_stale(dirfd, -ENOENT) == -ESTALE ? -ESTALE : 0;
 	return r;
@@ -199,16 +200,23 @@ static int mark(struct cow_ovl_node *n, struct side *to)
 }
 
 /* A directory of two layers that shows nothing is full of whiteouts: a really empty one takes its
- * place, until the rename is made. */
+ * place, until the rename is made. A crash between the two leaves it there, so it looks the same;
+ * only its handle is another one. */
 static int empty_layers(struct rename *rn)
 {
 	struct side *to = &rn->to;
+	cow_autofd old = NULL;
 	char temp[COW_TEMP_LEN];
+	int r = cow_fd_get(to->n, COW_FD_PATH, &old);
+	if (r < 0)
+		return r;
 	cow_temp_name(rn->i, temp);
 	if (mkdirat(rn->i->workfd, temp, 0700) < 0)
 		return cow_nerr();
 	cow_autoclose int fd = COW_FD_TRY(openat(rn->i->workfd, temp, O_PATH | O_CLOEXEC));
-	int r = fd < 0 ? cow_nerr() : cow_opaque_write(fd);
+	r = fd < 0 ? cow_nerr() : cow_opaque_write(fd);
+	if (r == 0)
+		r = cow_copy_looks(old->fd, fd);
 	if (r == 0 && renameat2(rn->i->workfd, temp, to->d->fd, to->name, RENAME_EXCHANGE) < 0)
 		r = cow_nerr();
 	if (r < 0)

@@ -147,13 +147,49 @@ static int commit_locked(struct cow_domain *d, struct cow_ovl_inst *i)
 	return d->failed >= need ? d->error : 0;
 }
 
+/* Never back: another thread may know of more. */
+static void note_settled(struct cow_ovl_inst *i, uint_fast64_t count)
+{
+	uint_fast64_t known = atomic_load(&i->settled);
+	while (known < count && !atomic_compare_exchange_weak(&i->settled, &known, count))
+		;
+}
+
 int cow_domain_commit(struct cow_domain *d, struct cow_ovl_inst *i)
 {
+	uint_fast64_t count = atomic_load(&i->brought_up);
 	atomic_fetch_add(&i->commit_waits, 1);
 	pthread_mutex_lock(&d->m);
 	int r = commit_locked(d, i);
 	pthread_mutex_unlock(&d->m);
+	if (r == 0)
+		note_settled(i, count);
 	return r;
+}
+
+int cow_inst_settle(struct cow_ovl_inst *i)
+{
+	return atomic_load(&i->settled) < atomic_load(&i->brought_up)
+		   ? cow_domain_commit(i->domain, i)
+		   : 0;
+}
+
+/*
+ * On btrfs fsync(2) writes a log of that one inode, which any later fsync in the file system writes
+ * once more with what the inode is called by then. After a crash the new name is there and the
+ * whiteout under the old one, an inode of its own, is not: a rename shows half done, a deleted name
+ * of the image again. Only whole transactions keep the two together.
+ */
+bool cow_sync_whole(const struct cow_ovl_inst *i)
+{
+	return i->btrfs && i->img;
+}
+
+int cow_sync_fd(struct cow_ovl_inst *i, int fd, bool data_only)
+{
+	if (cow_sync_whole(i))
+		return cow_domain_commit(i->domain, i);
+	return (data_only ? fdatasync(fd) : fsync(fd)) < 0 ? cow_nerr() : 0;
 }
 
 int cow_inst_commit(struct cow_ovl_inst *i)

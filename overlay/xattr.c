@@ -27,7 +27,7 @@ static bool starts(const char *name, const char *prefix)
 }
 
 /* Of stored names: those nobody outside sees. */
-static bool hidden(const char *stored)
+bool cow_xattr_hidden(const char *stored)
 {
 	return starts(stored, XA_OURS) ||
 	       (starts(stored, XA_OVERLAY) && !starts(stored, XA_ESCAPED));
@@ -112,7 +112,7 @@ static ssize_t list_lower(struct cow_ovl_node *n, char *buf, size_t len)
 		size_t value_len, one;
 		cow_man_xattr(n->inst->img, n->low, k, &name, &value, &value_len);
 		one = strlen(name) + 1;
-		if (hidden(name))
+		if (cow_xattr_hidden(name))
 			continue;
 		if (len != 0 && total + one > len)
 			return -ERANGE;
@@ -126,7 +126,7 @@ static ssize_t list_lower(struct cow_ovl_node *n, char *buf, size_t len)
 /* Only files and directories have attributes of users. Source: xattr(7). */
 static int may_change(const struct cow_ovl_node *n, const char *name)
 {
-	if (hidden(name))
+	if (cow_xattr_hidden(name))
 		return -EPERM;
 	return starts(name, "user.") && !S_ISREG(n->type) && !S_ISDIR(n->type) ? -EPERM : 0;
 }
@@ -152,7 +152,7 @@ static ssize_t get_entered(struct cow_ovl_node *n, const char *name, void *buf, 
 	struct stored s;
 	cow_autofd f = NULL;
 	int r = store_name(name, &s);
-	if (r == 0 && hidden(s.name))
+	if (r == 0 && cow_xattr_hidden(s.name))
 		r = -ENODATA;
 	if (r == 0 && !atomic_load(&n->has_up))
 		return get_lower(n, s.name, buf, len);
@@ -273,7 +273,7 @@ static size_t filter(char *list, size_t len)
 	size_t out = 0;
 	for (size_t in = 0; in < len;) {
 		size_t one = strlen(list + in) + 1;
-		if (!hidden(list + in))
+		if (!cow_xattr_hidden(list + in))
 			out += show_name(list + in, list + out);
 		in += one;
 	}

@@ -161,10 +161,6 @@ static int fill_client(struct cow_store *s, int dir, const struct cow_client *c,
 {
 	uint64_t epoch = 0;
 	int r = cow_mkdir_at(dir, "roots", 0700);
-	if (r == 0)
-		r = cow_mkdir_at(dir, "state", 0700);
-	if (r == 0)
-		r = cow_mkdir_at(dir, "boot", 0755);
 	cow_autoclose int roots = r < 0 ? r : cow_opendir_at(dir, "roots");
 	if (roots < 0)
 		return cow_err_set(err, roots, "make client %s", c->id);

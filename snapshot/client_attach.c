@@ -59,6 +59,19 @@ int cow_client_manifest(struct cow_store *s, const struct cow_root *root,
 	return r < 0 ? r : cow_image_manifest(s, image, ret, err);
 }
 
+static int apply_limit(const struct cow_client_at *at, struct cow_ovl_inst *inst,
+		       struct cow_err *err)
+{
+	cow_autoclient c = calloc(1, sizeof(*c));
+	if (!c)
+		return cow_err_set(err, -ENOMEM, "read client.conf");
+	int r = cow_client_conf_read(at->dir, c, NULL, err);
+	if (r < 0 || c->limit_bytes == 0 || at->conf.backend != COW_BACKEND_OVERLAY)
+		return r;
+	r = cow_ovl_inst_limit(inst, c->limit_bytes);
+	return r < 0 ? cow_err_set(err, r, "count what the root uses, for its limit") : 0;
+}
+
 int cow_client_attach(struct cow_store *s, const struct cow_mac *mac, unsigned flags,
 		      struct cow_ovl_inst **ret, struct cow_err *err)
 {
@@ -76,6 +89,12 @@ int cow_client_attach(struct cow_store *s, const struct cow_mac *mac, unsigned f
 		return cow_err_prefix(err, r, "attach root %u of client %s", at.n, id);
 	if (flags & COW_OVL_OBSERVER)
 		return 0;
+	r = apply_limit(&at, *ret, err);
+	if (r < 0) {
+		(void)cow_ovl_inst_close(*ret); /* nothing was changed through it */
+		*ret = NULL;
+		return cow_err_prefix(err, r, "attach root %u of client %s", at.n, id);
+	}
 	/* A restored tree got a new epoch at attach; servers compare with the file. */
 	r = cow_client_epoch_repair(at.dir, err);
 	if (r < 0) {

@@ -206,6 +206,9 @@ int cow_client_conf_read(int client_dir, struct cow_client *c, struct cow_kv **r
 		r = cow_kv_get_switch(kv, "", "ephemeral", &c->ephemeral, err);
 	if (r < 0)
 		return cow_err_prefix(err, r, "client.conf");
+	const char *limit = cow_kv_get(kv, "", "limit");
+	if (limit && cow_parse_size(limit, &c->limit_bytes) < 0)
+		return cow_err_say(err, COW_ERR_FAILED, -EBADMSG, "client.conf: bad limit");
 	c->created_s = get_time(kv, "created");
 	if (ret_kv)
 		*ret_kv = cow_steal_ptr(&kv);

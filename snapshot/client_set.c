@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "client_internal.h"
+#include "common/checked.h"
 #include "common/fs.h"
 #include "common/log.h"
 
@@ -86,6 +87,12 @@ static int check_ephemeral(struct ask *a)
 	return strcmp(a->value, "yes") == 0 || strcmp(a->value, "no") == 0 ? 0 : -EINVAL;
 }
 
+static int check_limit(struct ask *a)
+{
+	uint64_t bytes;
+	return cow_parse_size(a->value, &bytes);
+}
+
 static const struct key {
 	const char *name;
 	int (*check)(struct ask *a);
@@ -101,6 +108,7 @@ static const struct key {
     {"backend", check_backend, "overlay or btrfs", 1},
     {"durability", check_durability, "strict, relaxed or volatile", 0},
     {"ephemeral", check_ephemeral, "yes or no", 0},
+    {"limit", check_limit, "a size such as 500M or 2G", 0},
 };
 
 static int find_key(const char *name, const struct key **ret, struct cow_err *err)

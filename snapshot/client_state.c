@@ -13,13 +13,19 @@
 #include "common/checked.h"
 #include "common/fs.h"
 
-static int state_dir(struct cow_store *s, const struct cow_mac *mac, struct cow_err *err)
+/* Made with the first record: a client that was never seen has none. -ENOENT: none, or no client. */
+static int state_open(struct cow_store *s, const struct cow_mac *mac, int make)
 {
 	char path[64], id[COW_MAC_TEXT_LEN + 1];
 	cow_mac_text(mac, id);
 	(void)snprintf(path, sizeof(path), "clients/%s/state", id);
 	int fd = openat(s->fd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	return fd < 0 ? cow_err_set(err, -errno, "open the state of client %s", id) : fd;
+	if (fd >= 0 || errno != ENOENT || !make)
+		return fd < 0 ? -errno : fd;
+	if (mkdirat(s->fd, path, 0700) < 0 && errno != EEXIST)
+		return -errno;
+	fd = openat(s->fd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
 }
 
 static void read_one(int dir, const char *name, int64_t *ret_when, char ret_addr[46])
@@ -40,9 +46,15 @@ static void read_one(int dir, const char *name, int64_t *ret_when, char ret_addr
 int cow_client_state_read(struct cow_store *s, const struct cow_mac *mac,
 			  struct cow_client_state *ret, struct cow_err *err)
 {
-	cow_autoclose int dir = state_dir(s, mac, err);
+	char id[COW_MAC_TEXT_LEN + 1];
+	cow_mac_text(mac, id);
+	cow_autoclose int dir = state_open(s, mac, 0);
+	if (dir == -ENOENT) {
+		*ret = (struct cow_client_state){0};
+		return 0;
+	}
 	if (dir < 0)
-		return dir;
+		return cow_err_set(err, dir, "open the state of client %s", id);
 	read_one(dir, "boot", &ret->boot_s, ret->boot_addr);
 	read_one(dir, "nfs", &ret->nfs_s, ret->nfs_addr);
 	return 0;
@@ -63,9 +75,11 @@ static int write_one(struct cow_store *s, const struct cow_mac *mac, const char 
 		return cow_err_set(err, -EINVAL, "record '%s' of a client", name);
 	int len = snprintf(text, sizeof(text), "time = %lld\naddress = %s\n", (long long)when_s,
 			   addr ? addr : "");
-	cow_autoclose int dir = state_dir(s, mac, err);
+	char id[COW_MAC_TEXT_LEN + 1];
+	cow_mac_text(mac, id);
+	cow_autoclose int dir = state_open(s, mac, 1);
 	if (dir < 0)
-		return dir;
+		return cow_err_set(err, dir, "open the state of client %s", id);
 	cow_autoclose int fd =
 	    openat(dir, temp, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0644);
 	int r = fd < 0 ? -errno : cow_write_full(fd, text, (size_t)len);

@@ -84,6 +84,20 @@ static int write_hosts(const struct cow_identity *to, const char *name)
 	return r;
 }
 
+/* Every Debian has systemd-networkd, few use it, and its setting costs three blocks on ext4. */
+static int networkd_runs(int tree)
+{
+	static const char *const enabled[] = {
+	    "etc/systemd/system/multi-user.target.wants/systemd-networkd.service",
+	    "etc/systemd/system/dbus-org.freedesktop.network1.service",
+	};
+	struct stat st;
+	for (size_t k = 0; k < sizeof(enabled) / sizeof(*enabled); k++)
+		if (cow_tree_lstat(tree, enabled[k], &st) == 0)
+			return 1;
+	return 0;
+}
+
 static int write_network(const struct cow_identity *to, const struct cow_mac *mac)
 {
 	char colons[COW_MAC_TEXT_LEN + 1], text[512];
@@ -100,8 +114,7 @@ static int write_network(const struct cow_identity *to, const struct cow_mac *ma
 		r = to->put(to->ctx, "etc/NetworkManager/conf.d/90-cowherd.conf", text,
 			    strlen(text), 0644);
 	}
-	if (r == 0 && (cow_tree_has(to->tree, "usr/lib/systemd/systemd-networkd") ||
-		       cow_tree_has(to->tree, "lib/systemd/systemd-networkd"))) {
+	if (r == 0 && networkd_runs(to->tree)) {
 		(void)snprintf(text, sizeof(text),
 			       "# The root comes over this interface: hands off.\n"
 			       "[Match]\nMACAddress=%s\nType=ether\n\n"

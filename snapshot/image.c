@@ -152,7 +152,10 @@ static int resolve(int dir, const char *name, const char *rest, unsigned *ret, s
 					   name, rest);
 		*ret = (unsigned)v;
 		(void)snprintf(what, sizeof(what), "%u", *ret);
-		if (faccessat(dir, what, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+		r = cow_exists_at(dir, what);
+		if (r < 0)
+			return cow_err_set(err, r, "look for image %s@%u", name, *ret);
+		if (r > 0)
 			return 0;
 		(void)snprintf(what, sizeof(what), "version %u", *ret);
 		return no_such_version(dir, name, what, err);

@@ -31,10 +31,13 @@ static int open_version(struct cow_store *s, const struct cow_image *i, struct c
 	int dir = cow_image_version(s, i);
 	if (dir < 0)
 		return cow_err_set(err, dir, "open image %s@%u", i->name, i->version);
-	if (faccessat(dir, COW_OVM_NAME, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+	int r = cow_exists_at(dir, COW_OVM_NAME);
+	if (r > 0)
 		return dir;
 	(void)close(dir);
-	return no_manifest(s, i, err);
+	return r < 0 ? cow_err_set(err, r, "look for the manifest of image %s@%u", i->name,
+				   i->version)
+		     : no_manifest(s, i, err);
 }
 
 static int check_btrfs(struct cow_store *s, const struct cow_image *i, struct cow_err *err)

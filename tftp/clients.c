@@ -169,7 +169,6 @@ static int make(struct cow_tftp_clients *cs, const struct cow_mac *mac,
 	if (!c)
 		return -ENOMEM;
 	c->override_fd = -1;
-	c->view_error = -ENOENT;
 	int r = load_conf(cs, mac, &c->conf);
 
 	if (r == 0) {

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <linux/capability.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/resource.h>
@@ -15,6 +16,7 @@
 #include "common/cleanup.h"
 #include "common/log.h"
 #include "files.h"
+#include "marks.h"
 #include "neigh.h"
 #include "options.h"
 #include "privileges.h"
@@ -121,7 +123,9 @@ static int serve(const struct cow_tftp_options *o, int stop_fd, struct cow_err *
 	};
 	r = cow_tftp_server_new(&o->listen, &resolver, &server, err);
 	if (r == 0)
-		r = cow_tftp_drop_privileges(o->user, err);
+		r = cow_tftp_marks_start(o->user, err);
+	if (r == 0)
+		r = cow_tftp_drop_privileges(o->user, CAP_DAC_READ_SEARCH, err);
 	if (r < 0)
 		return r;
 	cow_log(COW_LOG_INFO, "ready: port=%u store=%s", cow_tftp_server_port(server),
@@ -150,6 +154,7 @@ int main(int argc, char **argv)
 	cow_autoclose int stop = open_stop(&err);
 
 	r = stop < 0 ? stop : serve(&o, stop, &err);
+	cow_tftp_marks_stop();
 	if (r < 0) {
 		cow_log(COW_LOG_ERROR, "%s", cow_err_str(&err));
 		return cow_err_exit_status(&err, r);

@@ -27,9 +27,9 @@ static int become(const char *user, struct cow_err *err)
 	return 0;
 }
 
-static int keep_read_search(struct cow_err *err)
+static int keep_only(cap_value_t cap, struct cow_err *err)
 {
-	const cap_value_t keep[] = {CAP_DAC_READ_SEARCH};
+	const cap_value_t keep[] = {cap};
 	cap_t caps = cap_init();
 	int r = 0;
 
@@ -52,7 +52,7 @@ static int empty_bounding_set(struct cow_err *err)
 	return 0;
 }
 
-int cow_tftp_drop_privileges(const char *user, struct cow_err *err)
+int cow_tftp_drop_privileges(const char *user, int keep, struct cow_err *err)
 {
 	int r = 0;
 
@@ -63,5 +63,5 @@ int cow_tftp_drop_privileges(const char *user, struct cow_err *err)
 	r = empty_bounding_set(err);
 	if (r == 0 && user)
 		r = become(user, err);
-	return r < 0 ? r : keep_read_search(err);
+	return r < 0 ? r : keep_only(keep, err);
 }

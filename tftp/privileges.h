@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later
  *
- * What the daemon keeps once its port is bound: the right to read the trees, nothing else.
+ * What the daemon's processes keep once its port is bound: one right each, nothing else.
  */
 #ifndef COW_TFTP_PRIVILEGES_H
 #define COW_TFTP_PRIVILEGES_H
@@ -9,9 +9,9 @@
 
 /*
  * cow_tftp_drop_privileges - no new privileges ever, the user's ids if one is named, of all
- * capabilities only CAP_DAC_READ_SEARCH. Not started as root: only the first.
+ * capabilities only @keep (CAP_*). Not started as root: only the first.
  * @user: NULL: keep the ids. Return: 0; -ENOENT no such user; -EPERM @user given but not root.
  */
-int cow_tftp_drop_privileges(const char *user, struct cow_err *err);
+int cow_tftp_drop_privileges(const char *user, int keep, struct cow_err *err);
 
 #endif

@@ -60,6 +60,7 @@ static struct json_object *client_json(const struct cow_client *c,
 	cow_cli_json_str(o, "next_backend", cow_backend_name(c->backend));
 	cow_cli_json_str(o, "durability", cow_ovl_durability_name(c->durability));
 	json_object_object_add(o, "ephemeral", json_object_new_boolean(c->ephemeral));
+	json_object_object_add(o, "limit", json_object_new_int64((int64_t)c->limit_bytes));
 	cow_cli_json_u64(o, "export_id", c->export_id);
 	cow_cli_json_str(o, "address", c->address);
 	cow_cli_json_str(o, "serial", c->serial);
@@ -190,6 +191,8 @@ static void print_client(const struct cow_client *c, const struct cow_client_sta
 	(void)putchar('\n');
 	line("durability", cow_ovl_durability_name(c->durability));
 	line("ephemeral", c->ephemeral ? "yes" : "no");
+	if (c->limit_bytes)
+		(void)printf("%-11s %llu bytes\n", "limit", (unsigned long long)c->limit_bytes);
 	(void)printf("%-11s /clients/%s (id %u)\n", "export", c->id, c->export_id);
 	line("address", c->address);
 	line("serial", c->serial);

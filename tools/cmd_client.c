@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later
  *
  * cowherd client add|set|rm|reset|rollback; list and show are in client_show.c, diff in
- * client_diff.c.
+ * client_diff.c, check in client_check.c.
  */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "cli.h"
+#include "client_check.h"
 #include "client_diff.h"
 #include "client_show.h"
 #include "cmd.h"
@@ -91,6 +92,8 @@ static const char set_help[] =
     "  backend=NAME     overlay or btrfs; holds from the next reset\n"
     "  durability=D     strict, relaxed or volatile; holds from the next reset\n"
     "  ephemeral=yes|no a fresh root at every boot\n"
+    "  limit=SIZE       what its root may use of the disk (2G, 500M); backend overlay; holds from\n"
+    "                   the next reset or start of the NFS server\n"
     "\n" COMMON_HELP;
 
 static int cmd_set(int argc, char **argv)
@@ -291,6 +294,7 @@ int cow_cmd_client(int argc, char **argv)
 	    {"show", cow_cmd_client_show, "MAC|NAME", "all about one"},
 	    {"set", cmd_set, "MAC|NAME KEY=VALUE...", "change what is known about one"},
 	    {"diff", cow_cmd_client_diff, "MAC|NAME", "what one changed of its image"},
+	    {"check", cow_cmd_client_check, "MAC|NAME", "look for damage in the root of one"},
 	    {"rm", cmd_rm, "MAC|NAME", "remove one"},
 	    {"reset", cmd_reset, "MAC|NAME...", "fresh root from the image"},
 	    {"rollback", cmd_rollback, "MAC|NAME...", "back to the root before the reset"},

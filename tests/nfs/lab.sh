@@ -1,8 +1,8 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: LGPL-3.0-or-later
 #
-# A place for tests of the NFS plugin: own network, mounts and process ids, a store on a btrfs file, a
-# private bus, a port mapper (Debian's Ganesha does not start without one) and the server.
+# A place for tests of the NFS plugin: own network, mounts and process ids, a store on a file, a private
+# bus, a port mapper (Debian's Ganesha does not start without one) and the server.
 #
 #	lab_enter "$@"	first line of a test, which stands in its own folder: starts the script again inside
 #	lab_store	/…/store with an empty cowherd store
@@ -12,10 +12,13 @@
 # All of it is gone when the script ends, however it ends: the kernel kills what lives in the pid
 # namespace, and the mounts and loop devices go with the mount namespace.
 #
-# Environment: LAB_PLUGIN (folder of libfsalcowherd.so), LAB_TOOLS (folder of the test programs).
+# Environment: LAB_PLUGIN (folder of libfsalcowherd.so), LAB_TOOLS (folder of the test programs),
+# COWHERD_TEST_BACKEND: overlay (default), in a store on ext4; or btrfs.
 
 readonly LAB_ADDR=10.99.0.1 LAB_PORT=20490 LAB_MOUNT_PORT=20491
 readonly GRACE_S=3
+readonly LAB_BACKEND=${COWHERD_TEST_BACKEND:-overlay}
+case $LAB_BACKEND in overlay) LAB_FS=ext4 ;; *) LAB_FS=btrfs ;; esac
 
 lab_skip()
 {
@@ -39,7 +42,7 @@ lab_need()
 {
 	[[ $EUID -eq 0 ]] || lab_skip "needs root"
 	local p
-	for p in ganesha.nfsd rpcbind dbus-daemon dbus-send mkfs.btrfs unshare ip; do
+	for p in ganesha.nfsd rpcbind dbus-daemon dbus-send "mkfs.$LAB_FS" unshare ip; do
 		command -v "$p" >/dev/null || lab_skip "needs $p (tools/setup installs it)"
 	done
 	[[ -e ${LAB_PLUGIN:?}/libfsalcowherd.so && -d ${LAB_TOOLS:?} ]] || lab_skip "the NFS plugin is not built"
@@ -104,7 +107,7 @@ lab_wait() # SECONDS COMMAND…
 lab_store()
 {
 	truncate -s 1G "$LAB/store.img"
-	mkfs.btrfs -q "$LAB/store.img" >/dev/null || lab_skip "mkfs.btrfs fails here"
+	"mkfs.$LAB_FS" -q "$LAB/store.img" >/dev/null || lab_skip "mkfs.$LAB_FS fails here"
 	mount -o loop,noatime "$LAB/store.img" "$LAB/store" || lab_skip "no loop mounts here"
 	# mkfs leaves the root directory to anybody's eyes; the store is root's
 	"$LAB_TOOLS/store_tool" init "$LAB/store" || lab_fail "no store on $LAB/store"
@@ -201,6 +204,15 @@ lab_client() # PROGRAM VERSION MAC [ARG…]
 
 lab_root_handle() { "$LAB_TOOLS/nfs_handle" root "$LAB_ADDR" "$LAB_MOUNT_PORT" "/clients/$1"; }
 lab_lookup() { "$LAB_TOOLS/nfs_handle" lookup "$LAB_ADDR" "$LAB_PORT" "$1" "$2"; }
+lab_path() # HANDLE NAME…: look up one after the other
+{
+	local h=$1 name
+	shift
+	for name in "$@"; do
+		h=$(lab_lookup "$h" "$name")
+	done
+	echo "$h"
+}
 lab_getattr() { "$LAB_TOOLS/nfs_handle" getattr "$LAB_ADDR" "$LAB_PORT" "$1"; }
 lab_read() { "$LAB_TOOLS/nfs_handle" read "$LAB_ADDR" "$LAB_PORT" "$1"; }
 

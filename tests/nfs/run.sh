@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-3.0-or-later
 #
-# The NFS plugin inside the distribution's own server, with user-space clients. Under a minute.
+# The NFS plugin inside the distribution's own server, with user-space clients. About a minute.
+# COWHERD_TEST_BACKEND: overlay (default) or btrfs.
 set -euo pipefail
 cd "$(dirname "$0")"
 # shellcheck source=tests/nfs/lab.sh
@@ -11,11 +12,15 @@ lab_enter "$@"
 readonly M1=dc-a6-32-01-02-03 M2=dc-a6-32-01-02-04 M3=dc-a6-32-01-02-05 M4=dc-a6-32-01-02-06
 tool() { "$LAB_TOOLS/store_tool" "$1" "$LAB/store" "${@:2}"; }
 
-make_image() # what nfs_ops.c expects
+make_image() # what nfs_ops.c and nfs_image.c expect
 {
 	local d f
-	mkdir -p "$LAB/image/big" "$LAB/image/tree"
+	mkdir -p "$LAB/image/big" "$LAB/image/some" "$LAB/image/tree" "$LAB/image/links/far"
 	(cd "$LAB/image/big" && seq -f 'f%04g' 0 4999 | xargs touch)
+	(cd "$LAB/image/some" && seq -f 'f%03g' 0 599 | xargs touch)
+	echo linked >"$LAB/image/links/a"
+	ln "$LAB/image/links/a" "$LAB/image/links/b"
+	ln "$LAB/image/links/a" "$LAB/image/links/far/c"
 	for d in 1 2 3 4 5; do
 		mkdir "$LAB/image/tree/d$d"
 		for f in 1 2 3 4; do
@@ -52,20 +57,47 @@ handles_survive_a_kill()
 	lab_ok "handles survive a kill of the server"
 }
 
+# I5, where there is an image below: its objects keep their handles when they are brought up or moved.
+handles_of_the_image_survive_change_and_kill()
+{
+	local root file moved
+	lab_after_grace
+	tool reset "$M2"
+	root=$(lab_root_handle "$M2")
+	file=$(lab_path "$root" tree d1 f1)
+	moved=$(lab_path "$root" tree d3 f2)
+	lab_client nfs_image 3 "$M2" --only "a changed file stays the same file"
+	lab_client nfs_image 3 "$M2" --only "a moved directory takes everything along"
+	lab_equal "changed file" "$(lab_read "$file")" changed
+	lab_equal "file in a moved directory" "$(lab_read "$moved")" 2
+	lab_kill
+	lab_up
+	lab_equal "changed file after restart" "$(lab_read "$file")" changed
+	lab_equal "file in a moved directory after restart" "$(lab_read "$moved")" 2
+	lab_equal "its handle" "$(lab_path "$root" place moved f2)" "$moved"
+	lab_after_grace
+	lab_client nfs_image 3 "$M2" --only "a removed name is nothing at all"
+	lab_ok "handles of the image's objects survive change, move and a kill of the server"
+}
+
 # I4: a client can name only objects of its own root.
 forged_handles_are_refused()
 {
-	local r1 r2 h1 bad
+	local r1 r2 h1 bad mac
 	r1=$(lab_root_handle "$M1")
 	r2=$(lab_root_handle "$M2")
 	h1=$(lab_lookup "$r1" hello)
 	# hex: 10 digits of the server's header (export id at 4..7), then ours: version, engine handle
+	# (length of the payload at 18, payload from 44 on, then the signature)
+	mac=$((44 + 2 * 0x${h1:18:2}))
 	bad=${r2:0:10}${h1:10}
 	lab_equal "client 1's file through client 2's export" "$(lab_getattr "$bad")" 70
-	bad=${h1:0:64}$(printf '%02x' $((0x${h1:64:2} ^ 1)))${h1:66}
-	lab_equal "another inode" "$(lab_getattr "$bad")" 10001
-	bad=${h1:0:86}$(printf '%02x' $((0x${h1:86:2} ^ 128)))${h1:88}
+	bad=${h1:0:44}$(printf '%02x' $((0x${h1:44:2} ^ 1)))${h1:46}
+	lab_equal "another object" "$(lab_getattr "$bad")" 10001
+	bad=${h1:0:mac}$(printf '%02x' $((0x${h1:mac:2} ^ 128)))${h1:mac+2}
 	lab_equal "another signature" "$(lab_getattr "$bad")" 10001
+	bad=${h1:0:14}$(printf '%02x' $((0x${h1:14:2} ^ 0x19)))${h1:16} # kind U for L, L for U
+	lab_equal "another kind" "$(lab_getattr "$bad")" 10001
 	bad=${h1:0:10}c2${h1:12}
 	lab_equal "another version" "$(lab_getattr "$bad")" 10001
 	bad=${h1:0:8}15${h1:10:42}
@@ -136,7 +168,7 @@ exports_come_and_go()
 {
 	local id=0
 	lab_equal "mount before it is added" "$(lab_root_handle "$M3")" "mount 13"
-	tool add "$M3" test
+	tool add "$M3" test "$LAB_BACKEND"
 	id=$(tool id "$M3")
 	lab_export_block "$M3" "$id" >"$LAB/one.conf"
 	lab_bus AddExport "string:$LAB/one.conf" "string:EXPORT(Export_Id=$id)" >/dev/null
@@ -270,6 +302,11 @@ suite() # DIR_CHUNK
 		lab_client nfs_perm "$v" "$M1"
 	done
 	"$LAB_TOOLS/nfs_v42" "$LAB_ADDR" "$LAB_PORT" "/clients/$M1"
+	for v in 3 4; do
+		tool reset "$M2"
+		lab_client nfs_image "$v" "$M2"
+	done
+	tool reset "$M2"
 	clients_do_not_see_each_other
 	forged_handles_are_refused
 	a_reset_makes_old_handles_stale
@@ -278,8 +315,8 @@ suite() # DIR_CHUNK
 
 lab_store
 make_image
-tool add "$M1" test
-tool add "$M2" test
+tool add "$M1" test "$LAB_BACKEND"
+tool add "$M2" test "$LAB_BACKEND"
 write_exports "$M1" "$M2"
 suite 128
 lab_down
@@ -287,6 +324,7 @@ suite 0
 exports_come_and_go
 use_is_recorded
 handles_survive_a_kill
+handles_of_the_image_survive_change_and_kill
 writing_goes_on_over_a_kill
 lab_down
 lab_ok "SIGTERM ends the server cleanly"
@@ -294,7 +332,7 @@ lab_ok "SIGTERM ends the server cleanly"
 the_first_client_may_come_late
 
 echo "# Idle_Seconds = 1"
-tool add "$M4" test volatile
+tool add "$M4" test "$LAB_BACKEND" volatile
 write_exports "$M1" "$M4"
 lab_conf 0 "Idle_Seconds = 1;"
 lab_up

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later
  *
  * The store's own API from a shell script, without the command line program:
- *	store_tool init STORE | import STORE NAME SOURCE | add STORE MAC IMAGE [volatile]
+ *	store_tool init STORE | import STORE NAME SOURCE | add STORE MAC IMAGE BACKEND [DURABILITY]
  *	store_tool reset STORE MAC | rollback STORE MAC
  *	store_tool id STORE MAC		export id
  *	store_tool state STORE MAC	last NFS use, address
@@ -28,10 +28,11 @@ static int on_client(struct cow_store *s, const char *verb, const char *text, ch
 	if (cow_mac_parse(text, strlen(text), &mac) < 0)
 		return cow_err_say(err, COW_ERR_USAGE, -22, "not a MAC: %s", text);
 	if (!strcmp(verb, "add")) {
-		struct cow_client_add_opts o = {
-		    .image = more[0], .backend = COW_BACKEND_BTRFS, .durability = COW_OVL_RELAXED};
-		if (more[0] && more[1] && cow_ovl_durability_parse(more[1], &o.durability) < 0)
-			return cow_err_say(err, COW_ERR_USAGE, -22, "no durability: %s", more[1]);
+		struct cow_client_add_opts o = {.image = more[0], .durability = COW_OVL_RELAXED};
+		if (!more[0] || !more[1] || cow_backend_parse(more[1], &o.backend) < 0)
+			return cow_err_say(err, COW_ERR_USAGE, -22, "add needs IMAGE and BACKEND");
+		if (more[2] && cow_ovl_durability_parse(more[2], &o.durability) < 0)
+			return cow_err_say(err, COW_ERR_USAGE, -22, "no durability: %s", more[2]);
 		return cow_client_add(s, &mac, &o, err);
 	}
 	if (!strcmp(verb, "reset"))

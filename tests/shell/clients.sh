@@ -12,6 +12,8 @@ src=$work/src
 mkdir -p "$src/etc/NetworkManager" "$src/usr/lib/systemd" "$src/data"
 echo golden >"$src/data/file"
 : >"$src/usr/lib/systemd/systemd-networkd"
+mkdir -p "$src/etc/systemd/system/multi-user.target.wants"
+ln -s /lib/systemd/system/systemd-networkd.service "$src/etc/systemd/system/multi-user.target.wants/"
 printf '127.0.0.1 localhost\n127.0.1.1\told\n' >"$src/etc/hosts"
 echo old >"$src/etc/hostname"
 cow image import img "$src" --comment 'first of all' >"$out"
@@ -109,6 +111,7 @@ ok "reset, rollback, rm: what is not there"
 
 # ------------------------------------------------------------ a running client
 now=$(date +%s)
+mkdir -p "$store/clients/dc-a6-32-00-00-01/state"
 printf 'time = %d\naddress = 10.77.0.9\n' "$now" >"$one/state/nfs"
 printf 'time = %d\naddress = 10.77.0.9\n' "$((now - 100))" >"$one/state/boot"
 unchanged fails 4 'runs .*give --now' cow client reset $mac1

@@ -22,6 +22,6 @@ compare()
 }
 compare cowherd.8.pod '' init
 compare cowherd-image.8.pod 'image import' 'image list' 'image show' 'image verify' 'image dump' 'image rm'
-compare cowherd-client.8.pod 'client add' 'client list' 'client show' 'client set' 'client diff' 'client rm' \
+compare cowherd-client.8.pod 'client add' 'client list' 'client show' 'client set' 'client diff' 'client check' 'client rm' \
 	'client reset' 'client rollback'
 exit "$status"

@@ -103,7 +103,7 @@ view()
 	fi
 	n=$work/views/$1-${root##*/}
 	if ! mountpoint -q "$n"; then
-		mkdir -p "$n"
+		mkdir -p "$n" "$root/work"
 		image=$(sed -n 's/^image = //p' "$root/root.conf")/$(sed -n 's/^version = //p' "$root/root.conf")
 		mount -t overlay -o "lowerdir=$store/images/$image/tree,upperdir=$root/upper,workdir=$root/work" \
 			-o redirect_dir=on,index=off,metacopy=off overlay "$n"

@@ -18,7 +18,8 @@ MAC2=dc-a6-32-01-02-04
 
 serve_lab()
 {
-	lab_need ganesha.nfsd dbus-daemon dnsmasq rpcbind mkfs.btrfs nfs-ls perl
+	lab_need ganesha.nfsd dbus-daemon dnsmasq rpcbind nfs-ls perl
+	lab_store_need
 	[ -e "$BUILD/ganesha-fsal/libfsalcowherd.so" ] ||
 		lab_skip "the NFS plugin was not built (tools/setup fetches the headers it needs)"
 	lab_enter "$BUILD"
@@ -29,10 +30,9 @@ serve_lab()
 	serve_config ''
 	mkdir -p "$LAB/source/etc" "$LAB/source/boot"
 	echo golden >"$LAB/source/etc/issue"
-	cowherd init --store "$STORE" --loop 300M "$LAB/btrfs.img" >"$LAB/init.out" ||
-		lab_fail "cowherd init"
+	lab_store "$STORE" 300M >"$LAB/init.out" || lab_fail "cowherd init"
 	cowherd image import golden "$LAB/source" >"$LAB/import.out" || lab_fail "cowherd image import"
-	cowherd client add "$MAC1" --image golden --backend btrfs >/dev/null || lab_fail "cowherd client add"
+	cowherd client add "$MAC1" --image golden --backend "$LAB_BACKEND" >/dev/null || lab_fail "cowherd client add"
 }
 
 # serve_config LINE... - the configuration, with more lines at its end.

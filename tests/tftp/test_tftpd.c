@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later
  *
- * cowherd-tftpd as it runs: the real program over a real store (btrfs on a loop file), asked over a
- * virtual cable from another network namespace, so that the neighbour table has something to say.
+ * cowherd-tftpd as it runs: the real program over a real store (on a loop file: ext4 for backend
+ * overlay, btrfs for backend btrfs), asked over a virtual cable from another network namespace, so that the neighbour table has something to say.
  * Needs root; everything it makes lives in namespaces of its own and one temporary directory.
  */
 #include "cow_test.h"
@@ -33,6 +33,7 @@
 
 static struct {
 	char dir[64];
+	enum cow_backend backend;
 	struct cow_store *store;
 	pid_t daemon;
 	int events; /* read end */
@@ -154,7 +155,7 @@ static void set_key(const char *mac_text, const char *key, const char *value)
 
 static void add_client(const char *mac_text)
 {
-	const struct cow_client_add_opts opts = {.image = "debian", .backend = COW_BACKEND_BTRFS};
+	const struct cow_client_add_opts opts = {.image = "debian", .backend = lab.backend};
 	struct cow_err err = COW_ERR_INIT;
 	struct cow_mac mac = mac_of(mac_text);
 
@@ -168,7 +169,13 @@ static void make_store(void)
 	struct cow_err err = COW_ERR_INIT;
 	unsigned version;
 
-	must(cow_store_init_loop(at("store"), at("disk"), 512u << 20, &err), "store", &err);
+	if (lab.backend == COW_BACKEND_BTRFS) {
+		must(cow_store_init_loop(at("store"), at("disk"), 512u << 20, &err), "store", &err);
+	} else {
+		sh("truncate -s 512M %s/disk && mkfs.ext4 -q %s/disk", lab.dir, lab.dir);
+		sh("mkdir %s/store && mount -o loop %s/disk %s/store", lab.dir, lab.dir, lab.dir);
+		must(cow_store_init(at("store"), &err), "store", &err);
+	}
 	must(cow_store_open(at("store"), &lab.store, &err), "store", &err);
 	must(cow_image_import(lab.store, "debian", at("src"), &opts, &version, &err), "import",
 	     &err);
@@ -456,18 +463,125 @@ static void nothing_leads_out_of_the_boot_directory(void **state)
 
 /* ---------------------------------------------------------------- change */
 
+/* What the client does to its root, as the NFS server does it for him; the root is attached until
+ * the release, beside the daemon's look at it. */
+struct writer {
+	struct cow_ovl_inst *inst;
+	struct cow_ovl_node *boot;
+};
+
+static struct writer writer_begin(const char *mac_text)
+{
+	struct cow_err err = COW_ERR_INIT;
+	struct cow_mac mac = mac_of(mac_text);
+	struct writer w;
+	cow_autonode root = NULL;
+
+	must(cow_client_attach(lab.store, &mac, 0, &w.inst, &err), "attach", &err);
+	must(cow_ovl_root(w.inst, &root), "root", NULL);
+	must(cow_ovl_lookup(root, "boot", 4, &w.boot, NULL), "boot", NULL);
+	return w;
+}
+
+static void writer_end(struct writer *w)
+{
+	cow_ovl_put(w->boot);
+	must(cow_ovl_inst_close(w->inst), "detach", NULL);
+}
+
+static void writer_put(struct writer *w, const char *name, const void *data, size_t len)
+{
+	const struct cow_ovl_create how = {.type = S_IFREG, .mode = 0644};
+	cow_autonode n = NULL;
+	cow_autoopen o = NULL;
+	int r = cow_ovl_lookup(w->boot, name, strlen(name), &n, NULL);
+
+	if (r == -ENOENT)
+		r = cow_ovl_create(w->boot, name, strlen(name), &cow_ovl_root_cred, &how, &n, NULL);
+	must(r, name, NULL);
+	must(cow_ovl_open(n, &cow_ovl_root_cred, COW_OPEN_WRITE | COW_OPEN_TRUNC, &o), name, NULL);
+	for (size_t done = 0; done < len;) {
+		struct iovec iov = {(char *)(uintptr_t)data + done, len - done};
+		ssize_t got = cow_ovl_write(o, &iov, 1, done, 0);
+
+		must(got > 0 ? 0 : -EIO, name, NULL);
+		done += (size_t)got;
+	}
+}
+
+static void writer_cut(struct writer *w, const char *name, uint64_t size)
+{
+	const struct cow_ovl_set set = {.mask = COW_SET_SIZE, .size = size};
+	cow_autonode n = NULL;
+
+	must(cow_ovl_lookup(w->boot, name, strlen(name), &n, NULL), name, NULL);
+	must(cow_ovl_setattr(n, &cow_ovl_root_cred, &set, NULL), name, NULL);
+}
+
 static void client_boots_what_it_wrote_until_reset(void **state)
 {
 	struct cow_err err = COW_ERR_INIT;
 	struct cow_mac mac = mac_of(MAC_B);
 
 	expect_refused(MAC_B "/kernel8.img", 1);
-	PUT(at("store/clients/" MAC_B "/current/tree/boot/kernel8.img"), "B's kernel");
+	struct writer w = writer_begin(MAC_B);
+
+	writer_put(&w, "kernel8.img", "B's kernel", 10);
 	expect_text(MAC_B "/kernel8.img", "B's kernel");
 	expect_refused(MAC_A "/kernel8.img", 1);
+	writer_end(&w);
+	expect_text(MAC_B "/kernel8.img", "B's kernel");
 	assert_int_equal(cow_client_reset(lab.store, &mac, COW_SWAP_NOW, &err), 0);
 	expect_refused(MAC_B "/kernel8.img", 1); /* at once: the epoch is mapped */
 	expect_text(MAC_B "/config.txt", "arm_64bit=1\n");
+}
+
+/* The daemon has looked at each of these before, so it may remember what they were. */
+static void changes_of_the_image_show_while_a_server_has_the_root(void **state)
+{
+	struct cow_err err = COW_ERR_INIT;
+	struct cow_mac mac = mac_of(MAC_B);
+
+	expect_text(MAC_B "/config.txt", "arm_64bit=1\n");
+	expect_text(MAC_B "/overlays/x.dtbo", "overlay");
+	expect_text(MAC_B "/vmlinuz-" KERNEL, "the kernel");
+	struct writer w = writer_begin(MAC_B);
+
+	writer_put(&w, "config.txt", "arm_64bit=0, changed\n", 21);
+	expect_text(MAC_B "/config.txt", "arm_64bit=0, changed\n");
+	writer_put(&w, "config.txt", "again\n", 6);
+	expect_text(MAC_B "/config.txt", "again\n");
+	must(cow_ovl_remove(w.boot, "config.txt", 10, &cow_ovl_root_cred, COW_REMOVE_FILE),
+	     "remove", NULL);
+	expect_refused(MAC_B "/config.txt", 1);
+	must(cow_ovl_rename(w.boot, "overlays", 8, w.boot, "moved", 5, 0, &cow_ovl_root_cred),
+	     "rename", NULL);
+	expect_refused(MAC_B "/overlays/x.dtbo", 1);
+	expect_text(MAC_B "/moved/x.dtbo", "overlay");
+	/* another directory in its place hides what the image has there */
+	const struct cow_ovl_create how = {.type = S_IFDIR, .mode = 0755};
+	cow_autonode made = NULL;
+	must(cow_ovl_create(w.boot, "overlays", 8, &cow_ovl_root_cred, &how, &made, NULL), "mkdir",
+	     NULL);
+	expect_refused(MAC_B "/overlays/x.dtbo", 1);
+	expect_text(MAC_B "/moved/x.dtbo", "overlay");
+	/* a new kernel, as dpkg puts it there */
+	writer_put(&w, "vmlinuz-6.1.0-30-amd64.dpkg-new", "newer kernel", 12);
+	writer_put(&w, "initrd.img-6.1.0-30-amd64", "newer initrd", 12);
+	must(cow_ovl_rename(w.boot, "vmlinuz-6.1.0-30-amd64.dpkg-new", 31, w.boot,
+			    "vmlinuz-6.1.0-30-amd64", 22, 0, &cow_ovl_root_cred),
+	     "rename", NULL);
+	char *text = get_text(MAC_B "/boot.ipxe");
+
+	expect_in(text, "\nkernel vmlinuz-6.1.0-30-amd64 initrd=initrd.img-6.1.0-30-amd64 ");
+	free(text);
+	expect_text(MAC_A "/vmlinuz-" KERNEL, "the kernel");
+	expect_refused(MAC_A "/vmlinuz-6.1.0-30-amd64", 1);
+	writer_end(&w);
+	assert_int_equal(cow_client_reset(lab.store, &mac, COW_SWAP_NOW, &err), 0);
+	expect_text(MAC_B "/config.txt", "arm_64bit=1\n");
+	expect_text(MAC_B "/overlays/x.dtbo", "overlay");
+	expect_refused(MAC_B "/moved/x.dtbo", 1);
 }
 
 static void reset_in_mid_file_does_not_tear_it(void **state)
@@ -504,17 +618,22 @@ static void file_cut_while_it_is_sent_ends_in_an_error(void **state)
 	struct tftp_client c;
 	uint8_t pkt[600];
 
-	put_big(at("store/clients/" MAC_B "/current/tree/boot/cut.img"));
+	struct writer w = writer_begin(MAC_B);
+	uint8_t *big = calloc(1, BIG);
+
+	assert_non_null(big);
+	writer_put(&w, "cut.img", big, BIG);
+	free(big);
 	assert_int_equal(inet_pton(AF_INET, SERVER, &to.sin_addr), 1);
 	assert_int_equal(tftp_client_open(&c, "10.99.0.2", &to), 0);
 	assert_int_equal(tftp_client_request(&c, rq, sizeof(rq)), 0);
 	assert_int_equal(tftp_client_recv(&c, pkt, sizeof(pkt), 2000), 516);
-	must(truncate(at("store/clients/" MAC_B "/current/tree/boot/cut.img"), 600), "truncate",
-	     NULL);
+	writer_cut(&w, "cut.img", 600);
 	assert_int_equal(tftp_client_ack(&c, 1), 0);
 	assert_true(tftp_client_recv(&c, pkt, sizeof(pkt), 2000) > 4);
 	assert_int_equal(pkt[1], 5);
 	tftp_client_close(&c);
+	writer_end(&w);
 }
 
 static void removed_client_is_a_stranger(void **state)
@@ -591,11 +710,11 @@ static void supervisor_that_does_not_read_delays_nothing(void **state)
 		;
 }
 
-static void status_field(const char *key, char *ret, size_t len)
+static void status_field(pid_t pid, const char *key, char *ret, size_t len)
 {
 	char path[64], line[256];
 
-	(void)snprintf(path, sizeof(path), "/proc/%d/status", lab.daemon);
+	(void)snprintf(path, sizeof(path), "/proc/%d/status", pid);
 	FILE *f = fopen(path, "re");
 
 	assert_non_null(f);
@@ -611,20 +730,48 @@ static void status_field(const char *key, char *ret, size_t len)
 	(void)fclose(f);
 }
 
-static void daemon_keeps_one_capability(void **state)
+static void expect_rights(pid_t pid, const char *caps)
 {
 	char text[128];
 
-	status_field("CapEff", text, sizeof(text));
-	assert_string_equal(text, "0000000000000004"); /* CAP_DAC_READ_SEARCH */
-	status_field("CapPrm", text, sizeof(text));
-	assert_string_equal(text, "0000000000000004");
-	status_field("CapBnd", text, sizeof(text));
+	status_field(pid, "CapEff", text, sizeof(text));
+	assert_string_equal(text, caps);
+	status_field(pid, "CapPrm", text, sizeof(text));
+	assert_string_equal(text, caps);
+	status_field(pid, "CapBnd", text, sizeof(text));
 	assert_string_equal(text, "0000000000000000");
-	status_field("NoNewPrivs", text, sizeof(text));
+	status_field(pid, "NoNewPrivs", text, sizeof(text));
 	assert_string_equal(text, "1");
-	status_field("Uid", text, sizeof(text));
+	status_field(pid, "Uid", text, sizeof(text));
 	assert_string_equal(text, "65534\t65534\t65534\t65534");
+}
+
+/* The one process the daemon has started. */
+static pid_t reader_of_marks(void)
+{
+	char path[64];
+	long pid = 0;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/task/%d/children", lab.daemon, lab.daemon);
+	FILE *f = fopen(path, "re");
+
+	assert_non_null(f);
+	assert_int_equal(fscanf(f, "%ld", &pid), 1); /* NOLINT: the kernel's own number */
+	(void)fclose(f);
+	return (pid_t)pid;
+}
+
+static void daemon_keeps_one_capability(void **state)
+{
+	expect_rights(lab.daemon, "0000000000000004"); /* CAP_DAC_READ_SEARCH */
+}
+
+static void its_reader_of_marks_keeps_another_and_no_socket_of_the_network(void **state)
+{
+	pid_t pid = reader_of_marks();
+
+	expect_rights(pid, "0000000000200000"); /* CAP_SYS_ADMIN */
+	sh("[ \"$(ls /proc/%d/fd | tr '\\n' ' ')\" = '0 1 2 3 ' ]", pid);
 }
 
 static const char *program;
@@ -674,16 +821,31 @@ static void exit_status_says_what_is_wrong(void **state)
 	free(store);
 }
 
-static void sigterm_ends_it_cleanly(void **state)
+static int end_of_daemon(void)
 {
 	int status = 0;
 
-	assert_int_equal(kill(lab.daemon, SIGTERM), 0);
 	for (int i = 0; i < 50 && waitpid(lab.daemon, &status, WNOHANG) == 0; i++)
 		(void)nanosleep(&(struct timespec){.tv_nsec = 100000000}, NULL);
 	assert_true(WIFEXITED(status));
-	assert_int_equal(WEXITSTATUS(status), 0);
 	lab.daemon = 0;
+	return WEXITSTATUS(status);
+}
+
+static void gone(pid_t pid)
+{
+	for (int i = 0; i < 50 && kill(pid, 0) == 0; i++)
+		(void)nanosleep(&(struct timespec){.tv_nsec = 100000000}, NULL);
+	assert_int_equal(kill(pid, 0), -1);
+}
+
+static void sigterm_ends_it_cleanly(void **state)
+{
+	pid_t reader = reader_of_marks();
+
+	assert_int_equal(kill(lab.daemon, SIGTERM), 0);
+	assert_int_equal(end_of_daemon(), 0);
+	gone(reader);
 }
 
 /* ---------------------------------------------------------------- set-up */
@@ -723,6 +885,39 @@ static int wait_ready(void)
 	return -1;
 }
 
+/* The cables of the daemon before go with its namespace, some time. */
+static void start_another(void)
+{
+	(void)system("ip link del c0 2>/dev/null; ip link del c1 2>/dev/null"); /* NOLINT: fixed */
+	(void)close(lab.events);
+	start_daemon(program);
+	assert_int_equal(wait_ready(), 0);
+}
+
+static void killed_it_takes_its_reader_of_marks_along(void **state)
+{
+	start_another();
+	pid_t reader = reader_of_marks();
+
+	assert_int_equal(kill(lab.daemon, SIGKILL), 0);
+	assert_int_equal(waitpid(lab.daemon, NULL, 0), lab.daemon);
+	lab.daemon = 0;
+	gone(reader);
+}
+
+/* Better no server, which its supervisor starts again, than one that is blind for marks. */
+static void without_its_reader_of_marks_it_ends(void **state)
+{
+	struct tftp_fetch f;
+
+	if (lab.backend != COW_BACKEND_OVERLAY)
+		skip();
+	start_another();
+	assert_int_equal(kill(reader_of_marks(), SIGKILL), 0);
+	assert_true(get_from(NULL, SERVER, MAC_B "/config.txt", &f) < 0);
+	assert_int_equal(end_of_daemon(), 1);
+}
+
 static int set_up(void **state)
 {
 	(void)umask(0);
@@ -750,18 +945,22 @@ int main(int argc, char **argv)
 	    cmocka_unit_test(strangers_get_loaders_only),
 	    cmocka_unit_test(nothing_leads_out_of_the_boot_directory),
 	    cmocka_unit_test(client_boots_what_it_wrote_until_reset),
+	    cmocka_unit_test(changes_of_the_image_show_while_a_server_has_the_root),
 	    cmocka_unit_test(reset_in_mid_file_does_not_tear_it),
 	    cmocka_unit_test(file_cut_while_it_is_sent_ends_in_an_error),
 	    cmocka_unit_test(removed_client_is_a_stranger),
 	    cmocka_unit_test(a_boot_is_reported_once),
 	    cmocka_unit_test(supervisor_that_does_not_read_delays_nothing),
 	    cmocka_unit_test(daemon_keeps_one_capability),
+	    cmocka_unit_test(its_reader_of_marks_keeps_another_and_no_socket_of_the_network),
 	    cmocka_unit_test(exit_status_says_what_is_wrong),
 	    cmocka_unit_test(sigterm_ends_it_cleanly),
+	    cmocka_unit_test(killed_it_takes_its_reader_of_marks_along),
+	    cmocka_unit_test(without_its_reader_of_marks_it_ends),
 	};
 
-	if (argc != 2) {
-		(void)fprintf(stderr, "usage: test_tftpd PROGRAM\n");
+	if (argc != 3 || cow_backend_parse(argv[2], &lab.backend) < 0) {
+		(void)fprintf(stderr, "usage: test_tftpd PROGRAM BACKEND\n");
 		return 2;
 	}
 	program = argv[1];

@@ -210,6 +210,17 @@ static void lock_excludes_within_one_process_too(void **state)
 	assert_true(b >= 0);
 	(void)close(b);
 }
+/* A name counts, whatever it leads to. */
+static void existence_is_told_from_absence_and_error(void **state)
+{
+	struct tmpdir *t = *state;
+	put_file(t->fd, "f", "x");
+	assert_int_equal(symlinkat("nowhere", t->fd, "link"), 0);
+	assert_int_equal(cow_exists_at(t->fd, "f"), 1);
+	assert_int_equal(cow_exists_at(t->fd, "link"), 1);
+	assert_int_equal(cow_exists_at(t->fd, "g"), 0);
+	assert_int_equal(cow_exists_at(t->fd, "f/g"), -ENOTDIR);
+}
 
 #define T(fn) cmocka_unit_test_setup_teardown(fn, tmpdir_setup, tmpdir_teardown)
 
@@ -226,6 +237,7 @@ int main(void)
 		T(sweep_removes_temporaries_only),
 		T(link_swap_replaces_in_one_step),
 		T(beneath_refuses_every_way_out),
+		T(existence_is_told_from_absence_and_error),
 		T(lock_excludes_within_one_process_too),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -16,6 +16,8 @@
 #
 # Inside: $LAB is an empty folder for this run (removed at the end unless
 # LAB_KEEP is set), /run is an empty tmpfs, the server has $LAB_ADDR on $LAB_BRIDGE.
+#
+# COWHERD_TEST_BACKEND says how clients' roots are kept: overlay (default), in a store on ext4, or btrfs.
 set -euo pipefail
 
 LAB_BRIDGE=br0
@@ -25,6 +27,7 @@ LAB_SOURCE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 LAB_TOP=$(cd "$LAB_SOURCE/../.." && pwd)
 # shellcheck disable=SC2034 # for the other parts
 LAB_CACHE=${COWHERD_CACHE:-/var/cache/cowherd}
+LAB_BACKEND=${COWHERD_TEST_BACKEND:-overlay}
 
 lab_say()
 {
@@ -211,6 +214,30 @@ lab_rpcbind()
 	mkdir -p /run/rpcbind
 	lab_spawn rpcbind rpcbind -f -w
 	lab_until 10 lab_tcp_open 127.0.0.1 111 || lab_fail "rpcbind does not answer"
+}
+
+# lab_store_need - before lab_enter: what lab_store needs, or the test is skipped.
+lab_store_need()
+{
+	case $LAB_BACKEND in
+	overlay) lab_need mkfs.ext4 ;;
+	btrfs) lab_need mkfs.btrfs ;;
+	*) lab_fail "COWHERD_TEST_BACKEND=$LAB_BACKEND: must be overlay or btrfs" ;;
+	esac
+}
+
+# lab_store DIR SIZE - an empty store, mounted on DIR from the file $LAB/store.img.
+lab_store()
+{
+	if [ "$LAB_BACKEND" = btrfs ]; then
+		cowherd init --store "$1" --loop "$2" "$LAB/store.img"
+		return
+	fi
+	truncate -s "$2" "$LAB/store.img"
+	mkfs.ext4 -q "$LAB/store.img"
+	mkdir "$1"
+	mount -o loop,noatime "$LAB/store.img" "$1"
+	cowherd init --store "$1"
 }
 
 # lab_image - set LAB_IMAGE to the folder of the Debian root (tools/mkimage), built on first use.

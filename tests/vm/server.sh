@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 # shellcheck shell=bash
-# server.sh - cowherd in the lab: a store on a btrfs file, `serve` on the lab's bridge. Sourced after lab.sh.
+# server.sh - cowherd in the lab: a store on a file, `serve` on the lab's bridge. Sourced after lab.sh.
 #
 # COWHERD_BUILD names the build folder (meson sets it for its tests).
 
@@ -15,7 +15,8 @@ cowherd_need()
 	[ -n "${COWHERD_BUILD:-}" ] || lab_skip "COWHERD_BUILD is not set to a build folder"
 	[ -e "$COWHERD_BUILD/ganesha-fsal/libfsalcowherd.so" ] ||
 		lab_skip "the NFS plugin was not built (tools/setup fetches Ganesha's headers)"
-	lab_need ganesha.nfsd dnsmasq dbus-daemon rpcbind mkfs.btrfs
+	lab_need ganesha.nfsd dnsmasq dbus-daemon rpcbind
+	lab_store_need
 }
 
 # cowherd_store SIZE - an empty store in $LAB/store, and the configuration of this lab; the commands find
@@ -35,7 +36,14 @@ run_dir = $LAB/run
 mode = full
 range = 10.77.0.100,10.77.0.200
 END
-	cowherd init --loop "$1" "$LAB/store.img" >&2
+	lab_store "$COWHERD_STORE" "$1" >&2
+	lab_say "backend $LAB_BACKEND, on $(findmnt -n -o FSTYPE "$COWHERD_STORE")"
+}
+
+# cowherd_add MAC [OPTIONS] - a client of image `debian`, whose tree is kept as this run has it.
+cowherd_add()
+{
+	cowherd client add "$1" --image debian --backend "$LAB_BACKEND" "${@:2}" >&2
 }
 
 cowherd_ready()
@@ -68,9 +76,45 @@ cowherd_image_tree()
 	echo "$COWHERD_STORE/images/$1/$2/tree"
 }
 
-cowherd_client_tree()
+# cowherd_client_file ID PATH - where a file that the client has written lies here. To be looked at only.
+cowherd_client_file()
 {
-	echo "$COWHERD_STORE/clients/$1/current/tree"
+	local root=$COWHERD_STORE/clients/$1/current
+	if [ -d "$root/upper" ]; then
+		echo "$root/upper/$2"
+	else
+		echo "$root/tree/$2"
+	fi
+}
+
+# cowherd_changed ID LINE... - `client diff` has these lines; "!PATTERN": and none that matches.
+cowherd_changed()
+{
+	local id=$1 line
+	shift
+	cowherd client diff "$id" >"$LAB/$id.diff" || lab_fail "client diff $id: status $?"
+	for line; do
+		case $line in
+		!*) ! grep -e "${line#!}" "$LAB/$id.diff" >&2 || lab_fail "$id: '${line#!}' is among its changes" ;;
+		*) grep -qxF -e "$line" "$LAB/$id.diff" || lab_fail "$id: '$line' is not among its changes: $(head -n 50 "$LAB/$id.diff")" ;;
+		esac
+	done
+}
+
+# cowherd_detached ID - show a root that no server has attached, read-only and by the kernel alone; prints where.
+cowherd_detached()
+{
+	local root image dir=$LAB/detached-$1
+	root=$(readlink -f "$COWHERD_STORE/clients/$1/current")
+	mkdir -p "$dir"
+	if [ -d "$root/upper" ]; then
+		image=$(sed -n 's/^image = //p' "$root/root.conf")
+		image=$(cowherd_image_tree "$image" "$(sed -n 's/^version = //p' "$root/root.conf")")
+		mount -t overlay overlay -o "ro,redirect_dir=follow,lowerdir=$root/upper:$image" "$dir"
+	else
+		mount --bind "$root/tree" "$dir"
+	fi
+	echo "$dir"
 }
 
 # tree_sum DIR - one number for names, types, modes, owners, times, links, devices and content of a tree.

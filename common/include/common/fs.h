@@ -46,6 +46,10 @@ int cow_symlink_swap_at(int dirfd, const char *target, const char *name);
 /* readlink into memory the caller frees. -ENOENT, -EINVAL (not a link). */
 int cow_readlink_at(int dirfd, const char *name, char **ret);
 
+/* Is there something of that name? 1, 0, -errno. Unlike faccessat(2) it counts the capabilities of a
+ * process that is not root. */
+int cow_exists_at(int dirfd, const char *name);
+
 /* mkdir that accepts an existing directory (not a link to one). */
 int cow_mkdir_at(int dirfd, const char *name, mode_t mode);
 

@@ -60,7 +60,7 @@ struct cow_ovl_create_opts {
 /*
  * cow_ovl_inst_create - make the instance record of a new root.
  * @dirfd: the root's directory (STORE/clients/MAC/roots/N); for a plain instance `tree/` is in it,
- *	   else upper/ and work/ are made in it.
+ *	   else upper/ is made in it.
  * @img:   NULL: plain
  * Crash:  without a complete `instance` file the directory is no instance and is swept (I3).
  * Return: 0; -EEXIST has one; -ENOENT no tree/; -ENOSPC; -EIO.
@@ -70,8 +70,9 @@ int cow_ovl_inst_create(int dirfd, const struct cow_ovl_image *img,
 
 /*
  * cow_ovl_inst_create_peek - make a fresh root on an image without loading it: `upper/` as a copy of
- * the image's root directory, `work/`, and the instance record. Costs the same for every image.
- * @dirfd:       the root's directory; what is there of `upper/` and `work/` is kept
+ * the image's root directory, and the instance record. Costs the same for every image; `work/` is
+ * made at the first attach.
+ * @dirfd:       the root's directory; an `upper/` that is there is kept
  * @image_dirfd: holds image.ovm, of which only the header is read, and tree/
  * Crash:  as cow_ovl_inst_create(), but for this: nothing is synced, the record neither. Whoever
  *         publishes the root syncs it as a whole first.
@@ -113,8 +114,10 @@ enum {
  * Takes `lock` (unless observer), reads the newer valid slot of `instance`, checks that the tree is
  * the one it was made with (a copied or restored tree gets a new epoch), sweeps leftovers.
  * Return: 0; -EBUSY attached elsewhere, or its upper is that of a mounted overlay; -ENOENT no instance
- *         here; -EBADMSG record damaged; -ESTALE a volatile root after a crash, or another image; -EINVAL unknown flag.
- * Privilege: CAP_DAC_READ_SEARCH (handles), CAP_SYS_ADMIN not needed.
+ *         here; -EBADMSG record damaged; -ESTALE a volatile root after a crash, or another image;
+ *         -EINVAL unknown flag.
+ * Privilege: CAP_DAC_READ_SEARCH (handles); with an image below CAP_SYS_ADMIN too, else -EPERM, see
+ * cow_ovl_set_mark_reader().
  */
 int cow_ovl_inst_open(int dirfd, struct cow_ovl_image *img, unsigned flags,
 		      struct cow_ovl_inst **ret, struct cow_err *err);
@@ -212,6 +215,19 @@ struct cow_ovl_stats {
 	uint64_t limit, used; /* bytes; used only with a limit */
 };
 void cow_ovl_stats(struct cow_ovl_inst *i, struct cow_ovl_stats *ret);
+
+/*
+ * cow_ovl_set_mark_reader - objects of an upper are marked by attributes trusted.*, which the kernel
+ * shows to CAP_SYS_ADMIN alone. A process that has given it up names here who reads them for it.
+ * @read: as getxattr(2) of an open file, also an O_PATH one; bytes or -errno. From any thread.
+ *	  NULL: the engine itself.
+ * Threads: before the first attach. Observers only: nobody sets marks for the process.
+ */
+void cow_ovl_set_mark_reader(ssize_t (*read)(int fd, const char *name, void *buf, size_t len));
+
+/* The other end: read a mark. Return: bytes; -EPERM @name is no mark of ours; -errno of getxattr(2).
+ * Privilege: CAP_SYS_ADMIN. */
+ssize_t cow_ovl_mark_read(int fd, const char *name, void *buf, size_t len);
 
 /* Ceiling of file descriptors all instances of the process keep open for reuse; the default is half
  * of RLIMIT_NOFILE at first use, 65536 at most. Opens in use are not counted. */

@@ -27,16 +27,17 @@ struct cow_client {
 	enum cow_backend backend; /* what reset makes */
 	enum cow_backend root_backend; /* what the current root is */
 	enum cow_ovl_durability durability;
-	unsigned export_id; /* 1..65535; chosen once, never reused while the store remembers it */
-	char *address;	    /* configured address; "" : learnt at boot */
-	char *serial;	    /* 8 hex digits of a Raspberry Pi; "" */
-	char *nfs;	    /* "3", "4.0", "4.1", "4.2"; "": the server's default */
-	char *cmdline;	    /* words added to the kernel command line; "" */
-	int ephemeral;	    /* reset at every boot */
-	char *boot_dir;	    /* of the current root's image */
-	char *initramfs;    /* likewise, see cow_image */
-	unsigned root;	    /* N of current -> roots/N */
-	unsigned previous;  /* kept for rollback; 0: none */
+	unsigned export_id;   /* 1..65535; chosen once, never reused while the store remembers it */
+	char *address;	      /* configured address; "" : learnt at boot */
+	char *serial;	      /* 8 hex digits of a Raspberry Pi; "" */
+	char *nfs;	      /* "3", "4.0", "4.1", "4.2"; "": the server's default */
+	char *cmdline;	      /* words added to the kernel command line; "" */
+	int ephemeral;	      /* reset at every boot */
+	uint64_t limit_bytes; /* what an overlay root may use; 0: no limit */
+	char *boot_dir;	      /* of the current root's image */
+	char *initramfs;      /* likewise, see cow_image */
+	unsigned root;	      /* N of current -> roots/N */
+	unsigned previous;    /* kept for rollback; 0: none */
 	int64_t created_s, swapped_s;
 };
 void cow_client_free(struct cow_client *c); /* NULL is fine */
@@ -111,6 +112,13 @@ int cow_client_diff(struct cow_store *s, const struct cow_mac *mac, cow_ovl_diff
 		    struct cow_err *err);
 
 /* -------------------------------------------------- for servers */
+
+/*
+ * cow_client_check - look through the current root for what must not be in it, see
+ * cow_ovl_inst_check(). Return: number of findings; -EOPNOTSUPP backend btrfs (exit 5); -errno.
+ */
+int64_t cow_client_check(struct cow_store *s, const struct cow_mac *mac, cow_ovl_check_fn fn,
+			 void *ctx, struct cow_err *err);
 
 /*
  * cow_client_attach - open the engine on the current root. The image below an overlay root is loaded
