@@ -11,6 +11,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -24,11 +25,19 @@ static struct {
 	bool armed, fired;
 	int errnum; /* 0: allocations */
 	unsigned long left;
+	const char *only; /* NULL: any */
 	const char *where;
 } fault;
 
+void fault_arm_at(const char *name, int errnum, unsigned long nth)
+{
+	fault_arm(errnum, nth);
+	fault.only = name;
+}
+
 void fault_arm(int errnum, unsigned long nth)
 {
+	fault.only = NULL;
 	fault.errnum = errnum;
 	fault.left = nth;
 	fault.fired = false;
@@ -50,6 +59,8 @@ const char *fault_where(void)
 static bool due(bool alloc, const char *where)
 {
 	if (!fault.armed || fault.fired || alloc != (fault.errnum == 0))
+		return false;
+	if (fault.only && strcmp(fault.only, where) != 0)
 		return false;
 	if (fault.left-- > 0)
 		return false;

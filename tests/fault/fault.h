@@ -15,6 +15,8 @@
 
 /* @errnum 0: allocations fail (ENOMEM); else system calls fail with it. @nth counts from 0. */
 void fault_arm(int errnum, unsigned long nth);
+/* The same for one call alone. */
+void fault_arm_at(const char *name, int errnum, unsigned long nth);
 /* Return: has it failed something? Then fault_where() says which call, until the next arm. */
 bool fault_disarm(void);
 const char *fault_where(void);

@@ -8,7 +8,7 @@
  *  - no file descriptor, node or open is left over;
  *  - the image is as it was (I1), and the same call without a fault does it.
  *
- *	test_fault_calls [PART]		names, data or reading; all without
+ *	test_fault_calls [PART]		reading, names, data or strict; all without
  */
 #include "layer_test.h"
 
@@ -413,6 +413,7 @@ static char *text_on_disk(struct ovl *f)
 }
 
 static unsigned root_number;
+static enum cow_ovl_durability durability = COW_OVL_RELAXED;
 
 static void root_begin(struct ovl *f)
 {
@@ -422,7 +423,7 @@ static void root_begin(struct ovl *f)
 	(void)close(f->dirfd);
 	f->dirfd = cow_opendir_at(f->tmp->fd, name);
 	assert_true(f->dirfd >= 0);
-	layer_start(f);
+	layer_start_mode(f, durability);
 	live(f);
 	ovl_restart(f); /* nothing is cached */
 }
@@ -685,6 +686,41 @@ static void changes_of_data_meet_every_fault(void **state)
 	run(*state, data, sizeof(data) / sizeof(*data));
 }
 
+/* Strict: the change is made, but whether it is on disk nobody knows, and that is said. */
+static void a_failed_group_commit_is_reported(void **state)
+{
+	struct ovl *f = *state;
+	unsigned reported = 0;
+	durability = COW_OVL_STRICT;
+	for (size_t k = 0; k < sizeof(names) / sizeof(*names); k++) {
+		struct looks l = looks_of(f, &names[k]);
+		bool fired = true;
+		unsigned syncs = 0;
+		for (unsigned long nth = 0; fired; nth++) {
+			struct ctx c;
+			root_begin(f);
+			prepare(f, &names[k], &c);
+			/* straight to the sync, which is the last call but for closing */
+			fault_arm_at("syncfs", EIO, nth);
+			int r = names[k].act(&c, &names[k]);
+			fired = fault_disarm();
+			release_given(&c);
+			release(&c);
+			assert_int_equal(r, fired ? -EIO : 0);
+			cow_autofree char *now = tree_text(f->inst);
+			assert_string_equal(now, l.after);
+			root_end(f);
+			syncs += fired;
+		}
+		assert_int_equal(syncs, 1); /* each call is one commit */
+		reported += syncs;
+		free(l.before);
+		free(l.after);
+	}
+	durability = COW_OVL_RELAXED;
+	assert_int_equal(reported, sizeof(names) / sizeof(*names));
+}
+
 static int set_up(void **state)
 {
 	int r = layer_setup_bare(state);
@@ -701,9 +737,11 @@ int main(int argc, char **argv)
 					    layer_teardown),
 	    cmocka_unit_test_setup_teardown(changes_of_data_meet_every_fault, set_up,
 					    layer_teardown),
+	    cmocka_unit_test_setup_teardown(a_failed_group_commit_is_reported, set_up,
+					    layer_teardown),
 	};
-	static const char *const parts[] = {"reading", "names", "data"};
-	for (int k = 0; argc > 1 && k < 3; k++)
+	static const char *const parts[] = {"reading", "names", "data", "strict"};
+	for (int k = 0; argc > 1 && k < 4; k++)
 		if (strcmp(argv[1], parts[k]) == 0)
 			return _cmocka_run_group_tests(parts[k], &tests[k], 1, NULL, NULL);
 	return cmocka_run_group_tests(tests, NULL, NULL);
