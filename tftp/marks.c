@@ -124,7 +124,7 @@ static int ask(int fd, const char *name, struct answer *ret, size_t *ret_len)
 
 static ssize_t read_mark(int fd, const char *name, void *buf, size_t len)
 {
-	struct answer a;
+	struct answer a = {0};
 	size_t got = 0;
 	int r = ask(fd, name, &a, &got);
 
