@@ -25,7 +25,7 @@
 #define SUBS 40
 #define FILES 50 /* in each of TOPS * SUBS directories, four levels down */
 #define LOOKUPS 200000
-#define ROUNDS 5
+#define ROUNDS 9
 #define ROOTS 8
 #define FILE_SIZE 8192u
 
@@ -115,10 +115,14 @@ static struct cow_ovl_node *walk(struct cow_ovl_inst *i, const char *path)
 
 /* ---------------------------------------------------------------- lookups */
 
+/* Names are made before the clock runs; a path is put together from two of them. */
 struct places {
 	struct cow_ovl_node *node[TOPS * SUBS];
 	int fd[TOPS * SUBS];
 	char path[TOPS * SUBS][64];
+	size_t path_len[TOPS * SUBS];
+	char name[FILES][32];
+	size_t name_len[FILES];
 };
 
 enum how {
@@ -129,21 +133,23 @@ enum how {
 
 static void one(const struct places *p, int tree, enum how how, unsigned d, unsigned f)
 {
-	char name[32], path[128];
+	char path[128];
+	const char *name = p->name[f];
 	struct statx sx;
 	struct cow_ovl_attr attr;
 	cow_autonode n = NULL;
-	int len = snprintf(name, sizeof(name), "changelog-%u.gz", f);
 	switch (how) {
 	case BY_PATH:
-		(void)snprintf(path, sizeof(path), "%s/%s", p->path[d], name);
+		memcpy(path, p->path[d], p->path_len[d]);
+		path[p->path_len[d]] = '/';
+		memcpy(path + p->path_len[d] + 1, name, p->name_len[f] + 1);
 		must(statx(tree, path, 0, STATX_BASIC_STATS, &sx), "statx");
 		break;
 	case BY_FD:
 		must(statx(p->fd[d], name, 0, STATX_BASIC_STATS, &sx), "statx");
 		break;
 	case BY_ENGINE:
-		must(cow_ovl_lookup(p->node[d], name, (size_t)len, &n, &attr), "look up");
+		must(cow_ovl_lookup(p->node[d], name, p->name_len[f], &n, &attr), "look up");
 		break;
 	}
 }
@@ -177,10 +183,14 @@ static int bench_lookups(struct cow_ovl_inst *i, int tree)
 	double v[3][ROUNDS], m[3];
 	for (unsigned d = 0; d < TOPS * SUBS; d++) {
 		dir_path(p.path[d], sizeof(p.path[d]), d);
+		p.path_len[d] = strlen(p.path[d]);
 		p.fd[d] = openat(tree, p.path[d], O_PATH | O_DIRECTORY | O_CLOEXEC);
 		must(p.fd[d], "open a directory");
 		p.node[d] = walk(i, p.path[d]);
 	}
+	for (unsigned f = 0; f < FILES; f++)
+		p.name_len[f] =
+		    (size_t)snprintf(p.name[f], sizeof(p.name[f]), "changelog-%u.gz", f);
 	for (enum how h = BY_PATH; h <= BY_ENGINE; h++)
 		(void)time_lookups(&p, tree, h); /* all caches warm */
 	for (unsigned r = 0; r < ROUNDS; r++)
