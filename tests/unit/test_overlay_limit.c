@@ -40,7 +40,8 @@ static void a_write_beyond_it_is_refused_and_the_rest_works(void **state)
 	ok(make_at(f, "new", S_IFREG, 0644));
 	assert_int_equal(fill(f, "new", 0, 512 * KIB), 512 * KIB);
 	assert_int_equal(fill(f, "new", 512 * KIB, 1 * MIB), -ENOSPC);
-	assert_int_equal(attr_of(get(f, "new")).size, 512 * KIB);
+	cow_autonode n = get(f, "new");
+	assert_int_equal(attr_of(n).size, 512 * KIB);
 	assert_true(stats_of(f).used <= 1 * MIB);
 	cow_autonode low = get(f, "file");
 	assert_text(low, "of the image");
