@@ -20,6 +20,7 @@
 
 #include "common/checked.h"
 #include "common/fs.h"
+#include "common/growpath.h"
 #include "grow.h"
 #include "idattr.h"
 #include "internal.h"
@@ -31,10 +32,9 @@ struct diff {
 	const struct cow_ovl_image *img;
 	struct cow_diff_list list;
 	EVP_MD_CTX *md;
-	uint8_t *buf; /* BUF_SIZE: file content, attribute values */
-	char *xnames; /* COW_XATTR_LIST_MAX */
-	char *path;   /* of the object at hand; "" is the root */
-	size_t len, room;
+	uint8_t *buf;		  /* BUF_SIZE: file content, attribute values */
+	char *xnames;		  /* COW_XATTR_LIST_MAX */
+	struct cow_growpath path; /* of the object at hand */
 	unsigned depth;
 	int failed; /* -errno: an attribute could not be read */
 };
@@ -47,33 +47,6 @@ struct dir {
 	uint32_t hidden_top; /* opaque: uppermost directory that is hidden here */
 	bool xwhiteouts;     /* empty files with an attribute may be whiteouts */
 };
-
-/* ---------------------------------------------------------------- path of the object at hand */
-
-static int path_push(struct diff *d, const char *name, size_t *ret_old)
-{
-	size_t n = strlen(name), old = d->len;
-	if (old + n + 2 > d->room) {
-		size_t room = (old + n + 2) * 2;
-		char *grown = realloc(d->path, room);
-		if (!grown)
-			return -ENOMEM;
-		d->path = grown;
-		d->room = room;
-	}
-	if (old)
-		d->path[d->len++] = '/';
-	memcpy(d->path + d->len, name, n + 1);
-	d->len += n;
-	*ret_old = old;
-	return 0;
-}
-
-static void path_pop(struct diff *d, size_t old)
-{
-	d->len = old;
-	d->path[old] = 0;
-}
 
 /* ---------------------------------------------------------------- comparing */
 
@@ -244,11 +217,11 @@ static void set_home(struct cow_diff_entry *e, const struct dir *dir,
 static int add_deleted(struct diff *d, const struct dir *dir, const struct cow_man_ent *ent)
 {
 	size_t old;
-	int r = path_push(d, ent->name, &old);
+	int r = cow_growpath_push(&d->path, ent->name, &old);
 	if (r < 0)
 		return r;
-	struct cow_diff_entry *e = cow_diff_add(&d->list, d->path);
-	path_pop(d, old);
+	struct cow_diff_entry *e = cow_diff_add(&d->list, d->path.s);
+	cow_growpath_pop(&d->path, old);
 	if (!e)
 		return -ENOMEM;
 	e->kind = COW_CHANGE_DELETED;
@@ -293,7 +266,7 @@ static int visit_object(struct diff *d, const struct dir *dir, const struct obje
 	int r = with ? compare(d, o, with, &what) : 0;
 	if (r < 0)
 		return r;
-	struct cow_diff_entry *e = cow_diff_add(&d->list, d->path);
+	struct cow_diff_entry *e = cow_diff_add(&d->list, d->path.s);
 	if (!e)
 		return -ENOMEM;
 	e->kind = COW_CHANGE_ADDED;
@@ -353,7 +326,7 @@ static int add_directory(struct diff *d, const struct dir *dir, const struct obj
 	int r = with ? compare(d, o, with, &what) : 0;
 	if (r < 0)
 		return r;
-	struct cow_diff_entry *e = cow_diff_add(&d->list, d->path);
+	struct cow_diff_entry *e = cow_diff_add(&d->list, d->path.s);
 	if (!e)
 		return -ENOMEM;
 	e->kind = COW_CHANGE_ADDED;
@@ -470,7 +443,7 @@ static int visit(struct diff *d, const struct dir *dir, const char *name)
 		return d->failed;
 	if (whiteout)
 		return below && !dir->opaque ? add_deleted(d, dir, below) : 0;
-	int r = path_push(d, name, &old);
+	int r = cow_growpath_push(&d->path, name, &old);
 	if (r < 0)
 		return r;
 	r = S_ISDIR(o.st.st_mode) ? visit_directory(d, dir, &o, below)
@@ -479,7 +452,7 @@ static int visit(struct diff *d, const struct dir *dir, const char *name)
 		r = d->failed;
 	if (r < 0)
 		return r; /* the path stays, for the message */
-	path_pop(d, old);
+	cow_growpath_pop(&d->path, old);
 	return 1;
 }
 
@@ -571,9 +544,8 @@ static int diff_begin(struct diff *d, const struct cow_ovl_image *img)
 	d->md = EVP_MD_CTX_new();
 	d->buf = malloc(BUF_SIZE);
 	d->xnames = malloc(COW_XATTR_LIST_MAX);
-	d->path = calloc(1, 1);
-	d->room = 1;
-	return d->md && d->buf && d->xnames && d->path ? 0 : -ENOMEM;
+	int r = cow_growpath_init(&d->path);
+	return d->md && d->buf && d->xnames ? r : -ENOMEM;
 }
 
 static void diff_end(struct diff *d)
@@ -582,7 +554,7 @@ static void diff_end(struct diff *d)
 	EVP_MD_CTX_free(d->md);
 	free(d->buf);
 	free(d->xnames);
-	free(d->path);
+	cow_growpath_done(&d->path);
 }
 
 int cow_ovl_inst_diff(int dirfd, const struct cow_ovl_image *img, cow_ovl_diff_fn fn, void *ctx,
@@ -600,7 +572,7 @@ int cow_ovl_inst_diff(int dirfd, const struct cow_ovl_image *img, cow_ovl_diff_f
 				"the root has directories too deep to be compared");
 	else if (r < 0)
 		r = cow_err_set(err, r, "compare the root with its image, at '/%s'",
-				d.path ? d.path : "");
+				d.path.s ? d.path.s : "");
 	if (r == 0) {
 		r = cow_diff_finish(&d.list);
 		if (r < 0)

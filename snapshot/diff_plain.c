@@ -15,6 +15,7 @@
 
 #include "common/bounds.h"
 #include "common/fs.h"
+#include "common/growpath.h"
 #include "names.h"
 
 #define BUF_SIZE (128u << 10)
@@ -22,10 +23,9 @@
 struct diff {
 	cow_ovl_diff_fn fn;
 	void *ctx;
-	char *buf[2];	/* BUF_SIZE each: content and attribute values */
-	char *names[2]; /* COW_XATTR_LIST_MAX each */
-	char *path;
-	size_t len, room;
+	char *buf[2];		  /* BUF_SIZE each: content and attribute values */
+	char *names[2];		  /* COW_XATTR_LIST_MAX each */
+	struct cow_growpath path; /* of the object at hand */
 	unsigned depth;
 };
 
@@ -36,40 +36,13 @@ struct side {
 	char proc[32];
 };
 
-/* ---------------------------------------------------------------- path of the object at hand */
-
-static int path_push(struct diff *d, const char *name, size_t *ret_old)
-{
-	size_t n = strlen(name), old = d->len;
-	if (old + n + 2 > d->room) {
-		size_t room = (old + n + 2) * 2;
-		char *grown = realloc(d->path, room);
-		if (!grown)
-			return -ENOMEM;
-		d->path = grown;
-		d->room = room;
-	}
-	if (old)
-		d->path[d->len++] = '/';
-	memcpy(d->path + d->len, name, n + 1);
-	d->len += n;
-	*ret_old = old;
-	return 0;
-}
-
-static void path_pop(struct diff *d, size_t old)
-{
-	d->len = old;
-	d->path[old] = 0;
-}
-
 static int report(struct diff *d, enum cow_ovl_change_kind kind, unsigned what, mode_t mode)
 {
 	struct cow_ovl_change change = {
 	    .kind = kind,
 	    .what = what,
 	    .type = mode & S_IFMT,
-	    .path = d->path,
+	    .path = d->path.s,
 	};
 	return d->fn(d->ctx, &change);
 }
@@ -280,12 +253,12 @@ static int visit(struct diff *d, int old_dir, int new_dir, const char *name)
 static int visit_name(struct diff *d, int old_dir, int new_dir, const char *name)
 {
 	size_t old;
-	int r = path_push(d, name, &old);
+	int r = cow_growpath_push(&d->path, name, &old);
 	if (r < 0)
 		return r;
 	r = visit(d, old_dir, new_dir, name);
 	if (r == 0)
-		path_pop(d, old); /* else it stays, for the message */
+		cow_growpath_pop(&d->path, old); /* else it stays, for the message */
 	return r;
 }
 
@@ -368,7 +341,7 @@ static int diff_sorted(struct diff *d, struct found_list *l, int old_tree, int n
 		return cow_err_say(err, COW_ERR_FAILED, r,
 				   "the root has directories too deep to be compared");
 	if (r < 0)
-		return cow_err_set(err, r, "compare the root with its image, at '/%s'", d->path);
+		return cow_err_set(err, r, "compare the root with its image, at '/%s'", d->path.s);
 	if (l->n)
 		qsort(l->list, l->n, sizeof(*l->list), found_cmp);
 	for (size_t k = 0; r == 0 && k < l->n; k++)
@@ -379,8 +352,8 @@ static int diff_sorted(struct diff *d, struct found_list *l, int old_tree, int n
 int cow_diff_plain(int old_tree, int new_tree, cow_ovl_diff_fn fn, void *ctx, struct cow_err *err)
 {
 	struct found_list l = {0};
-	struct diff d = {.fn = keep, .ctx = &l, .path = calloc(1, 1), .room = 1};
-	int r = d.path ? 0 : -ENOMEM;
+	struct diff d = {.fn = keep, .ctx = &l};
+	int r = cow_growpath_init(&d.path);
 	for (int k = 0; k < 2; k++) {
 		d.buf[k] = malloc(BUF_SIZE);
 		d.names[k] = malloc(COW_XATTR_LIST_MAX);
@@ -396,6 +369,6 @@ int cow_diff_plain(int old_tree, int new_tree, cow_ovl_diff_fn fn, void *ctx, st
 		free(d.buf[k]);
 		free(d.names[k]);
 	}
-	free(d.path);
+	cow_growpath_done(&d.path);
 	return r;
 }
