@@ -63,7 +63,7 @@ void cow_node_bump(struct cow_ovl_node *n)
 
 int cow_attr_of(struct cow_ovl_node *n, int fd, struct cow_ovl_attr *ret)
 {
-	struct cow_ovl_attr attr;
+	struct cow_ovl_attr attr = {0};
 	uint64_t bump = atomic_load(&n->bump); /* before the ctime it is added to */
 	int r = cow_attr_of_fd(n->inst, fd, &attr);
 	if (r < 0)
@@ -99,7 +99,7 @@ static int attr_lower(struct cow_ovl_node *n, struct cow_ovl_attr *ret)
 /* Of several names in the image each may have been removed, or replaced by one in the upper. */
 static int attr_linked(struct cow_ovl_node *n, struct cow_ovl_attr *attr)
 {
-	uint32_t names;
+	uint32_t names = 0;
 	pthread_mutex_lock(&n->copying);
 	int r = atomic_load(&n->gone) ? 0 : cow_count_names(n, &names);
 	if (r == 0)

@@ -255,7 +255,7 @@ static int publish_at(struct copy *c, size_t k)
 	struct cow_ovl_node *self = S_ISDIR(c->n->type) ? c->n : NULL;
 	if (r == 0)
 		r = cow_names_lock(dir, self, NULL);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	r = atomic_load(&dir->gone) ? -ESTALE : cow_view_locked(dir, d->fd, ent.name, ent.len, &v);
 	if (r == 0 && (v.what != COW_LOWER || v.low.ino != c->n->low))

@@ -73,7 +73,7 @@ static int open_entered(struct cow_ovl_node *n, const struct cow_ovl_cred *cred,
 		r = cow_attr_of(n, f->fd, &attr);
 	if (r == 0 && atomic_load(&n->gone) && atomic_load(&n->opens) == 0)
 		r = -ESTALE;
-	if (r < 0)
+	if (r != 0)
 		return r;
 	struct cow_ovl_open *o = malloc(sizeof(*o));
 	if (!o)

@@ -262,7 +262,7 @@ static int put(const struct cow_ovl_node *dir, struct cow_delta *d, const char *
 	};
 	memcpy(e->name, name, len);
 	e->name[len] = '\0';
-	if (find(dir, d, name, len, &p) == 0)
+	if (d->nblock > 0 && find(dir, d, name, len, &p) == 0)
 		erase(d, p);
 	int r = choose_cookie(dir, d, e);
 	if (r == 0)

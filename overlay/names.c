@@ -131,7 +131,7 @@ static int link_alive(struct cow_ovl_node *n, struct cow_ovl_node *dir, const ch
 		r = -ESTALE;
 	if (r == 0)
 		r = cow_names_lock(dir, NULL, NULL);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	r = link_locked(n, f, dir, d->fd, name);
 	cow_names_unlock(dir, NULL, NULL);
@@ -333,7 +333,7 @@ static int remove_run(struct removal *rm)
 		if (r == 0)
 			r = remove_locked(rm);
 		cow_names_unlock(rm->dir, hint, NULL);
-		if (r != -EAGAIN)
+		if (r != -EAGAIN || !rm->victim)
 			return r;
 		bool locked = hint == rm->victim || !S_ISDIR(rm->victim->type);
 		cow_ovl_put(hint);

@@ -85,11 +85,13 @@ static int take_upper(struct scan *s, const struct cow_dent *e, struct item *it)
 	}
 	if (v.lower)
 		(void)cow_man_find(s->dir->inst->img, s->dir->low, e->name, e->len, &v.low);
-	int r = cow_view_node_locked(s->dir, s->dirfd, it->name, &v, &it->node);
+	struct cow_ovl_node *node;
+	int r = cow_view_node_locked(s->dir, s->dirfd, it->name, &v, &node);
 	if (r < 0)
 		return r;
-	it->id = it->node->id;
-	it->type = it->node->type;
+	it->node = node;
+	it->id = node->id;
+	it->type = node->type;
 	return 0;
 }
 

@@ -111,7 +111,7 @@ int cow_upper_node(struct cow_ovl_inst *i, struct cow_ovl_node *dir, const struc
 	r = identify(i, dir, low, fd, attr.mode & S_IFMT, &number);
 	if (r == 0)
 		r = intern(i, fd, number, &attr, &n);
-	return r < 0 ? r : to_cache(&n, &fd, level, ret);
+	return r != 0 ? r : to_cache(&n, &fd, level, ret);
 }
 
 int cow_upper_made(struct cow_ovl_inst *i, int fd_taken, unsigned level, struct cow_ovl_node **ret)
@@ -122,7 +122,7 @@ int cow_upper_made(struct cow_ovl_inst *i, int fd_taken, unsigned level, struct 
 	int r = cow_attr_of_fd(i, fd, &attr);
 	if (r == 0)
 		r = intern(i, fd, 0, &attr, &n);
-	return r < 0 ? r : to_cache(&n, &fd, level, ret);
+	return r != 0 ? r : to_cache(&n, &fd, level, ret);
 }
 
 /* In memory it is enough that the object is alive; else it is opened and looked at. */
