@@ -89,20 +89,33 @@ static struct range children(const struct cow_ovl_image *img, uint32_t dir)
 	return (struct range){.first = first, .end = first + cow_get_le32(n->b)};
 }
 
-/* First dirent of the range whose cookie is @cookie or more. */
+static size_t min_size(size_t a, size_t b)
+{
+	return a < b ? a : b;
+}
+
+/*
+ * First dirent of the range whose cookie is @cookie or more. Cookies are keyed hashes below 2^63 and
+ * lie evenly: look where it would be and widen from there, which touches a cache line or two.
+ */
 static size_t lower_bound(const struct cow_ovl_image *img, struct range in, uint64_t cookie)
 {
-	size_t base = in.first, n = in.end - in.first;
-	while (n > 0) {
-		size_t half = n / 2;
-		if (cookie_at(img, base + half) < cookie) {
-			base += half + 1;
-			n -= half + 1;
+	size_t lo = in.first, hi = in.end, step = 1;
+	size_t at = lo + (size_t)(((cookie >> 31) * (hi - lo)) >> 32);
+	if (at >= hi)
+		at = hi > lo ? hi - 1 : hi;
+	while (lo < hi) {
+		if (cookie_at(img, at) < cookie) {
+			lo = at + 1;
+			at = lo + min_size(step - 1, (hi - lo) / 2);
 		} else {
-			n = half;
+			hi = at;
+			at = hi - min_size(step, (hi - lo + 1) / 2);
 		}
+		if (step < hi - lo)
+			step *= 2;
 	}
-	return base;
+	return lo;
 }
 
 size_t cow_man_nchild(const struct cow_ovl_image *img, uint32_t dir)
@@ -130,6 +143,7 @@ bool cow_man_find(const struct cow_ovl_image *img, uint32_t dir, const char *nam
 	size_t at = lower_bound(img, in, cookie);
 	for (; at < in.end && cookie_at(img, at) == cookie; at++, cookie++) {
 		const struct cow_ovm_dirent *d = &img->dirents[at];
+		__builtin_prefetch(cow_image_inode(img, cow_get_le32(d->ino))); /* asked for next */
 		if (d->name_len != len ||
 		    memcmp(img->strings + cow_get_le32(d->name), name, len) != 0)
 			continue;

@@ -145,6 +145,9 @@ static void node_free(struct cow_ovl_node *n)
 	free(n);
 }
 
+/* In a node nobody else can see; the shard's lock publishes it. */
+#define reset(field, value) atomic_store_explicit(field, value, memory_order_relaxed)
+
 /* Everything but the locks and what is zero in every node that is nobody's. */
 static void node_fill(struct cow_ovl_node *n, struct cow_ovl_inst *i, const struct born *b)
 {
@@ -156,8 +159,8 @@ static void node_fill(struct cow_ovl_node *n, struct cow_ovl_inst *i, const stru
 	n->low = b->low;
 	if (b->up)
 		n->up = *b->up;
-	atomic_store(&n->has_up, b->up != NULL);
-	atomic_store(&n->refs, 1);
+	reset(&n->has_up, b->up != NULL);
+	reset(&n->refs, 1);
 }
 
 /* Nodes come and go with every look-up: a few of each shard are kept, with their locks. */
@@ -176,14 +179,14 @@ static bool spare_keep_locked(struct cow_shard *s, struct cow_ovl_node *n)
 {
 	if (s->nspare == SPARES || n->delta || n->pin || atomic_load(&n->fd))
 		return false;
-	atomic_store(&n->opens, 0);
-	atomic_store(&n->bump, 0);
-	atomic_store(&n->wb_err, 0);
-	atomic_store(&n->dirty, false);
-	atomic_store(&n->orphan, false);
-	atomic_store(&n->gone, false);
-	atomic_store(&n->pinned, false);
-	atomic_store(&n->impure_known, 0);
+	reset(&n->opens, 0);
+	reset(&n->bump, 0);
+	reset(&n->wb_err, 0);
+	reset(&n->dirty, false);
+	reset(&n->orphan, false);
+	reset(&n->gone, false);
+	reset(&n->pinned, false);
+	reset(&n->impure_known, 0);
 	n->cost = 0;
 	n->cost_known = n->cost_ends = false;
 	n->next = s->spare;
