@@ -111,6 +111,12 @@ static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_s
 	    .atime = st->st_atim,
 	    .mtime = st->st_mtim,
 	};
+	/* A chown(2) that changes neither strips all the same: libfuse hides the flag that says so, so
+	 * there is nothing left to set. */
+	if (to_set == 0 && cow_ovl_getattr(cow_node_of(req, ino), &a) == 0) {
+		set.mask = COW_SET_UID;
+		set.uid = a.uid;
+	}
 	/* A mode is what the kernel made of it, by all that the caller may; which bits a new owner or
 	 * size costs is left to us. */
 	bool strips = set.mask & (COW_SET_UID | COW_SET_GID | COW_SET_SIZE);
