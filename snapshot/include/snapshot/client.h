@@ -123,7 +123,7 @@ int64_t cow_client_check(struct cow_store *s, const struct cow_mac *mac, cow_ovl
 /*
  * cow_client_attach - open the engine on the current root. The image below an overlay root is loaded
  * once per process, whatever the number of clients.
- * @flags: COW_OVL_OBSERVER or 0. Return: as cow_ovl_inst_open() and cow_ovl_image_open(); -ENOENT no
+ * @flags: of cow_ovl_inst_open(). Return: as cow_ovl_inst_open() and cow_ovl_image_open(); -ENOENT no
  * such client.
  */
 int cow_client_attach(struct cow_store *s, const struct cow_mac *mac, unsigned flags,
