@@ -17,6 +17,8 @@
  *	               DIR has none of our names
  *	--tolerant     not what kernel overlayfs and fuse-overlayfs cannot do: descriptors opened before
  *	               copy-up see later changes, golden files without a name can be changed
+ *	--seek-synced  data is synced before holes are looked for: the kernel's FUSE asks the server, which
+ *	               does not know what is dirty
  *	--dump FILE    write the models at the end, for --verify-state
  *	--inject N     every Nth pwrite goes one byte too far: has to be found
  *	--stats        how often each operation ran
@@ -307,17 +309,26 @@ enum {
 	OPT_LOWER_SETUP = 256,
 	OPT_LOWER,
 	OPT_TOLERANT,
+	OPT_SEEK_SYNCED,
 	OPT_STATS,
 };
 
 static const struct option long_options[] = {
-    {"ops", 1, NULL, 'o'},	    {"seed", 1, NULL, 's'},
-    {"files", 1, NULL, 'f'},	    {"threads", 1, NULL, 't'},
-    {"seconds", 1, NULL, 'S'},	    {"drop", 1, NULL, 'D'},
-    {"dump", 1, NULL, 'd'},	    {"inject", 1, NULL, 'i'},
-    {"verify-state", 1, NULL, 'v'}, {"lower-setup", 0, NULL, OPT_LOWER_SETUP},
-    {"lower", 0, NULL, OPT_LOWER},  {"tolerant", 0, NULL, OPT_TOLERANT},
-    {"stats", 0, NULL, OPT_STATS},  {NULL, 0, NULL, 0},
+    {"ops", 1, NULL, 'o'},
+    {"seed", 1, NULL, 's'},
+    {"files", 1, NULL, 'f'},
+    {"threads", 1, NULL, 't'},
+    {"seconds", 1, NULL, 'S'},
+    {"drop", 1, NULL, 'D'},
+    {"dump", 1, NULL, 'd'},
+    {"inject", 1, NULL, 'i'},
+    {"verify-state", 1, NULL, 'v'},
+    {"lower-setup", 0, NULL, OPT_LOWER_SETUP},
+    {"lower", 0, NULL, OPT_LOWER},
+    {"tolerant", 0, NULL, OPT_TOLERANT},
+    {"seek-synced", 0, NULL, OPT_SEEK_SYNCED},
+    {"stats", 0, NULL, OPT_STATS},
+    {NULL, 0, NULL, 0},
 };
 
 static void __attribute__((noreturn)) usage(const char *what)
@@ -391,6 +402,8 @@ int main(int argc, char **argv)
 			opt.lower = true;
 		else if (c == OPT_TOLERANT)
 			opt.tolerant = true;
+		else if (c == OPT_SEEK_SYNCED)
+			opt.seek_synced = true;
 		else if (c == OPT_STATS)
 			opt.stats = true;
 		else if (c == 'v')

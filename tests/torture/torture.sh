@@ -18,8 +18,11 @@ if [[ -n ${COWHERD_TEST_LONG:-} ]]; then
 	ops=500000
 	seed=$((RANDOM * 32768 + RANDOM))
 fi
-tolerant=()
-[[ $kind == cowherd* || $kind == plain ]] || tolerant=(--tolerant)
+less=()
+case $kind in
+cowherd*) less=(--seek-synced) ;;
+kernel | fuse-overlayfs) less=(--tolerant) ;;
+esac
 stage 4G
 
 for threads in 1 4; do
@@ -29,7 +32,7 @@ for threads in 1 4; do
 	rm -f "$work/disk/version/image.ovm"
 	"$TORTURE" --lower-setup "${args[@]}" "$lower"
 	up "$kind"
-	"$TORTURE" "${args[@]}" --ops "$ops" --lower "${tolerant[@]}" --dump "$work/state" "$(mnt "$kind")" ||
+	"$TORTURE" "${args[@]}" --ops "$ops" --lower "${less[@]}" --dump "$work/state" "$(mnt "$kind")" ||
 		die "torture with ${args[*]} --lower"
 	down "$kind"
 	up "$kind"
