@@ -4,7 +4,7 @@
 # torture.sh KIND - the torture (main.c) on a root of that kind (stage.sh): runs of one and of four
 # threads, over golden files; each is compared once more after the root was mounted anew. With
 # COWHERD_TEST_LONG a million operations, of another seed each time.
-# The environment also names TORTURE.
+# The environment also names TORTURE and, if it likes, TORTURE_OPS of a long run (each of its two).
 # shellcheck source-path=SCRIPTDIR source=../shell/lib.sh
 . "$(dirname "$0")/../shell/lib.sh"
 # shellcheck source=stage.sh
@@ -15,7 +15,7 @@ have "$kind" || exit 77
 ops=18000
 seed=1
 if [[ -n ${COWHERD_TEST_LONG:-} ]]; then
-	ops=500000
+	ops=${TORTURE_OPS:-500000}
 	seed=$((RANDOM * 32768 + RANDOM))
 fi
 less=()
