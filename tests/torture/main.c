@@ -15,6 +15,7 @@
  *	--drop N       drop the machine's caches after so many operations; 0: never
  *	--lower        DIR holds what --lower-setup made with the same seed, files and threads. Without it
  *	               DIR has none of our names
+ *	--links        some golden files have two names; to be said with --lower-setup too
  *	--tolerant     not what kernel overlayfs and fuse-overlayfs cannot do: descriptors opened before
  *	               copy-up see later changes, golden files without a name can be changed
  *	--seek-synced  data is synced before holes are looked for: the kernel's FUSE asks the server, which
@@ -103,7 +104,7 @@ static void fail_begin(const struct worker *w)
 	(void)printf("FAILED: seed %" PRIu64 ", files %u, threads %u, thread %u, operation %" PRIu64
 		     "%s%s\n",
 		     opt.seed, opt.nfiles, opt.threads, w->number, w->at,
-		     opt.lower ? ", golden files" : "", opt.tolerant ? ", tolerant" : "");
+		     opt.lower ? ", golden files" : "", opt.links ? ", links" : "");
 }
 
 static void __attribute__((noreturn)) fail_end(const struct file *f)
@@ -232,6 +233,8 @@ static void begin(struct worker *w)
 		f->nnames = 1;
 		f->lower = true;
 		f->size = golden_fill(f->data, f->names[0]);
+		if (golden_linked(k))
+			pool_name(f->names[f->nnames++], w->number, k + opt.nfiles);
 	}
 	for (unsigned k = 0; k < 2 && !opt.lower; k++) {
 		char name[NAME_ROOM];
@@ -308,6 +311,7 @@ static void run_all(void)
 enum {
 	OPT_LOWER_SETUP = 256,
 	OPT_LOWER,
+	OPT_LINKS,
 	OPT_TOLERANT,
 	OPT_SEEK_SYNCED,
 	OPT_STATS,
@@ -325,6 +329,7 @@ static const struct option long_options[] = {
     {"verify-state", 1, NULL, 'v'},
     {"lower-setup", 0, NULL, OPT_LOWER_SETUP},
     {"lower", 0, NULL, OPT_LOWER},
+    {"links", 0, NULL, OPT_LINKS},
     {"tolerant", 0, NULL, OPT_TOLERANT},
     {"seek-synced", 0, NULL, OPT_SEEK_SYNCED},
     {"stats", 0, NULL, OPT_STATS},
@@ -400,6 +405,8 @@ int main(int argc, char **argv)
 			setup = true;
 		else if (c == OPT_LOWER)
 			opt.lower = true;
+		else if (c == OPT_LINKS)
+			opt.links = true;
 		else if (c == OPT_TOLERANT)
 			opt.tolerant = true;
 		else if (c == OPT_SEEK_SYNCED)

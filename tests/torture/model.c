@@ -63,6 +63,11 @@ bool golden_has(unsigned k)
 	return k % 3 != 2;
 }
 
+bool golden_linked(unsigned k)
+{
+	return opt.links && k % 4 == 1;
+}
+
 static uint64_t hash_name(const char *name)
 {
 	uint64_t h = 0xcbf29ce484222325u;
@@ -105,7 +110,7 @@ static void write_golden(const char *name)
 
 void lower_setup(void)
 {
-	char name[NAME_ROOM];
+	char name[NAME_ROOM], other[NAME_ROOM];
 	for (unsigned t = 0; t < opt.threads; t++) {
 		for (unsigned k = 0; k < 2; k++) {
 			pool_name(name, t, k);
@@ -115,8 +120,12 @@ void lower_setup(void)
 		}
 		for (unsigned k = 0; k < opt.nfiles; k++) {
 			pool_name(name, t, k);
-			if (golden_has(k))
-				write_golden(name);
+			if (!golden_has(k))
+				continue;
+			write_golden(name);
+			pool_name(other, t, k + opt.nfiles);
+			if (golden_linked(k) && linkat(opt.dir, name, opt.dir, other, 0) < 0)
+				trouble("make %s", other);
 		}
 	}
 }

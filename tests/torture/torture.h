@@ -70,7 +70,7 @@ struct worker {
 extern struct options {
 	uint64_t seed, ops, seconds, drop, inject;
 	unsigned nfiles, threads; /* files of each thread */
-	bool lower, tolerant, seek_synced, stats;
+	bool lower, links, tolerant, seek_synced, stats;
 	const char *path, *dump;
 	int dir; /* of the file system under test */
 } opt;
@@ -99,6 +99,8 @@ void pool_name(char ret[NAME_ROOM], unsigned worker, unsigned k);
 unsigned pool_size(void);
 /* Does file @k of a worker lie in the lower tree? Its name there is name @k of the pool. */
 bool golden_has(unsigned k);
+/* And has it a second one, which is name @k + opt.nfiles? */
+bool golden_linked(unsigned k);
 /* What it holds there: @data of FILE_MAX zero bytes is filled. Return: its size. */
 uint64_t golden_fill(uint8_t *data, const char *name);
 void lower_setup(void);

@@ -19,14 +19,18 @@ if [[ -n ${COWHERD_TEST_LONG:-} ]]; then
 	seed=$((RANDOM * 32768 + RANDOM))
 fi
 less=()
+links=(--links)
 case $kind in
 cowherd*) less=(--seek-synced) ;;
-kernel | fuse-overlayfs) less=(--tolerant) ;;
+kernel | fuse-overlayfs)
+	less=(--tolerant)
+	links=()
+	;;
 esac
 stage 4G
 
 for threads in 1 4; do
-	args=(--seed "$seed" --threads "$threads" --files 10)
+	args=(--seed "$seed" --threads "$threads" --files 10 "${links[@]}")
 	rm -rf "$lower"
 	mkdir "$lower"
 	rm -f "$work/disk/version/image.ovm"
