@@ -1,11 +1,12 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-3.0-or-later
 #
-# fuse.sh [--short] [--tsv FILE] [--svg FILE] [KIND...] - cowherd-fuse side by side with fuse-overlayfs
+# fuse.sh [--short] [--realtime] [--tsv FILE] [--svg FILE] [KIND...] - cowherd-fuse side by side with fuse-overlayfs
 # and the kernel's overlayfs: the same workloads (fswork.c) over the same lower tree, one ext4, in turns.
 # Prints a table of medians, the goals, and whether they are met; ends with 1 when one is missed.
 #
 #	--short     fewer rounds, a smaller tree: to see that it works
+#	--realtime  before all other processes, for a machine that has others; FUSE servers too
 #	--tsv FILE  the medians, for tests/bench/plot
 #	--svg FILE  the plot itself
 #	KIND        others than cowherd fuse-overlayfs kernel (tests/torture/stage.sh); no goals then
@@ -23,6 +24,7 @@ kinds=()
 while (($# > 0)); do
 	case $1 in
 	--short) rounds=2 files=2000 large=64 medium=16 few=100 some=200 many=500 storm=20000 ;;
+	--realtime) chrt -f -p 1 $$ ;;
 	--tsv | --svg)
 		[[ $1 == --tsv ]] && tsv=$2 || svg=$2
 		shift
