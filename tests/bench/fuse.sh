@@ -69,6 +69,7 @@ one_round()
 	at=$(mnt "$kind")
 	cold
 	do_work 'walk cold' walk "$at"
+	do_work 'walk second' walk "$at"
 	do_work 'walk warm' walk "$at"
 	do_work 'walk warm, 2 threads' walk "$at" 2
 	do_work "stat of $storm files" stat "$at" "$files" "$storm"
@@ -76,6 +77,7 @@ one_round()
 	do_work 'tar read cold' read "$at"
 	warm_disk
 	do_work 'tar read first' read "$at"
+	do_work 'tar read second' read "$at"
 	do_work 'tar read warm' read "$at"
 	do_work "read $large MiB first" readfile "$at/large"
 	do_work "read $large MiB warm" readfile "$at/large"

@@ -21,12 +21,13 @@ declare -A server=() # process of a kind
 stage_end()
 {
 	local status=$? kind
+	set +e
 	awk -v w="$work/" 'index($2, w) == 1 { print $2 }' /proc/mounts | sort -r |
 		while read -r mounted; do
-			umount -l "$mounted" || true
+			umount -l "$mounted"
 		done
 	for kind in "${!server[@]}"; do
-		kill -9 "${server[$kind]}" 2>/dev/null || true
+		kill -9 "${server[$kind]}" 2>/dev/null
 	done
 	(exit "$status")
 	cleanup
