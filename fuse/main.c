@@ -67,7 +67,8 @@ static int attach(const struct tree *t, struct cow_ovl_inst **ret, struct cow_er
 	int r = t->store ? attach_client(t, ret, err) : attach_dir(t, ret, err);
 	if (r != 0 || t->o->read_only)
 		return r;
-	(void)snprintf(who, sizeof(who), "cowherd-fuse pid %d on %s", (int)getpid(), t->o->point);
+	(void)snprintf(who, sizeof(who), COW_CLIENT_MOUNT_HOLDER "%d on %s", (int)getpid(),
+		       t->o->point);
 	(void)cow_ovl_inst_hold_as(*ret, who); /* for people; it works without */
 	return 0;
 }
@@ -171,16 +172,29 @@ static void raise_fd_limit(void)
 	(void)setrlimit(RLIMIT_NOFILE, &lim); /* the lower limit opens fewer at once, no worse */
 }
 
+/* Nobody reads our terminal, or waits for us to let go of his pipes. */
+static void leave_terminal(void)
+{
+	cow_autoclose int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	cow_log_to_syslog();
+	for (int fd = 0; null >= 0 && fd <= STDERR_FILENO; fd++)
+		(void)dup2(null, fd); /* cannot fail */
+}
+
 /* One line to who started us, once: "ok", or the exit status and why. */
 static void tell(struct cow_fuse_options *o, int status, const char *text)
 {
-	if (o->status_fd < 0)
+	if (o->status_fd < 0) {
+		if (status)
+			cow_log(COW_LOG_ERROR, "%s", text);
 		return;
+	}
 	if ((status ? dprintf(o->status_fd, "%d %s\n", status, text)
 		    : dprintf(o->status_fd, "ok\n")) < 0)
 		cow_log(COW_LOG_WARNING, "nobody listens at --status-fd %d", o->status_fd);
 	(void)close(o->status_fd);
 	o->status_fd = -1;
+	leave_terminal();
 }
 
 static int mount_tree(const struct tree *t, struct cow_front **ret, struct cow_err *err)
@@ -243,6 +257,5 @@ int main(int argc, char **argv)
 		return 0;
 	int status = cow_err_exit_status(&err, r);
 	tell(&o, status, cow_err_str(&err));
-	cow_log(COW_LOG_ERROR, "%s", cow_err_str(&err));
 	return status;
 }

@@ -139,6 +139,21 @@ int cow_client_lock(struct cow_store *s, const char *id, unsigned wait_ms, int *
 	return cow_steal_fd(&dir);
 }
 
+/* A root that cannot be looked at is not mounted; the caller finds out what is wrong with it. */
+static int refuse_mounted(struct cow_store *s, const struct cow_mac *mac, const char *id,
+			  const char *doing, struct cow_err *err)
+{
+	char who[COW_OVL_HOLDER_MAX];
+	if (cow_client_holder(s, mac, who) < 0 ||
+	    strncmp(who, COW_CLIENT_MOUNT_HOLDER, strlen(COW_CLIENT_MOUNT_HOLDER)) != 0)
+		return 0;
+	return cow_err_hint(err,
+			    cow_err_say(err, COW_ERR_BUSY, -EBUSY,
+					"will not %s client %s: its root is mounted (%s)", doing,
+					id, who),
+			    "unmount it first: cowherd client unmount %s; or give --now", id);
+}
+
 int cow_client_refuse_running(struct cow_store *s, const struct cow_mac *mac, unsigned flags,
 			      const char *doing, struct cow_err *err)
 {
@@ -146,13 +161,15 @@ int cow_client_refuse_running(struct cow_store *s, const struct cow_mac *mac, un
 	char id[COW_MAC_TEXT_LEN + 1];
 	if (flags & COW_SWAP_NOW)
 		return 0;
-	int r = cow_client_state_read(s, mac, &state, err);
-	if (r < 0)
+	cow_mac_text(mac, id);
+	int r = refuse_mounted(s, mac, id, doing, err);
+	if (r == 0)
+		r = cow_client_state_read(s, mac, &state, err);
+	if (r != 0)
 		return r;
 	int64_t age = cow_realtime_s() - state.nfs_s;
 	if (!state.nfs_s || age > COW_CLIENT_RUNNING_S)
 		return 0;
-	cow_mac_text(mac, id);
 	return cow_err_hint(
 	    err,
 	    cow_err_say(err, COW_ERR_BUSY, -EBUSY,
