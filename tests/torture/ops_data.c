@@ -30,7 +30,7 @@ static size_t pick_len(struct worker *w)
 	case 0:
 		return len > IO_LEN_MAX ? IO_LEN_MAX : len;
 	case 1:
-		return 4096u * (1 + rng_below(&w->rng, 16));
+		return (size_t)4096 * (1 + rng_below(&w->rng, 16));
 	default:
 		return 1 + rng_below(&w->rng, len > IO_LEN_MAX ? IO_LEN_MAX : (unsigned)len);
 	}

@@ -141,7 +141,7 @@ static void op_mmap(struct worker *w, struct file *f)
 	int prot = PROT_READ | (writable ? PROT_WRITE : 0);
 	map_drop(w, f);
 	uint64_t off = rng_below(&w->rng, (unsigned)(f->size / PAGE + 1)) * (uint64_t)PAGE;
-	size_t len = PAGE * (1 + rng_below(&w->rng, 40));
+	size_t len = (size_t)PAGE * (1 + rng_below(&w->rng, 40));
 	struct note *n = note(w, f, writable ? "mmap rw" : "mmap r", off, len);
 	void *p = mmap(NULL, len, prot, MAP_SHARED, s->fd, (off_t)off);
 	n->result = p == MAP_FAILED ? -1 : 0;
