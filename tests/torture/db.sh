@@ -34,7 +34,7 @@ check()
 ends()
 {
 	local status=0
-	wait "$writer" || status=$?
+	{ wait "$writer"; } 2>/dev/null || status=$? # it tells of kills
 	[[ " $* " == *" $status "* ]] || {
 		cat "$work/writer"
 		die "the writer of $database ended with $status instead of $*"
