@@ -5,7 +5,7 @@
 # and the kernel's overlayfs: the same workloads (fswork.c) over the same lower tree, one ext4, in turns.
 # Prints a table of medians, the goals, and whether they are met; ends with 1 when one is missed.
 #
-#	--short     fewer rounds, a smaller tree: to see that it works
+#	--short     fewer rounds, a smaller tree: to see that it works; goals that are missed are no failure
 #	--realtime  before all other processes, for a machine that has others; FUSE servers too
 #	--tsv FILE  the medians, for tests/bench/plot
 #	--svg FILE  the plot itself
@@ -19,11 +19,11 @@
 
 here=$(dirname "$(readlink -f "$0")")
 rounds=5 files=10000 large=512 medium=64 few=500 some=1000 many=3000 storm=200000
-tsv=$work/tsv svg=''
+tsv=$work/tsv svg='' short=''
 kinds=()
 while (($# > 0)); do
 	case $1 in
-	--short) rounds=2 files=2000 large=64 medium=16 few=100 some=200 many=500 storm=20000 ;;
+	--short) short=y rounds=2 files=2000 large=64 medium=16 few=100 some=200 many=500 storm=20000 ;;
 	--realtime) chrt -f -p 1 $$ ;;
 	--tsv | --svg)
 		[[ $1 == --tsv ]] && tsv=$2 || svg=$2
@@ -107,4 +107,5 @@ status=0
 echo "medians of $rounds rounds; lower tree of $files files; 2 shared cores, Debian 12, kernel $(uname -r | cut -d. -f1,2)"
 "$here/fuse-report" "$work/raw" "$tsv" || status=$?
 [[ -z $svg ]] || "$here/plot" "$tsv" "$svg"
+[[ -z $short || $status != 1 ]] || status=0
 exit "$status"
