@@ -8,7 +8,7 @@
 #include <sys/statvfs.h>
 
 #include "common/bounds.h"
-#include "kernel.h"
+#include "internal.h"
 
 #define BLOCK 4096u
 
@@ -97,6 +97,12 @@ static unsigned mask_of(int to_set)
 	return mask;
 }
 
+/* Times the kernel kept for later: of an object that lost its last name meanwhile nobody sees them. */
+static bool gathered(const struct cow_front *f, const struct cow_ovl_set *set)
+{
+	return f->opts.writeback && (set->mask & ~(unsigned)(COW_SET_ATIME | COW_SET_MTIME)) == 0;
+}
+
 static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_set,
 		       struct fuse_file_info *fi)
 {
@@ -111,11 +117,6 @@ static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_s
 	    .atime = st->st_atim,
 	    .mtime = st->st_mtim,
 	};
-	/* A chown(2) that changes neither strips all the same. */
-	if (to_set == 0 && cow_kernel_strips() && cow_ovl_getattr(cow_node_of(req, ino), &a) == 0) {
-		set.mask = COW_SET_UID;
-		set.uid = a.uid;
-	}
 	/* A mode is what the kernel made of it, by all that the caller may; which bits a new owner or
 	 * size costs is left to us. */
 	bool strips = set.mask & (COW_SET_UID | COW_SET_GID | COW_SET_SIZE);
@@ -123,6 +124,8 @@ static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_s
 	const struct cow_ovl_cred *cred =
 	    strips && !(set.mask & COW_SET_MODE) ? &who.cred : &cow_ovl_root_cred;
 	int r = cow_ovl_setattr(cow_node_of(req, ino), cred, &set, &a);
+	if (r == -ESTALE && gathered(cow_front_of(req), &set))
+		r = cow_ovl_getattr(cow_node_of(req, ino), &a);
 	if (r < 0)
 		cow_reply_int(req, r);
 	else

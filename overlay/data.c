@@ -87,6 +87,8 @@ static int open_entered(struct cow_ovl_node *n, const struct cow_ovl_cred *cred,
 	    .in_group = in_group,
 	};
 	atomic_fetch_add(&n->opens, 1);
+	if (flags & COW_OPEN_WRITE)
+		atomic_fetch_add(&n->writers, 1);
 	atomic_fetch_add(&n->inst->opens, 1);
 	r = went_up_meanwhile(o);
 	if (r < 0) {
@@ -126,6 +128,8 @@ void cow_ovl_close(struct cow_ovl_open *o)
 {
 	if (!o)
 		return;
+	if (o->flags & COW_OPEN_WRITE)
+		atomic_fetch_sub(&o->node->writers, 1);
 	bool last = atomic_fetch_sub(&o->node->opens, 1) == 1;
 	atomic_fetch_sub(&o->node->inst->opens, 1);
 	cow_fd_put(o->fd);
@@ -135,6 +139,11 @@ void cow_ovl_close(struct cow_ovl_open *o)
 	}
 	cow_ovl_put(o->node);
 	free(o);
+}
+
+unsigned cow_ovl_writers(const struct cow_ovl_node *n)
+{
+	return atomic_load(&n->writers);
 }
 
 struct cow_ovl_node *cow_ovl_open_node(const struct cow_ovl_open *o)

@@ -99,6 +99,7 @@ struct cow_ovl_node {
 	struct cow_ovl_node *next; /* guarded by the shard lock */
 	atomic_uint refs;	   /* 0 -> 1 never; 1 -> 0 under the shard lock */
 	atomic_uint opens;
+	atomic_uint writers; /* those of them that may write */
 	atomic_uint bump;   /* changes made through us, see attr.c */
 	atomic_int wb_err;  /* negative errno of a write-back nobody was told about */
 	atomic_bool dirty;  /* written since the last commit */

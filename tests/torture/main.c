@@ -18,8 +18,6 @@
  *	--links        some golden files have two names; to be said with --lower-setup too
  *	--tolerant     not what kernel overlayfs and fuse-overlayfs cannot do: descriptors opened before
  *	               copy-up see later changes, golden files without a name can be changed
- *	--seek-synced  data is synced before holes are looked for: the kernel's FUSE asks the server, which
- *	               does not know what is dirty
  *	--dump FILE    write the models at the end, for --verify-state
  *	--inject N     every Nth pwrite goes one byte too far: has to be found
  *	--stats        how often each operation ran
@@ -316,7 +314,6 @@ enum {
 	OPT_LOWER,
 	OPT_LINKS,
 	OPT_TOLERANT,
-	OPT_SEEK_SYNCED,
 	OPT_STATS,
 };
 
@@ -334,7 +331,6 @@ static const struct option long_options[] = {
     {"lower", 0, NULL, OPT_LOWER},
     {"links", 0, NULL, OPT_LINKS},
     {"tolerant", 0, NULL, OPT_TOLERANT},
-    {"seek-synced", 0, NULL, OPT_SEEK_SYNCED},
     {"stats", 0, NULL, OPT_STATS},
     {NULL, 0, NULL, 0},
 };
@@ -412,8 +408,6 @@ int main(int argc, char **argv)
 			opt.links = true;
 		else if (c == OPT_TOLERANT)
 			opt.tolerant = true;
-		else if (c == OPT_SEEK_SYNCED)
-			opt.seek_synced = true;
 		else if (c == OPT_STATS)
 			opt.stats = true;
 		else if (c == 'v')

@@ -108,8 +108,6 @@ static void op_seek(struct worker *w, struct file *f)
 	if (f->size == 0)
 		return;
 	uint64_t off = rng_below(&w->rng, (unsigned)f->size);
-	if (opt.seek_synced && fdatasync(s->fd) < 0)
-		fail_call(w, f, "fdatasync");
 	struct note *n = note(w, f, "seek data", off, 0);
 	off_t data = lseek(s->fd, (off_t)off, SEEK_DATA);
 	n->result = data;

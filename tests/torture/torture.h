@@ -70,7 +70,7 @@ struct worker {
 extern struct options {
 	uint64_t seed, ops, seconds, drop, inject;
 	unsigned nfiles, threads; /* files of each thread */
-	bool lower, links, tolerant, seek_synced, stats;
+	bool lower, links, tolerant, stats;
 	const char *path, *dump;
 	int dir; /* of the file system under test */
 } opt;

@@ -21,7 +21,6 @@ fi
 less=()
 links=(--links)
 case $kind in
-cowherd*) less=(--seek-synced) ;;
 kernel | fuse-overlayfs)
 	less=(--tolerant)
 	links=()

@@ -445,6 +445,9 @@ void cow_ovl_close(struct cow_ovl_open *o); /* NULL is fine */
 COW_DEFINE_AUTO(struct cow_ovl_open, cow_ovl_close)
 #define cow_autoopen COW_CLEANUP(cow_auto_cow_ovl_close) struct cow_ovl_open *
 
+/* How many opens of the node may write. */
+unsigned cow_ovl_writers(const struct cow_ovl_node *n);
+
 /* Node of an open: borrowed. */
 struct cow_ovl_node *cow_ovl_open_node(const struct cow_ovl_open *o);
 
