@@ -139,25 +139,34 @@ int cow_client_lock(struct cow_store *s, const char *id, unsigned wait_ms, int *
 	return cow_steal_fd(&dir);
 }
 
-int cow_client_refuse_running(struct cow_store *s, const struct cow_mac *mac, unsigned flags,
-			      const char *doing, struct cow_err *err)
+int cow_client_is_running(struct cow_store *s, const struct cow_mac *mac, int64_t *ret_ago_s,
+			  struct cow_err *err)
 {
 	struct cow_client_state state;
-	char id[COW_MAC_TEXT_LEN + 1];
-	if (flags & COW_SWAP_NOW)
-		return 0;
 	int r = cow_client_state_read(s, mac, &state, err);
 	if (r < 0)
 		return r;
 	int64_t age = cow_realtime_s() - state.nfs_s;
 	if (!state.nfs_s || age > COW_CLIENT_RUNNING_S)
 		return 0;
+	*ret_ago_s = age > 0 ? age : 0;
+	return 1;
+}
+
+int cow_client_refuse_running(struct cow_store *s, const struct cow_mac *mac, unsigned flags,
+			      const char *doing, struct cow_err *err)
+{
+	char id[COW_MAC_TEXT_LEN + 1];
+	int64_t ago_s;
+	int r = flags & COW_SWAP_NOW ? 0 : cow_client_is_running(s, mac, &ago_s, err);
+	if (r <= 0)
+		return r;
 	cow_mac_text(mac, id);
 	return cow_err_hint(
 	    err,
 	    cow_err_say(err, COW_ERR_BUSY, -EBUSY,
 			"will not %s client %s: it runs (its root was used %lld s ago)", doing, id,
-			(long long)(age > 0 ? age : 0)),
+			(long long)ago_s),
 	    "shut it down first, or give --now: it then loses its root under its "
 	    "feet and must reboot");
 }

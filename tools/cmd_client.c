@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later
  *
  * cowherd client add|set|rm|reset|rollback; list and show are in client_show.c, diff in
- * client_diff.c, check in client_check.c.
+ * client_diff.c, check in client_check.c, commit in client_commit.c.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -9,6 +9,7 @@
 
 #include "cli.h"
 #include "client_check.h"
+#include "client_commit.h"
 #include "client_diff.h"
 #include "client_show.h"
 #include "cmd.h"
@@ -295,6 +296,8 @@ int cow_cmd_client(int argc, char **argv)
 	    {"set", cmd_set, "MAC|NAME KEY=VALUE...", "change what is known about one"},
 	    {"diff", cow_cmd_client_diff, "MAC|NAME", "what one changed of its image"},
 	    {"check", cow_cmd_client_check, "MAC|NAME", "look for damage in the root of one"},
+	    {"commit", cow_cmd_client_commit, "MAC|NAME IMAGE",
+	     "make a version of an image from one"},
 	    {"rm", cmd_rm, "MAC|NAME", "remove one"},
 	    {"reset", cmd_reset, "MAC|NAME...", "fresh root from the image"},
 	    {"rollback", cmd_rollback, "MAC|NAME...", "back to the root before the reset"},

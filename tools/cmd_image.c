@@ -12,8 +12,8 @@
 #include "common/kv.h"
 #include "image_check.h"
 #include "options.h"
-#include "progress.h"
 #include "snapshot/image.h"
+#include "version_report.h"
 
 #define COMMON_HELP                                                                                \
 	"  --store DIR      default: COWHERD_STORE, [store] path of the configuration,\n"          \
@@ -34,66 +34,11 @@ static const char import_help[] =
     "  --no-fixup NAME  leave one of the changes out; \"all\" leaves the tree as it "
     "is\n" COMMON_HELP;
 
-struct import_run {
-	struct cow_progress progress;
-};
-
-static int step(void *ctx, const struct cow_import_progress *now)
-{
-	struct import_run *run = ctx;
-	return cow_progress_step(&run->progress, now);
-}
-
-static void print_fixup(void *ctx, const char *name, const char *result, const char *what)
-{
-	struct import_run *run = ctx;
-	cow_progress_wipe(&run->progress);
-	if (strcmp(result, "not needed") != 0)
-		(void)printf("  %-14s %s%s%s\n", name, result, *what ? ": " : "", what);
-}
-
-/* What got lost on the way or will not work over NFS. */
-static void print_warnings(const struct cow_kv *conf)
-{
-	const char *caps = cow_kv_get(conf, "", "capabilities");
-	const char *text;
-	if (caps && strcmp(caps, "0") != 0) {
-		(void)printf("warning: NFS does not carry file capabilities; %s files have some:",
-			     caps);
-		for (size_t i = 0; i < 4 && (text = cow_kv_get_nth(conf, "", "capability", i)); i++)
-			(void)printf("%s /%s", i ? "," : "", text);
-		(void)printf("%s\n", cow_kv_get_nth(conf, "", "capability", 4) ? ", ..." : "");
-	}
-	for (size_t i = 0; (text = cow_kv_get_nth(conf, "", "note", i)); i++)
-		(void)printf("warning: %s\n", text);
-}
-
-static int print_imported(struct cow_store *s, const char *name, unsigned version, uint64_t ms,
-			  struct cow_err *err)
-{
-	char ref[COW_LABEL_MAX + 16], bytes[COW_BYTES_LEN];
-	cow_autoimage i = NULL;
-	cow_autokv conf = NULL;
-	(void)snprintf(ref, sizeof(ref), "%s@%u", name, version);
-	int r = cow_image_find(s, ref, &i, err);
-	if (r == 0)
-		r = cow_image_conf(s, i, &conf, err);
-	if (r < 0 || !i)
-		return cow_cli_fail(err, r);
-	print_warnings(conf);
-	cow_cli_bytes(i->bytes, bytes);
-	(void)printf("imported %s: %s%s%s, %llu objects, %s, in %llu.%llu s\n", ref,
-		     *i->os ? i->os : "unknown system", *i->arch ? ", " : "", i->arch,
-		     (unsigned long long)i->inodes, bytes, (unsigned long long)(ms / 1000),
-		     (unsigned long long)(ms % 1000 / 100));
-	return cow_cli_flush();
-}
-
 static int cmd_import(int argc, char **argv)
 {
 	struct cow_options o;
 	struct cow_err err = COW_ERR_INIT;
-	struct import_run run = {0};
+	struct cow_version_report report;
 	cow_autostore s = NULL;
 	unsigned version = 0;
 	int status =
@@ -103,20 +48,12 @@ static int cmd_import(int argc, char **argv)
 	int r = cow_cli_store_open(&o.where, &s, &err);
 	if (r < 0)
 		return cow_cli_fail(&err, r);
-	struct cow_import_opts opts = {
-	    .comment = o.comment,
-	    .skip_fixups = o.no_fixup,
-	    .progress = step,
-	    .fixup = print_fixup,
-	    .ctx = &run,
-	};
-	cow_progress_begin(&run.progress);
-	uint64_t start = cow_now_ms();
-	r = cow_image_import(s, argv[o.words], argv[o.words + 1], &opts, &version, &err);
-	cow_progress_end(&run.progress);
+	cow_version_report_begin(&report, &o);
+	r = cow_image_import(s, argv[o.words], argv[o.words + 1], &report.opts, &version, &err);
+	cow_version_report_end(&report);
 	if (r < 0)
 		return cow_cli_fail(&err, r);
-	return print_imported(s, argv[o.words], version, cow_now_ms() - start, &err);
+	return cow_version_report_print(&report, s, "imported", argv[o.words], version, &err);
 }
 
 /* ---------------------------------------------------------------- list */
