@@ -8,11 +8,13 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <syslog.h>
 #include <unistd.h>
 
 static const char *log_ident;
 static enum cow_log_level log_max = COW_LOG_INFO;
 static int log_prefix = -1; /* 1: stderr is not a terminal */
+static int log_syslog;
 
 static const struct {
 	const char *name;
@@ -27,6 +29,12 @@ void cow_log_init(const char *ident, enum cow_log_level max_level)
 	log_ident = ident;
 	log_max = max_level;
 	log_prefix = !isatty(STDERR_FILENO);
+}
+
+void cow_log_to_syslog(void)
+{
+	openlog(log_ident, LOG_PID, LOG_DAEMON);
+	log_syslog = 1;
 }
 
 enum cow_log_level cow_log_max(void)
@@ -52,12 +60,19 @@ void cow_log(enum cow_log_level level, const char *fmt, ...)
 	int saved_errno = errno;
 	char line[2048];
 	int at = 0;
+	va_list ap;
 
+	if (log_syslog) {
+		va_start(ap, fmt);
+		vsyslog((int)level, fmt, ap);
+		va_end(ap);
+		errno = saved_errno;
+		return;
+	}
 	if (log_prefix != 0)
 		at = snprintf(line, sizeof(line), "<%d>", (int)level);
 	if (log_ident && at >= 0)
 		at += snprintf(line + at, sizeof(line) - (size_t)at, "%.64s: ", log_ident);
-	va_list ap;
 	va_start(ap, fmt);
 	int n = vsnprintf(line + at, sizeof(line) - (size_t)at, fmt, ap);
 	va_end(ap);

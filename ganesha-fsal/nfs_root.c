@@ -3,7 +3,9 @@
  * Attach, replace and drop a client's instance behind the server's back. See nfs_root.h.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/clock.h"
 #include "nfs_root.h"
@@ -123,6 +125,9 @@ static int bind_new(struct cow_nfs_root *r, struct cow_nfs_bind **ret, struct co
 		cow_nfs_bind_free(b);
 		return rc;
 	}
+	char who[64];
+	(void)snprintf(who, sizeof(who), "the NFS server, pid %d", (int)getpid());
+	(void)cow_ovl_inst_hold_as(b->inst, who); /* for people; it works without */
 	b->epoch = cow_ovl_inst_epoch(b->inst);
 	b->root_handle_len = cow_ovl_handle(b->root, b->root_handle);
 	*ret = b;

@@ -491,3 +491,18 @@ int cow_ovl_clone(struct cow_ovl_open *src, uint64_t src_off, struct cow_ovl_ope
 		cow_inst_leave(from);
 	return r;
 }
+
+ssize_t cow_ovl_copy(struct cow_ovl_open *src, uint64_t src_off, struct cow_ovl_open *dst,
+		     uint64_t dst_off, uint64_t len)
+{
+	struct cow_ovl_attr attr;
+	int r = cow_ovl_getattr(src->node, &attr);
+	if (r < 0)
+		return r;
+	if (src_off >= attr.size || len == 0)
+		return 0;
+	if (len > attr.size - src_off)
+		len = attr.size - src_off;
+	r = cow_ovl_clone(src, src_off, dst, dst_off, len);
+	return r < 0 ? r : (ssize_t)len;
+}

@@ -61,12 +61,54 @@ static int record_open(int dirfd, int flags, struct cow_err *err)
 		      : fd;
 }
 
+/* What the holder wrote into the lock file; "" when it wrote nothing. */
+static void holder_read(int dirfd, char *buf, size_t len)
+{
+	cow_autoclose int fd =
+	    COW_FD_TRY(openat(dirfd, LOCK_NAME, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY));
+	ssize_t n = fd < 0 ? 0 : pread(fd, buf, len - 1, 0);
+	buf[n > 0 ? n : 0] = '\0';
+}
+
 static int lock_take(int dirfd, struct cow_err *err)
 {
+	char who[COW_OVL_HOLDER_MAX];
+	struct stat st;
 	int fd = cow_lock_at(dirfd, LOCK_NAME, 0);
-	if (fd == -EBUSY)
-		return cow_err_say(err, COW_ERR_BUSY, fd, "the root is attached by another server");
+	if (fd == -EBUSY) {
+		holder_read(dirfd, who, sizeof(who));
+		return cow_err_say(err, COW_ERR_BUSY, fd, "the root is attached by %s",
+				   who[0] ? who : "another server");
+	}
+	if (fd >= 0 && fstat(fd, &st) == 0 && st.st_size > 0)
+		(void)ftruncate(fd, 0); /* of the last holder; only people read it */
 	return fd < 0 ? cow_err_set(err, fd, "lock the instance by '%s'", LOCK_NAME) : fd;
+}
+
+int cow_ovl_inst_hold_as(struct cow_ovl_inst *i, const char *who)
+{
+	size_t len = strlen(who);
+	if (i->lockfd < 0)
+		return -EROFS;
+	if (len >= COW_OVL_HOLDER_MAX)
+		return -ENAMETOOLONG;
+	/* For people to read: not worth a sync. */
+	if (ftruncate(i->lockfd, 0) < 0 || pwrite(i->lockfd, who, len, 0) != (ssize_t)len)
+		return cow_nerr();
+	return 0;
+}
+
+int cow_ovl_inst_holder(int dirfd, char ret[COW_OVL_HOLDER_MAX])
+{
+	struct flock lk = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+	cow_autoclose int fd =
+	    COW_FD_TRY(openat(dirfd, LOCK_NAME, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY));
+	if (fd < 0 || fcntl(fd, F_OFD_GETLK, &lk) < 0)
+		return cow_nerr();
+	if (lk.l_type == F_UNLCK)
+		return -ENOENT;
+	holder_read(dirfd, ret, COW_OVL_HOLDER_MAX);
+	return 0;
 }
 
 int cow_ovl_inst_renew(int dirfd, uint64_t *ret_epoch, struct cow_err *err)
@@ -193,6 +235,8 @@ static int record_load(struct cow_ovl_inst *i, int dirfd, struct cow_err *err)
 	}
 	int r = cow_record_read(i->recfd, &i->rec, err);
 	i->durability = (enum cow_ovl_durability)i->rec.durability;
+	if (i->flags & COW_OVL_RELAX && i->durability == COW_OVL_STRICT)
+		i->durability = COW_OVL_RELAXED;
 	return r;
 }
 
@@ -287,7 +331,7 @@ int cow_ovl_inst_open(int dirfd, struct cow_ovl_image *img, unsigned flags,
 		      struct cow_ovl_inst **ret, struct cow_err *err)
 {
 	struct cow_ovl_inst *i;
-	if (flags & ~(unsigned)COW_OVL_OBSERVER)
+	if (flags & ~(unsigned)(COW_OVL_OBSERVER | COW_OVL_RELAX))
 		return cow_err_set(err, -EINVAL, "attach flags %#x", flags);
 	int r = inst_new(flags, &i);
 	if (r < 0)

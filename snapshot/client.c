@@ -153,12 +153,32 @@ int cow_client_is_running(struct cow_store *s, const struct cow_mac *mac, int64_
 	return 1;
 }
 
+/* A root that cannot be looked at is not mounted; the caller finds out what is wrong with it. */
+int cow_client_refuse_mounted(struct cow_store *s, const struct cow_mac *mac, const char *doing,
+			      struct cow_err *err)
+{
+	char id[COW_MAC_TEXT_LEN + 1], who[COW_OVL_HOLDER_MAX];
+	if (cow_client_holder(s, mac, who) < 0 ||
+	    strncmp(who, COW_CLIENT_MOUNT_HOLDER, strlen(COW_CLIENT_MOUNT_HOLDER)) != 0)
+		return 0;
+	cow_mac_text(mac, id);
+	return cow_err_hint(err,
+			    cow_err_say(err, COW_ERR_BUSY, -EBUSY,
+					"will not %s client %s: its root is mounted (%s)", doing,
+					id, who),
+			    "unmount it first: cowherd client unmount %s; or give --now", id);
+}
+
 int cow_client_refuse_running(struct cow_store *s, const struct cow_mac *mac, unsigned flags,
 			      const char *doing, struct cow_err *err)
 {
 	char id[COW_MAC_TEXT_LEN + 1];
 	int64_t ago_s;
-	int r = flags & COW_SWAP_NOW ? 0 : cow_client_is_running(s, mac, &ago_s, err);
+	if (flags & COW_SWAP_NOW)
+		return 0;
+	int r = cow_client_refuse_mounted(s, mac, doing, err);
+	if (r == 0)
+		r = cow_client_is_running(s, mac, &ago_s, err);
 	if (r <= 0)
 		return r;
 	cow_mac_text(mac, id);

@@ -103,3 +103,12 @@ int cow_client_attach(struct cow_store *s, const struct cow_mac *mac, unsigned f
 	}
 	return r;
 }
+
+int cow_client_holder(struct cow_store *s, const struct cow_mac *mac, char ret[COW_OVL_HOLDER_MAX])
+{
+	char id[COW_MAC_TEXT_LEN + 1];
+	cow_autoclientat struct cow_client_at at = COW_CLIENT_AT_EMPTY;
+	cow_mac_text(mac, id);
+	int r = cow_client_open_root(s, id, &at, NULL);
+	return r < 0 ? r : cow_ovl_inst_holder(at.root, ret);
+}

@@ -167,6 +167,9 @@ int cow_identity_write(struct cow_store *s, const struct cow_identity *to,
 /* Was its root used lately? 1 with @ret_ago_s; 0; -errno. */
 int cow_client_is_running(struct cow_store *s, const struct cow_mac *mac, int64_t *ret_ago_s,
 			  struct cow_err *err);
+/* -EBUSY while somebody has its root mounted on this machine. @doing: "commit" */
+int cow_client_refuse_mounted(struct cow_store *s, const struct cow_mac *mac, const char *doing,
+			      struct cow_err *err);
 int cow_client_refuse_running(struct cow_store *s, const struct cow_mac *mac, unsigned flags,
 			      const char *doing, struct cow_err *err);
 

@@ -26,27 +26,16 @@ struct reading {
 	struct timespec since;
 };
 
-static int in_use(const struct cow_commit *c, const char *what, struct cow_err *err)
-{
-	cow_err_say(err, COW_ERR_BUSY, -EBUSY, "%s", what);
-	return cow_err_hint(err, -EBUSY,
-			    c->no_identity
-				? "shut the client down or unmount its root; --now takes it as "
-				  "it is, which may be half of a change"
-				: "end what works in it first");
-}
-
 static int begin_reading(const struct cow_commit *c, struct cow_ovl_image *img, struct reading *rd,
 			 struct cow_err *err)
 {
+	char who[COW_OVL_HOLDER_MAX];
 	rd->since = cow_commit_stamp();
 	int r = cow_ovl_inst_open(c->root, img, 0, &rd->inst, err);
 	if (r != -EBUSY)
 		return r;
-	/* By the kernel, which has its own idea of what moved: nothing to look at now. */
-	cow_autoclose int lock = cow_lock_at(c->root, "lock", 0);
-	if (lock >= 0)
-		return in_use(c, "its root is mounted", err);
+	if (!c->no_identity || cow_ovl_inst_holder(c->root, who) == -ENOENT)
+		return r; /* by the kernel, which has its own idea of what moved */
 	rd->watched = !c->in_use;
 	return cow_ovl_inst_open(c->root, img, COW_OVL_OBSERVER, &rd->inst, err);
 }
@@ -64,7 +53,10 @@ static int end_reading(const struct cow_commit *c, struct reading *rd, int r, st
 	r = upper < 0 ? upper : cow_commit_changed_since(upper, &rd->since);
 	if (r < 0)
 		return cow_err_set(err, r, "look whether the root has changed");
-	return r ? in_use(c, "its root was changed while it was read", err) : 0;
+	if (r == 0)
+		return 0;
+	cow_err_say(err, COW_ERR_BUSY, -EBUSY, "its root was changed while it was read");
+	return cow_err_hint(err, -EBUSY, "end what works in it; --now takes it as it is");
 }
 
 /* ---------------------------------------------------------------- the tree */
@@ -278,7 +270,11 @@ int cow_client_check_commit(struct cow_store *s, const struct cow_mac *mac, unsi
 	char id[COW_MAC_TEXT_LEN + 1];
 	int64_t ago_s;
 	cow_mac_text(mac, id);
-	int r = flags & COW_COMMIT_NOW ? 0 : cow_client_is_running(s, mac, &ago_s, err);
+	if (flags & COW_COMMIT_NOW)
+		return 0;
+	int r = cow_client_refuse_mounted(s, mac, "commit", err);
+	if (r == 0)
+		r = cow_client_is_running(s, mac, &ago_s, err);
 	if (r <= 0)
 		return r;
 	return cow_err_hint(

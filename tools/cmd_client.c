@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later
  *
  * cowherd client add|set|rm|reset|rollback; list and show are in client_show.c, diff in
- * client_diff.c, check in client_check.c, commit in client_commit.c.
+ * client_diff.c, check in client_check.c, commit in client_commit.c, mount, unmount and exec in
+ * client_mount.c.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -11,6 +12,7 @@
 #include "client_check.h"
 #include "client_commit.h"
 #include "client_diff.h"
+#include "client_mount.h"
 #include "client_show.h"
 #include "cmd.h"
 #include "common/clock.h"
@@ -298,6 +300,10 @@ int cow_cmd_client(int argc, char **argv)
 	    {"check", cow_cmd_client_check, "MAC|NAME", "look for damage in the root of one"},
 	    {"commit", cow_cmd_client_commit, "MAC|NAME IMAGE",
 	     "make a version of an image from one"},
+	    {"mount", cow_cmd_client_mount, "MAC|NAME DIR", "the root of one as a local directory"},
+	    {"unmount", cow_cmd_client_unmount, "MAC|NAME|DIR", "undo that"},
+	    {"exec", cow_cmd_client_exec, "MAC|NAME -- COMMAND...",
+	     "run a command in the root of one"},
 	    {"rm", cmd_rm, "MAC|NAME", "remove one"},
 	    {"reset", cmd_reset, "MAC|NAME...", "fresh root from the image"},
 	    {"rollback", cmd_rollback, "MAC|NAME...", "back to the root before the reset"},

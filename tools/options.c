@@ -18,6 +18,9 @@ enum {
 	OPT_BACKEND,
 	OPT_DURABILITY,
 	OPT_EPHEMERAL,
+	OPT_READ_ONLY,
+	OPT_WRITEBACK,
+	OPT_LAZY,
 };
 
 static const struct option options[] = {
@@ -34,6 +37,9 @@ static const struct option options[] = {
     {"durability", required_argument, NULL, OPT_DURABILITY},
     {"ephemeral", no_argument, NULL, OPT_EPHEMERAL},
     {"quiet", no_argument, NULL, 'q'},
+    {"read-only", no_argument, NULL, OPT_READ_ONLY},
+    {"writeback", no_argument, NULL, OPT_WRITEBACK},
+    {"lazy", no_argument, NULL, OPT_LAZY},
     {"help", no_argument, NULL, 'h'},
     {NULL, 0, NULL, 0},
 };
@@ -50,6 +56,12 @@ static unsigned needs(int opt)
 		return COW_OPT_NOW;
 	case 'q':
 		return COW_OPT_QUIET;
+	case OPT_READ_ONLY:
+		return COW_OPT_READ_ONLY;
+	case OPT_WRITEBACK:
+		return COW_OPT_WRITEBACK;
+	case OPT_LAZY:
+		return COW_OPT_LAZY;
 	case OPT_COMMENT:
 	case OPT_NO_FIXUP:
 		return COW_OPT_IMPORT;

@@ -14,13 +14,16 @@ enum {
 	COW_OPT_IMPORT = 1 << 3, /* --comment, --no-fixup */
 	COW_OPT_ADD = 1 << 4,	 /* --image, --name, --backend, --durability, --ephemeral */
 	COW_OPT_QUIET = 1 << 5,
+	COW_OPT_READ_ONLY = 1 << 6,
+	COW_OPT_WRITEBACK = 1 << 7,
+	COW_OPT_LAZY = 1 << 8,
 };
 
 #define COW_NO_FIXUP_MAX 32
 
 struct cow_options {
 	struct cow_cli_where where;
-	unsigned given; /* COW_OPT_JSON, _DRY_RUN, _NOW, _QUIET */
+	unsigned given; /* COW_OPT_*, those without a value */
 	const char *comment, *image, *name, *backend, *durability;
 	int ephemeral;
 	const char *no_fixup[COW_NO_FIXUP_MAX + 1]; /* NULL at the end */

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later
  *
- * Where the programs are. Other packages' are looked for along PATH, /usr/sbin and /sbin; our own
- * beside this executable (as it is in the folder it was built in) and then where they are
- * installed.
+ * Where the programs are that serve runs. Other packages' are looked for along PATH, /usr/sbin and
+ * /sbin; for our own see find_own.h.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -13,6 +12,7 @@
 
 #include "common/bounds.h"
 #include "common/fs.h"
+#include "find_own.h"
 #include "serve_env.h"
 
 #define PLUGIN "libfsalcowherd.so"
@@ -29,19 +29,6 @@ void cow_serve_programs_done(struct cow_serve_programs *p)
 	*p = (struct cow_serve_programs){0};
 }
 
-/* @dir of @len bytes + name, if that can be run. */
-static char *probe(const char *dir, size_t len, const char *name, int mode)
-{
-	char *path = NULL;
-
-	if (len == 0 || dir[0] != '/' || asprintf(&path, "%.*s/%s", (int)len, dir, name) < 0)
-		return NULL;
-	if (access(path, mode) == 0)
-		return path;
-	free(path);
-	return NULL;
-}
-
 static char *find_in_path(const char *name)
 {
 	const char *path = getenv("PATH"); /* NOLINT(concurrency-mt-unsafe): before threads */
@@ -49,12 +36,12 @@ static char *find_in_path(const char *name)
 
 	for (const char *p = path ? path : ""; *p && !found; p += strspn(p, ":")) {
 		size_t n = strcspn(p, ":");
-		found = probe(p, n, name, X_OK);
+		found = cow_find_probe(p, n, name, X_OK);
 		p += n;
 	}
 	if (!found)
-		found = probe("/usr/sbin", 9, name, X_OK);
-	return found ? found : probe("/sbin", 5, name, X_OK);
+		found = cow_find_probe("/usr/sbin", 9, name, X_OK);
+	return found ? found : cow_find_probe("/sbin", 5, name, X_OK);
 }
 
 static int find(const char *name, const char *package, char **ret, struct cow_err *err)
@@ -67,53 +54,11 @@ static int find(const char *name, const char *package, char **ret, struct cow_er
 			   package);
 }
 
-/* Folder of this executable + "/../" + sub. */
-static char *sibling_dir(const char *sub)
-{
-	cow_autofree char *exe = NULL;
-	char *dir = NULL;
-
-	if (cow_readlink_at(AT_FDCWD, "/proc/self/exe", &exe) < 0)
-		return NULL;
-	char *slash = strrchr(exe, '/');
-	if (!slash)
-		return NULL;
-	*slash = '\0';
-	return asprintf(&dir, "%s/../%s", exe, sub) < 0 ? NULL : dir;
-}
-
-/*
- * The first folder that holds @file: the configured one, the environment's, beside the executable,
- * the installed one. A configured one is the only one.
- */
-static int find_own(const char *configured, const char *env, const char *sub, const char *installed,
-		    const char *file, int mode, char **ret_dir, struct cow_err *err)
-{
-	const char *env_dir = getenv(env); /* NOLINT(concurrency-mt-unsafe): before threads */
-	cow_autofree char *beside = sibling_dir(sub);
-	const char *dirs[] = {configured, env_dir, beside, installed};
-	size_t n = *configured ? 1 : sizeof(dirs) / sizeof(dirs[0]);
-
-	for (size_t i = 0; i < n; i++) {
-		cow_autofree char *path =
-		    dirs[i] ? probe(dirs[i], strlen(dirs[i]), file, mode) : NULL;
-		if (!path)
-			continue;
-		*ret_dir = realpath(dirs[i], NULL);
-		return *ret_dir ? 0 : cow_err_set(err, -errno, "folder '%s'", dirs[i]);
-	}
-	if (*configured)
-		return cow_err_say(err, COW_ERR_NOT_FOUND, -ENOENT, "%s is not in '%s'", file,
-				   configured);
-	return cow_err_say(err, COW_ERR_NOT_FOUND, -ENOENT, "%s is neither in '%s' nor in '%s'",
-			   file, beside ? beside : "", installed);
-}
-
 static int find_plugin(const struct cow_config *c, struct cow_serve_programs *p,
 		       struct cow_err *err)
 {
-	int r = find_own(c->plugin_dir, "COWHERD_PLUGIN_DIR", "ganesha-fsal", COW_PLUGINDIR, PLUGIN,
-			 R_OK, &p->plugin_dir, err);
+	int r = cow_find_own(c->plugin_dir, "COWHERD_PLUGIN_DIR", "ganesha-fsal", COW_PLUGINDIR,
+			     PLUGIN, R_OK, &p->plugin_dir, err);
 	if (r < 0)
 		return cow_err_hint(err, r,
 				    "the plugin for the NFS server was not built: "
@@ -125,7 +70,7 @@ static int find_tftpd(struct cow_serve_programs *p, struct cow_err *err)
 {
 	cow_autofree char *dir = NULL;
 
-	int r = find_own("", "COWHERD_LIBEXEC", "tftp", COW_LIBEXECDIR, TFTPD, X_OK, &dir, err);
+	int r = cow_find_own("", "COWHERD_LIBEXEC", "tftp", COW_LIBEXECDIR, TFTPD, X_OK, &dir, err);
 	if (r < 0)
 		return cow_err_hint(err, r, "build it, or set [tftp] enabled = no.");
 	return asprintf(&p->tftpd, "%s/" TFTPD, dir) < 0 ? -ENOMEM : 0;

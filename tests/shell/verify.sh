@@ -37,11 +37,14 @@ same_time()
 	"${@:2}"
 	touch -d "$before" "$1"
 }
+# flip FILE OFFSET: another byte than the one there, whatever it is.
 flip()
 {
-	printf Z | dd of="$1" bs=1 seek=100000 conv=notrunc status=none
+	local new=Z
+	[[ $(dd if="$1" bs=1 skip="$2" count=1 status=none | od -An -c | tr -d ' ') != Z ]] || new=Y
+	printf %s "$new" | dd of="$1" bs=1 seek="$2" conv=notrunc status=none
 }
-damage '^/usr/bin/setuid: ' same_time "$tree/usr/bin/setuid" flip "$tree/usr/bin/setuid"
+damage '^/usr/bin/setuid: ' same_time "$tree/usr/bin/setuid" flip "$tree/usr/bin/setuid" 100000
 damage '^/etc/empty: size' sh -c "echo x >'$tree/etc/empty'"
 damage '^/sticky: mode' chmod 755 "$tree/sticky"
 damage '^/dangling: ' chown -h 1:1 "$tree/dangling"
@@ -68,7 +71,7 @@ cow image verify img -q >"$out" 2>"$err" || status=$?
 ok "each kind of damage is found and named"
 
 cow image import --no-fixup all two "$work/src" >"$out"
-printf Z | dd of="$store/images/two/1/image.ovm" bs=1 seek=5000 conv=notrunc status=none
+flip "$store/images/two/1/image.ovm" 5000
 fails 1 'image two@1: the manifest is damaged' cow image verify two
 fails 1 'damaged' cow image dump two
 # The next version does not build on what is damaged, and says so.

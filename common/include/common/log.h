@@ -21,6 +21,9 @@ enum cow_log_level {
 void cow_log_init(const char *ident, enum cow_log_level max_level);
 enum cow_log_level cow_log_max(void);
 
+/* From now on to syslog(3): for a daemon that has left its terminal. */
+void cow_log_to_syslog(void);
+
 /* Writes one line with one write(2), so that lines of threads do not mix. errno is kept. */
 void cow_log(enum cow_log_level level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 

@@ -108,6 +108,9 @@ enum {
 	/* Look only: no lock, nothing cached between calls, every change is -EROFS. Works while a
 	 * front end serves the same root. */
 	COW_OVL_OBSERVER = 1 << 0,
+	/* A strict root is relaxed for as long as it is attached: for front ends that hear of every
+	 * fsync(2) of their users, local mounts above all. */
+	COW_OVL_RELAX = 1 << 1,
 };
 
 /*
@@ -130,6 +133,15 @@ int cow_ovl_inst_open(int dirfd, struct cow_ovl_image *img, unsigned flags,
  * NULL is fine. Return: 0 or the error of the last sync (the instance is closed all the same).
  */
 int cow_ovl_inst_close(struct cow_ovl_inst *i);
+
+/*
+ * cow_ovl_inst_hold_as - what others are told who find the instance attached: "PROGRAM pid N on PATH".
+ * Forgotten when it is detached. Return: 0; -ENAMETOOLONG; -EROFS an observer; -errno.
+ * cow_ovl_inst_holder - read it. Return: 0, perhaps with ""; -ENOENT nobody has it attached; -errno.
+ */
+#define COW_OVL_HOLDER_MAX 4352 /* with a path and its terminator */
+int cow_ovl_inst_hold_as(struct cow_ovl_inst *i, const char *who);
+int cow_ovl_inst_holder(int dirfd, char ret[COW_OVL_HOLDER_MAX]);
 
 /* Epoch: changes with every swap of the root and with nothing else; part of each handle. */
 uint64_t cow_ovl_inst_epoch(const struct cow_ovl_inst *i);
@@ -460,6 +472,14 @@ int cow_ovl_commit(struct cow_ovl_node *n);
 /* Copy between two opens of one file system, by reflink where it can (FICLONERANGE rules). */
 int cow_ovl_clone(struct cow_ovl_open *src, uint64_t src_off, struct cow_ovl_open *dst,
 		  uint64_t dst_off, uint64_t len);
+
+/*
+ * cow_ovl_copy - as copy_file_range(2): what lies beyond the source's end is not copied, ranges of one
+ * file must not overlap (-EINVAL). Shares blocks where cow_ovl_clone() does.
+ * Return: bytes, 0 at or beyond the end; -errno, then an unknown part may have been copied.
+ */
+ssize_t cow_ovl_copy(struct cow_ovl_open *src, uint64_t src_off, struct cow_ovl_open *dst,
+		     uint64_t dst_off, uint64_t len);
 
 /* ---------------------------------------------------------------- copying a tree */
 

@@ -123,11 +123,18 @@ int64_t cow_client_check(struct cow_store *s, const struct cow_mac *mac, cow_ovl
 /*
  * cow_client_attach - open the engine on the current root. The image below an overlay root is loaded
  * once per process, whatever the number of clients.
- * @flags: COW_OVL_OBSERVER or 0. Return: as cow_ovl_inst_open() and cow_ovl_image_open(); -ENOENT no
+ * @flags: of cow_ovl_inst_open(). Return: as cow_ovl_inst_open() and cow_ovl_image_open(); -ENOENT no
  * such client.
  */
 int cow_client_attach(struct cow_store *s, const struct cow_mac *mac, unsigned flags,
 		      struct cow_ovl_inst **ret, struct cow_err *err);
+
+/* Who has the current root attached, see cow_ovl_inst_holder(). Return: 0; -ENOENT nobody; -errno. */
+int cow_client_holder(struct cow_store *s, const struct cow_mac *mac,
+		      char ret[COW_OVL_HOLDER_MAX]);
+
+/* What cowherd-fuse calls itself there; an administrator's mount, unlike the NFS server's hold. */
+#define COW_CLIENT_MOUNT_HOLDER "cowherd-fuse pid "
 
 /*
  * cow_client_epoch_map - map the client's epoch. The mapping sees every swap at once, costs no system

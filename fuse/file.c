@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later
+ *
+ * Data of regular files. An open for writing copies the file up; the kernel's pages of it stay good,
+ * since the data does not change by that.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+
+#include "internal.h"
+
+/* An open for writing can read as well: the kernel fills partly written pages. */
+static unsigned flags_of(int flags)
+{
+	unsigned f = COW_OPEN_READ;
+	if ((flags & O_ACCMODE) != O_RDONLY)
+		f |= COW_OPEN_WRITE;
+	if (flags & O_TRUNC && f & COW_OPEN_WRITE)
+		f |= COW_OPEN_TRUNC;
+	return f;
+}
+
+static void fill_info(fuse_req_t req, struct fuse_file_info *fi, struct cow_ovl_open *o)
+{
+	const struct cow_front_opts *opts = &cow_front_of(req)->opts;
+	fi->fh = (uint64_t)(uintptr_t)o;
+	fi->keep_cache = !opts->observer;
+	fi->noflush = !opts->writeback; /* nothing of ours waits for a close */
+}
+
+static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct cow_caller who;
+	struct cow_ovl_open *o;
+	cow_caller_of(req, false, &who);
+	int r = cow_ovl_open(cow_node_of(req, ino), &who.cred, flags_of(fi->flags), &o);
+	if (r < 0) {
+		cow_reply_int(req, r);
+		return;
+	}
+	fill_info(req, fi, o);
+	if (fuse_reply_open(req, fi) != 0)
+		cow_ovl_close(o); /* nobody will */
+}
+
+static void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
+		      struct fuse_file_info *fi)
+{
+	struct cow_caller who;
+	struct cow_ovl_node *n;
+	struct cow_ovl_attr a;
+	struct cow_ovl_open *o;
+	struct cow_ovl_create how = {.type = S_IFREG, .mode = mode & 07777};
+	int r = cow_front_make(req, parent, name, &how, &n, &a);
+	if (r < 0) {
+		cow_reply_int(req, r);
+		return;
+	}
+	cow_caller_of(req, false, &who);
+	r = cow_ovl_open(n, &who.cred, flags_of(fi->flags) & ~(unsigned)COW_OPEN_TRUNC, &o);
+	if (r < 0) {
+		cow_ovl_put(n);
+		cow_reply_int(req, r);
+		return;
+	}
+	struct fuse_entry_param e;
+	cow_entry_of(cow_front_of(req), n, &a, &e);
+	fill_info(req, fi, o);
+	if (fuse_reply_create(req, &e, fi) != 0) {
+		cow_ovl_close(o);
+		cow_ovl_put(n);
+	}
+}
+
+static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	cow_ovl_close(cow_open_of(fi));
+	cow_reply_int(req, 0);
+}
+
+static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
+		    struct fuse_file_info *fi)
+{
+	struct iovec iov = {.iov_base = malloc(size), .iov_len = size};
+	if (!iov.iov_base) {
+		cow_reply_int(req, -ENOMEM);
+		return;
+	}
+	ssize_t n = cow_ovl_read(cow_open_of(fi), &iov, 1, (uint64_t)off);
+	if (n < 0)
+		cow_reply_int(req, (int)n);
+	else
+		(void)fuse_reply_buf(req, iov.iov_base, (size_t)n);
+	free(iov.iov_base);
+}
+
+static void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, off_t off,
+		     struct fuse_file_info *fi)
+{
+	/* Only read, whatever the type says. */
+	struct iovec iov = {.iov_base = (void *)(uintptr_t)buf, .iov_len = size};
+	ssize_t n = cow_ovl_write(cow_open_of(fi), &iov, 1, (uint64_t)off, 0);
+	if (n < 0)
+		cow_reply_int(req, (int)n);
+	else
+		(void)fuse_reply_write(req, (size_t)n);
+}
+
+static void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
+{
+	cow_reply_int(req, cow_ovl_commit(cow_node_of(req, ino)));
+}
+
+static void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t len,
+			 struct fuse_file_info *fi)
+{
+	cow_reply_int(req, cow_ovl_fallocate(cow_open_of(fi), mode, (uint64_t)off, (uint64_t)len));
+}
+
+static void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence,
+		     struct fuse_file_info *fi)
+{
+	uint64_t at;
+	int r = cow_ovl_seek(cow_open_of(fi), (uint64_t)off, whence, &at);
+	if (r < 0)
+		cow_reply_int(req, r);
+	else
+		(void)fuse_reply_lseek(req, (off_t)at);
+}
+
+static void op_copy_file_range(fuse_req_t req, fuse_ino_t in_ino, off_t in_off,
+			       struct fuse_file_info *in, fuse_ino_t out_ino, off_t out_off,
+			       struct fuse_file_info *out, size_t len, int flags)
+{
+	ssize_t n = cow_ovl_copy(cow_open_of(in), (uint64_t)in_off, cow_open_of(out),
+				 (uint64_t)out_off, len);
+	if (n < 0)
+		cow_reply_int(req, (int)n);
+	else
+		(void)fuse_reply_write(req, (size_t)n);
+}
+
+void cow_file_ops(struct fuse_lowlevel_ops *ops)
+{
+	ops->open = op_open;
+	ops->create = op_create;
+	ops->release = op_release;
+	ops->read = op_read;
+	ops->write = op_write;
+	ops->fsync = op_fsync;
+	ops->fallocate = op_fallocate;
+	ops->lseek = op_lseek;
+	ops->copy_file_range = op_copy_file_range;
+}
