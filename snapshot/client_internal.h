@@ -136,6 +136,20 @@ int cow_client_lock(struct cow_store *s, const char *id, unsigned wait_ms, int *
 		    struct cow_err *err);
 
 /*
+ * cow_root_fill - a fresh root in the empty directory @dir: instance, layers, root.conf; not synced.
+ * The caller holds STORE/lock, so the image stays.
+ */
+struct cow_root_how {
+	enum cow_backend backend;
+	enum cow_ovl_durability durability;
+	unsigned previous;
+	const struct cow_mac *mac; /* whose identity it gets, with @name; NULL: nobody's */
+	const char *name;
+};
+int cow_root_fill(struct cow_store *s, int dir, const struct cow_image *image,
+		  const struct cow_root_how *how, struct cow_err *err);
+
+/*
  * cow_client_make_root - a fresh root number @n below the open `roots`, complete but neither synced
  * nor referenced. The caller holds STORE/lock, so the image stays.
  */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later
  *
- * cowherd image import|list|show|rm; verify and dump are in image_check.c.
+ * cowherd image import|list|show|rm; verify and dump are in image_check.c, edit in image_edit.c.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -11,8 +11,9 @@
 #include "common/clock.h"
 #include "common/kv.h"
 #include "image_check.h"
+#include "image_edit.h"
 #include "options.h"
-#include "snapshot/image.h"
+#include "snapshot/commit.h"
 #include "version_report.h"
 
 #define COMMON_HELP                                                                                \
@@ -80,6 +81,7 @@ static struct json_object *image_json(const struct cow_image *i)
 	cow_cli_json_u64(o, "inodes", i->inodes);
 	cow_cli_json_u64(o, "bytes", i->bytes);
 	cow_cli_json_u64(o, "clients", i->clients);
+	json_object_object_add(o, "edited", json_object_new_boolean(i->edited));
 	cow_cli_json_time(o, "created", i->created_s);
 	return o;
 }
@@ -92,13 +94,15 @@ static int list_json(void *ctx, const struct cow_image *i)
 static int list_row(void *ctx, const struct cow_image *i)
 {
 	char ref[COW_LABEL_MAX + 16], bytes[COW_BYTES_LEN], inodes[24], clients[16],
-	    ago[COW_AGO_LEN];
+	    ago[COW_AGO_LEN], comment[COW_KV_LINE_MAX];
 	(void)snprintf(ref, sizeof(ref), "%s@%u", i->name, i->version);
 	(void)snprintf(inodes, sizeof(inodes), "%llu", (unsigned long long)i->inodes);
 	(void)snprintf(clients, sizeof(clients), "%u", i->clients);
 	cow_cli_bytes(i->bytes, bytes);
 	cow_cli_ago(i->created_s, cow_realtime_s(), ago);
-	const char *cells[] = {ref, i->arch, i->os, bytes, inodes, clients, ago, i->comment};
+	(void)snprintf(comment, sizeof(comment), "%s%s", i->edited ? "[edit open] " : "",
+		       i->comment);
+	const char *cells[] = {ref, i->arch, i->os, bytes, inodes, clients, ago, comment};
 	return cow_table_row(ctx, cells);
 }
 
@@ -170,6 +174,24 @@ static struct json_object *conf_json(const struct cow_image *i, const struct cow
 	return o;
 }
 
+/* The edit that stands on this version; none that can be looked at: NULL. */
+static struct cow_edit *edit_of(struct cow_store *s, const struct cow_image *i)
+{
+	struct cow_edit *e = NULL;
+	if (cow_edit_find(s, i->name, COW_EDIT_LOOK, &e, NULL) < 0 || e->version == i->version)
+		return e;
+	cow_edit_free(e);
+	return NULL;
+}
+
+static void print_edit(const struct cow_edit *e)
+{
+	char when[COW_TIME_TEXT_LEN + 1];
+	cow_time_text(e->begun_s, when);
+	(void)printf("edit = begun by %s at %s%s\n", e->by, when,
+		     e->busy ? ", being worked in" : "");
+}
+
 static int cmd_show(int argc, char **argv)
 {
 	struct cow_options o;
@@ -188,11 +210,15 @@ static int cmd_show(int argc, char **argv)
 		r = cow_image_conf(s, i, &conf, &err);
 	if (r < 0 || !i)
 		return cow_cli_fail(&err, r);
+	cow_autoedit edit = edit_of(s, i);
+	i->edited = edit != NULL;
 	if (o.given & COW_OPT_JSON)
 		return cow_cli_json(conf_json(i, conf));
 	(void)printf("image = %s@%u\n", i->name, i->version);
 	for (size_t n = 0; cow_kv_entry(conf, n, &section, &key, &value) == 0; n++)
 		(void)printf("%s = %s\n", key, value);
+	if (edit)
+		print_edit(edit);
 	return cow_cli_flush();
 }
 
@@ -201,7 +227,8 @@ static int cmd_show(int argc, char **argv)
 static const char rm_help[] =
     "usage: cowherd image rm NAME@VERSION [--dry-run]\n"
     "\n"
-    "Remove one version of an image. Refused while a client's root came from it.\n"
+    "Remove one version of an image. Refused while a client's root came from it, or an edit\n"
+    "stands on it.\n"
     "\n"
     "  --dry-run        say what would be removed\n" COMMON_HELP;
 
@@ -255,6 +282,8 @@ int cow_cmd_image(int argc, char **argv)
 	    {"verify", cow_cmd_image_verify, "NAME[@VERSION|:TAG]",
 	     "compare one with its manifest"},
 	    {"dump", cow_cmd_image_dump, "NAME[@VERSION|:TAG]", "its manifest as text"},
+	    {"edit", cow_cmd_image_edit, "NAME [-- COMMAND...]",
+	     "change one from inside: a new version"},
 	    {"rm", cmd_rm, "NAME@VERSION", "remove one"},
 	    {NULL, NULL, NULL, NULL},
 	};
