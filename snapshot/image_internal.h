@@ -2,7 +2,7 @@
  *
  * Inside of images, for snapshot/ only.
  *
- *	images/NAME/lock		one import at a time
+ *	images/NAME/lock		one version being made at a time
  *	images/NAME/last		the highest number ever given, so that none comes twice
  *	images/NAME/.import-HEX/	being filled; invisible, swept when no import holds the lock
  *	images/NAME/.new-HEX/		an edit's root being made; made and swept with STORE/lock held
