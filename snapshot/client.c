@@ -173,7 +173,7 @@ int cow_client_refuse_running(struct cow_store *s, const struct cow_mac *mac, un
 			      const char *doing, struct cow_err *err)
 {
 	char id[COW_MAC_TEXT_LEN + 1];
-	int64_t ago_s;
+	int64_t ago_s = 0;
 	if (flags & COW_SWAP_NOW)
 		return 0;
 	int r = cow_client_refuse_mounted(s, mac, doing, err);

@@ -268,7 +268,7 @@ int cow_client_check_commit(struct cow_store *s, const struct cow_mac *mac, unsi
 			    struct cow_err *err)
 {
 	char id[COW_MAC_TEXT_LEN + 1];
-	int64_t ago_s;
+	int64_t ago_s = 0;
 	cow_mac_text(mac, id);
 	if (flags & COW_COMMIT_NOW)
 		return 0;

@@ -230,8 +230,8 @@ static int fill_object(struct walk *w, const struct entry *e, int dst_dir)
 		    ? cow_fill_link_earlier(&w->links, w->t->fill->tree, 0, cow_ovl_id(e->node),
 					    w->path.s, dst_dir, e->name)
 		    : 0;
-	if (r < 0)
-		return fail(w, r, "make the link");
+	if (r < 0) /* vanished: its first name was left out */
+		return vanished(w, r) ? 0 : fail(w, r, "make the link");
 	if (r > 0) {
 		w->t->fill->inodes--; /* a name, not an object */
 		return 0;
@@ -245,7 +245,11 @@ static int fill_object(struct walk *w, const struct entry *e, int dst_dir)
 		return fail(w, r, "share");
 	if (r > 0)
 		return 0;
-	return S_ISREG(e->attr.mode) ? copy_file(w, e, fd, dst_dir) : copy_node(w, e, dst_dir);
+	r = S_ISREG(e->attr.mode) ? copy_file(w, e, fd, dst_dir) : copy_node(w, e, dst_dir);
+	if (!vanished(w, r))
+		return r;
+	(void)unlinkat(dst_dir, e->name, 0); /* most likely not even made */
+	return 0;
 }
 
 static int fill_dir(struct walk *w, struct cow_ovl_node *dir, const struct cow_ovl_attr *attr,

@@ -133,33 +133,31 @@ static int set_paths(struct cow_store *s, struct cow_edit *e, struct cow_err *er
 	return 0;
 }
 
-static int edit_new(const char *image, struct cow_edit **ret, struct cow_err *err)
+static struct cow_edit *edit_new(const char *image)
 {
 	struct cow_edit *e = calloc(1, sizeof(*e));
 	if (!e)
-		return cow_err_set(err, -ENOMEM, "edit of image %s", image);
+		return NULL;
 	e->dir = e->lock = -1;
 	(void)snprintf(e->image, sizeof(e->image), "%s", image);
-	*ret = e;
-	return 0;
+	return e;
 }
 
 /* -ENOENT there is none, without words. */
 static int look(struct cow_store *s, const char *image, struct cow_edit **ret, struct cow_err *err)
 {
-	cow_autoedit e = NULL;
+	cow_autoedit e = edit_new(image);
+	if (!e)
+		return cow_err_set(err, -ENOMEM, "edit of image %s", image);
 	cow_autoclose int dir = cow_image_dir(s, image);
 	if (dir < 0)
 		return dir == -ENOENT ? dir : cow_err_set(err, dir, "open image %s", image);
-	int r = edit_new(image, &e, err);
-	if (r < 0)
-		return r;
 	e->dir = cow_opendir_at(dir, COW_EDIT_NAME);
 	if (e->dir < 0)
 		return e->dir == -ENOENT
 			   ? -ENOENT
 			   : cow_err_set(err, e->dir, "open the edit of image %s", image);
-	r = read_conf(e, err);
+	int r = read_conf(e, err);
 	if (r == 0)
 		r = set_paths(s, e, err);
 	if (r < 0)
@@ -184,7 +182,7 @@ int cow_edit_find(struct cow_store *s, const char *image, unsigned flags, struct
 	int r = look(s, image, &e, err);
 	if (r == -ENOENT)
 		return cow_err_say(err, COW_ERR_NOT_FOUND, r, "no edit of image %s is open", image);
-	if (r == 0 && !(flags & COW_EDIT_LOOK)) {
+	if (r == 0 && e && !(flags & COW_EDIT_LOOK)) {
 		cow_autofree char *who = who_am_i(NULL);
 		r = who ? take_lock(e->dir, who) : -ENOMEM;
 		if (r == -EBUSY)
@@ -285,13 +283,14 @@ int cow_edit_begin(struct cow_store *s, const char *ref, const struct cow_edit_o
 		return r;
 	r = look(s, image->name, &there, err);
 	if (r != -ENOENT)
-		return r < 0 ? r : say_there_is_one(there, err);
+		return r < 0 || !there ? r : say_there_is_one(there, err);
 	cow_autoclose int dir = cow_image_dir(s, image->name);
 	if (dir < 0)
 		return cow_err_set(err, dir, "open image %s", image->name);
-	r = edit_new(image->name, &e, err);
-	if (r == 0)
-		r = begin_at(s, dir, image, opts, e, err);
+	e = edit_new(image->name);
+	if (!e)
+		return cow_err_set(err, -ENOMEM, "begin an edit of image %s", image->name);
+	r = begin_at(s, dir, image, opts, e, err);
 	if (r == 0)
 		r = set_paths(s, e, err);
 	if (r == 0)

@@ -653,7 +653,11 @@ static void an_edit_lasts_until_it_is_ended(void **state)
 	cow_edit_free(again);
 	cow_edit_free(e); /* as its end does, in whatever way */
 
+	/* Sweeps take what a begin that was killed left, and nothing else. */
+	assert_int_equal(mkdirat(tmp->fd, "store/images/img/.new-0123456789abcdef", 0700), 0);
+	assert_int_equal(mkdirat(tmp->fd, "store/images/img/.new-0123456789abcdef/upper", 0700), 0);
 	assert_done(f, cow_store_sweep(f->s, &f->err));
+	assert_int_equal(no_left_overs(), 0);
 	assert_int_equal(cow_edit_begin(f->s, "img", &opts, &again, &f->err), -EBUSY);
 	assert_done(f, cow_client_rm(f->s, &mac, 0, &f->err));
 	assert_done(f, cow_image_find(f->s, "img@1", &i, &f->err));
