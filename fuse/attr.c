@@ -111,10 +111,12 @@ static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_s
 	    .atime = st->st_atim,
 	    .mtime = st->st_mtim,
 	};
-	cow_caller_of(req, false, &who);
-	/* The kernel has checked the mode against all groups of the caller; what a changed size
-	 * strips is left to us. */
-	const struct cow_ovl_cred *cred = set.mask & COW_SET_SIZE ? &who.cred : &cow_ovl_root_cred;
+	/* A mode is what the kernel made of it, by all that the caller may; which bits a new owner or
+	 * size costs is left to us. */
+	bool strips = set.mask & (COW_SET_UID | COW_SET_GID | COW_SET_SIZE);
+	cow_caller_of(req, strips, &who);
+	const struct cow_ovl_cred *cred =
+	    strips && !(set.mask & COW_SET_MODE) ? &who.cred : &cow_ovl_root_cred;
 	int r = cow_ovl_setattr(cow_node_of(req, ino), cred, &set, &a);
 	if (r < 0)
 		cow_reply_int(req, r);

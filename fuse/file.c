@@ -28,11 +28,19 @@ static void fill_info(fuse_req_t req, struct fuse_file_info *fi, struct cow_ovl_
 	fi->noflush = !opts->writeback; /* nothing of ours waits for a close */
 }
 
+/* Whether his writes leave a setgid bit hangs on all his groups. */
+static bool groups_matter(fuse_req_t req, struct cow_ovl_node *n, int flags)
+{
+	struct cow_ovl_attr a;
+	return (flags & O_ACCMODE) != O_RDONLY && fuse_req_ctx(req)->uid != 0 &&
+	       cow_ovl_getattr(n, &a) == 0 && a.mode & S_ISGID;
+}
+
 static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct cow_caller who;
 	struct cow_ovl_open *o;
-	cow_caller_of(req, false, &who);
+	cow_caller_of(req, groups_matter(req, cow_node_of(req, ino), fi->flags), &who);
 	int r = cow_ovl_open(cow_node_of(req, ino), &who.cred, flags_of(fi->flags), &o);
 	if (r < 0) {
 		cow_reply_int(req, r);
@@ -99,7 +107,9 @@ static void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t siz
 {
 	/* Only read, whatever the type says. */
 	struct iovec iov = {.iov_base = (void *)(uintptr_t)buf, .iov_len = size};
-	ssize_t n = cow_ovl_write(cow_open_of(fi), &iov, 1, (uint64_t)off, 0);
+	/* Gathered writes come through any open of the file; the kernel gathers none that strip. */
+	unsigned flags = fi->writepage ? COW_WRITE_GATHERED : 0;
+	ssize_t n = cow_ovl_write(cow_open_of(fi), &iov, 1, (uint64_t)off, flags);
 	if (n < 0)
 		cow_reply_int(req, (int)n);
 	else

@@ -9,7 +9,7 @@
 #include <sys/mount.h>
 #include <unistd.h>
 
-#include "internal.h"
+#include "kernel.h"
 
 #define KEEP_S 3600.0	/* nobody else changes the tree; a swap tells the kernel */
 #define OBSERVER_S 1.0	/* somebody else does */
@@ -30,10 +30,11 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 	want(conn,
 	     FUSE_CAP_ASYNC_READ | FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_ATOMIC_O_TRUNC |
 		 FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_CACHE_SYMLINKS |
-		 FUSE_CAP_NO_OPENDIR_SUPPORT | FUSE_CAP_POSIX_ACL | FUSE_CAP_DONT_MASK |
-		 FUSE_CAP_HANDLE_KILLPRIV,
+		 FUSE_CAP_NO_OPENDIR_SUPPORT | FUSE_CAP_POSIX_ACL | FUSE_CAP_DONT_MASK,
 	     true);
 	want(conn, FUSE_CAP_WRITEBACK_CACHE, f->opts.writeback);
+	/* Superseded by what kernel.c adds. */
+	want(conn, FUSE_CAP_HANDLE_KILLPRIV, true);
 	/* Pages are dropped when attributes say that somebody else wrote; without that they stay. */
 	want(conn, FUSE_CAP_AUTO_INVAL_DATA, f->opts.observer);
 	/* Requests are read into memory: the engine wants bytes, not pipes. */
@@ -50,51 +51,33 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 static int session_new(struct cow_front *f, struct cow_err *err)
 {
 	struct fuse_lowlevel_ops ops = {.init = op_init};
-	char opts[256];
 	cow_attr_ops(&ops);
 	cow_dir_ops(&ops);
 	cow_file_ops(&ops);
 	cow_name_ops(&ops);
 	cow_xattr_ops(&ops);
-	int n = snprintf(opts, sizeof(opts),
-			 "-ofsname=%s,subtype=cowherd,default_permissions,allow_other,suid,dev%s",
-			 f->opts.name ? f->opts.name : "cowherd", f->opts.observer ? ",ro" : "");
-	if (n < 0 || (size_t)n >= sizeof(opts))
-		return cow_err_set(err, -ENAMETOOLONG, "name of the mount");
 	char program[] = "cowherd-fuse";
-	char *argv[] = {program, opts, NULL};
-	struct fuse_args args = FUSE_ARGS_INIT(2, argv);
+	char *argv[] = {program, NULL};
+	struct fuse_args args = FUSE_ARGS_INIT(1, argv);
 	f->se = fuse_session_new(&args, &ops, sizeof(ops), f);
 	fuse_opt_free_args(&args);
 	return f->se ? 0 : cow_err_set(err, -ENOMEM, "start a FUSE session");
 }
 
-/* libfuse prints why a mount failed and returns -1: what usually is wrong is asked before. */
-static int point_check(const char *point, struct cow_err *err)
-{
-	struct stat st;
-	if (stat(point, &st) < 0)
-		return cow_err_set(err, -errno, "mount point '%s'", point);
-	if (!S_ISDIR(st.st_mode))
-		return cow_err_set(err, -ENOTDIR, "mount point '%s'", point);
-	if (access("/dev/fuse", R_OK | W_OK) < 0)
-		return cow_err_set(err, -errno, "/dev/fuse: does this kernel have FUSE?");
-	return 0;
-}
-
 static int do_mount(struct cow_front *f, const char *point, struct cow_err *err)
 {
-	int r = point_check(point, err);
-	if (r < 0)
-		return r;
 	f->point = realpath(point, NULL);
 	if (!f->point)
 		return cow_err_set(err, -errno, "mount point '%s'", point);
-	errno = 0;
-	if (fuse_session_mount(f->se, f->point) < 0)
-		return cow_err_set(err, errno ? -errno : -EIO, "mount on '%s'", f->point);
+	int fd = cow_kernel_mount(f->point, f->opts.name ? f->opts.name : "cowherd",
+				  f->opts.observer, err);
+	if (fd < 0)
+		return fd;
 	f->mounted = true;
-	return 0;
+	int r = cow_kernel_connect(f, fd);
+	if (r < 0)
+		(void)close(fd); /* of a mount that goes */
+	return r < 0 ? cow_err_set(err, r, "talk to the kernel") : 0;
 }
 
 int cow_front_new(struct cow_ovl_inst *inst, const char *point, const struct cow_front_opts *opts,
@@ -157,8 +140,8 @@ int cow_front_free(struct cow_front *f)
 {
 	if (!f)
 		return 0;
-	if (f->mounted)
-		fuse_session_unmount(f->se);
+	if (f->mounted) /* fails where it is unmounted already */
+		(void)umount2(f->point, MNT_DETACH | UMOUNT_NOFOLLOW);
 	if (f->se)
 		fuse_session_destroy(f->se);
 	int r = f->inst ? cow_ovl_inst_close(f->inst) : 0;

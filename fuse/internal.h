@@ -23,6 +23,13 @@ struct cow_old_root {
 	struct cow_old_root *next;
 };
 
+/* Before threads; see kernel.c. */
+enum cow_init {
+	COW_INIT_NOT_SEEN,
+	COW_INIT_TO_ANSWER,
+	COW_INIT_DONE,
+};
+
 struct cow_front {
 	struct fuse_session *se;
 	struct cow_ovl_inst *inst; /* guarded by swap */
@@ -33,6 +40,7 @@ struct cow_front {
 	double timeout_s;
 	char *point;
 	bool mounted;
+	_Atomic(enum cow_init) init;
 };
 
 static inline struct cow_front *cow_front_of(fuse_req_t req)

@@ -251,7 +251,8 @@ static int sync_data(struct cow_ovl_node *n, int fd)
 static ssize_t write_entered(struct cow_ovl_open *o, const struct iovec *iov, int iovcnt,
 			     uint64_t off, size_t total, unsigned flags)
 {
-	int r = o->strip ? cow_strip_suid(o->fd, o->in_group) : 0;
+	bool strip = o->strip && !(flags & COW_WRITE_GATHERED);
+	int r = strip ? cow_strip_suid(o->fd, o->in_group) : 0;
 	if (r < 0)
 		return r;
 	struct cow_reserved res;
@@ -271,7 +272,9 @@ ssize_t cow_ovl_write(struct cow_ovl_open *o, const struct iovec *iov, int iovcn
 		      unsigned flags)
 {
 	size_t total;
-	int r = flags & ~(unsigned)COW_WRITE_STABLE ? -EINVAL : iov_check(iov, iovcnt, off, &total);
+	int r = flags & ~(unsigned)(COW_WRITE_STABLE | COW_WRITE_GATHERED)
+		    ? -EINVAL
+		    : iov_check(iov, iovcnt, off, &total);
 	if (r == 0)
 		r = enter_open(o, COW_OPEN_WRITE);
 	if (r < 0)

@@ -7,6 +7,7 @@
  * Modes:
  *	plain    the engine without a lower layer, against a directory (--plain is short for it)
  *	overlay  the engine over an image, against the kernel's overlayfs over the same tree
+ *	mount    the same through cowherd-fuse
  *	links    the engine over an image with hard links, against a copy of the tree
  *	kernel   the kernel's overlayfs against a copy of the tree: a test of this program
  *
@@ -18,6 +19,7 @@
  *	--group N      so many scripts share a lower tree
  *	--empty        no lower tree
  *	--adopt        the engine attaches once more after the kernel had its layers mounted
+ *	--writeback    the mount gathers small writes
  *	--failures N   go on until N scripts failed
  *	--no-shrink    print scripts as they are
  *	--replay FILE  run one script from a file
@@ -288,6 +290,7 @@ enum {
 	OPT_PLAIN = 256,
 	OPT_EMPTY,
 	OPT_ADOPT,
+	OPT_WRITEBACK,
 	OPT_NO_SHRINK,
 	OPT_PRINT,
 	OPT_SYNC,
@@ -295,16 +298,27 @@ enum {
 };
 
 static const struct option long_options[] = {
-    {"mode", 1, NULL, 'm'},	   {"plain", 0, NULL, OPT_PLAIN},
-    {"fs", 1, NULL, 'f'},	   {"seed", 1, NULL, 's'},
-    {"scripts", 1, NULL, 'n'},	   {"long", 1, NULL, 'l'},
-    {"first", 1, NULL, '1'},	   {"ops", 1, NULL, 'o'},
-    {"group", 1, NULL, 'g'},	   {"empty", 0, NULL, OPT_EMPTY},
-    {"adopt", 0, NULL, OPT_ADOPT}, {"failures", 1, NULL, 'F'},
-    {"replay", 1, NULL, 'r'},	   {"no-shrink", 0, NULL, OPT_NO_SHRINK},
-    {"print", 0, NULL, OPT_PRINT}, {"inject", 1, NULL, 'i'},
-    {"expect", 1, NULL, 'e'},	   {"sync", 0, NULL, OPT_SYNC},
-    {"stats", 0, NULL, OPT_STATS}, {NULL, 0, NULL, 0},
+    {"mode", 1, NULL, 'm'},
+    {"plain", 0, NULL, OPT_PLAIN},
+    {"fs", 1, NULL, 'f'},
+    {"seed", 1, NULL, 's'},
+    {"scripts", 1, NULL, 'n'},
+    {"long", 1, NULL, 'l'},
+    {"first", 1, NULL, '1'},
+    {"ops", 1, NULL, 'o'},
+    {"group", 1, NULL, 'g'},
+    {"empty", 0, NULL, OPT_EMPTY},
+    {"adopt", 0, NULL, OPT_ADOPT},
+    {"writeback", 0, NULL, OPT_WRITEBACK},
+    {"failures", 1, NULL, 'F'},
+    {"replay", 1, NULL, 'r'},
+    {"no-shrink", 0, NULL, OPT_NO_SHRINK},
+    {"print", 0, NULL, OPT_PRINT},
+    {"inject", 1, NULL, 'i'},
+    {"expect", 1, NULL, 'e'},
+    {"sync", 0, NULL, OPT_SYNC},
+    {"stats", 0, NULL, OPT_STATS},
+    {NULL, 0, NULL, 0},
 };
 
 static void __attribute__((noreturn)) usage(const char *what)
@@ -411,6 +425,9 @@ static void parse_options(int argc, char **argv)
 		case OPT_ADOPT:
 			o.stage.adopt = true;
 			break;
+		case OPT_WRITEBACK:
+			o.stage.writeback = true;
+			break;
 		case OPT_NO_SHRINK:
 			o.shrink = false;
 			break;
@@ -488,13 +505,16 @@ int main(int argc, char **argv)
 	(void)umask(0);
 	if (o.print)
 		return print_scripts();
-	bool images = o.stage.mode == MODE_OVERLAY || o.stage.mode == MODE_LINKS;
+	bool images = o.stage.mode == MODE_OVERLAY || o.stage.mode == MODE_MOUNT ||
+		      o.stage.mode == MODE_LINKS;
 	if (geteuid() != 0)
 		return refuse("needs root for mounts");
 	if (access("/dev/loop-control", R_OK | W_OK) < 0)
 		return refuse("needs loop devices");
 	if (o.stage.mode != MODE_PLAIN && o.stage.mode != MODE_LINKS && !kernel_has_overlay())
 		return refuse("this kernel has no overlayfs");
+	if (o.stage.mode == MODE_MOUNT && access("/dev/fuse", R_OK | W_OK) < 0)
+		return refuse("this machine has no /dev/fuse");
 	if (images && !engine_has_images())
 		return refuse("this engine has no images yet");
 	(void)snprintf(base, sizeof(base), "/tmp/cow-diff-XXXXXX");

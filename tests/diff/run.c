@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -24,16 +25,13 @@
 #include "util.h"
 
 const char *const mode_names[MODES] = {
-    [MODE_PLAIN] = "plain",
-    [MODE_OVERLAY] = "overlay",
-    [MODE_LINKS] = "links",
-    [MODE_KERNEL] = "kernel",
+    [MODE_PLAIN] = "plain", [MODE_OVERLAY] = "overlay", [MODE_MOUNT] = "mount",
+    [MODE_LINKS] = "links", [MODE_KERNEL] = "kernel",
 };
 
 static const char *const side_names[MODES][2] = {
-    [MODE_PLAIN] = {"engine   ", "directory"},
-    [MODE_OVERLAY] = {"engine", "kernel"},
-    [MODE_LINKS] = {"engine   ", "directory"},
+    [MODE_PLAIN] = {"engine   ", "directory"},	[MODE_OVERLAY] = {"engine", "kernel"},
+    [MODE_MOUNT] = {"mount ", "kernel"},	[MODE_LINKS] = {"engine   ", "directory"},
     [MODE_KERNEL] = {"kernel   ", "directory"},
 };
 
@@ -91,9 +89,20 @@ void ground_done(struct ground *g)
 	remove_dir(at, g->name);
 }
 
+static bool has_image(enum mode mode)
+{
+	return mode != MODE_KERNEL && mode != MODE_PLAIN;
+}
+
+/* The engine's own interface is at hand: its handles, and what it thinks of itself. */
 static bool has_engine(enum mode mode)
 {
-	return mode != MODE_KERNEL;
+	return mode != MODE_KERNEL && mode != MODE_MOUNT;
+}
+
+static bool beside_overlay(enum mode mode)
+{
+	return mode == MODE_OVERLAY || mode == MODE_MOUNT;
 }
 
 static void ground_make(struct ground *g, const struct ops *lower)
@@ -111,7 +120,7 @@ static void ground_make(struct ground *g, const struct ops *lower)
 	cow_autoclose int image = make_dir(g->fd, "image");
 	cow_autoclose int tree = make_dir(image, "tree");
 	kernel_apply_all(tree, lower->v, lower->n);
-	if (has_engine(g->stage->mode))
+	if (has_image(g->stage->mode))
 		g->img = engine_image(image);
 }
 
@@ -165,10 +174,25 @@ static struct side *directory_side(const struct ops *lower, int dir)
 	return kernel_side_new(tree);
 }
 
+static struct side *mounted_side(const struct ground *g, const struct engine_options *how)
+{
+	static char point[PATH_ROOM];
+	(void)snprintf(point, sizeof(point), "%s/%s/mount", g->stage->path, g->name);
+	(void)umount2(point, MNT_DETACH); /* of a worker that was killed */
+	if (mkdirat(g->fd, "mount", 0755) < 0 && errno != EEXIST)
+		trouble("make the mount point");
+	return mount_side_new(how, point);
+}
+
 static struct side *engine_side(const struct ground *g, const struct script *s, int dir)
 {
-	const struct engine_options how = {
-	    .dirfd = dir, .img = g->img, .keep = s->keep, .durability = s->durability};
+	const struct engine_options how = {.dirfd = dir,
+					   .img = g->img,
+					   .keep = s->keep,
+					   .durability = s->durability,
+					   .writeback = g->stage->writeback};
+	if (g->stage->mode == MODE_MOUNT)
+		return mounted_side(g, &how);
 	if (g->stage->mode == MODE_PLAIN) {
 		cow_autoclose int tree = make_dir(dir, "tree");
 		kernel_apply_all(tree, s->lower.v, s->lower.n);
@@ -246,7 +270,7 @@ static void print_result(FILE *out, const char *name, const struct result *res)
 
 static bool has_overlay(enum mode mode)
 {
-	return mode == MODE_OVERLAY || mode == MODE_KERNEL;
+	return beside_overlay(mode) || mode == MODE_KERNEL;
 }
 
 /* What has moved gets a time of its own, on both sides. */
@@ -358,6 +382,17 @@ static bool engine_ends_differ(struct run *r, const struct tree *ta, const struc
 	return side_differs(r, r->a, tb, name, "after the kernel had the layers mounted");
 }
 
+/* Mounted anew, then the layers by the kernel. */
+static bool mount_ends_differ(struct run *r, const struct tree *tb)
+{
+	mount_detach(r->a);
+	mount_attach(r->a);
+	if (side_differs(r, r->a, tb, side_names[MODE_MOUNT][0], "when mounted again"))
+		return true;
+	mount_detach(r->a);
+	return kernel_differs(r, tb);
+}
+
 static bool ends_differ(struct run *r, int dir_a)
 {
 	enum mode mode = r->g->stage->mode;
@@ -369,6 +404,8 @@ static bool ends_differ(struct run *r, int dir_a)
 	bool differ = trees_differ(r, &ta, &tb, side_names[mode][0], "at the end") || complained(r);
 	if (!differ && has_engine(mode))
 		differ = engine_ends_differ(r, &ta, &tb, dir_a);
+	if (!differ && mode == MODE_MOUNT)
+		differ = mount_ends_differ(r, &tb);
 	if (!differ && mode == MODE_KERNEL) {
 		r->a->ops->free(cow_steal_ptr(&r->a)); /* unmounts */
 		remove_dir(dir_a, "work/work/incompat");
@@ -390,10 +427,10 @@ enum outcome run_script(struct ground *g, const struct script *s, FILE *out, uns
 		r.what |= ATTR_ATIME;
 	if (mode != MODE_KERNEL)
 		r.what |= ATTR_USED;
-	r.a = has_engine(mode) ? engine_side(g, s, a) : overlay_side(g, a, "a");
+	r.a = mode == MODE_KERNEL ? overlay_side(g, a, "a") : engine_side(g, s, a);
 	enum outcome o = r.a ? OUT_SAME : OUT_UNABLE;
 	if (r.a) {
-		r.b = mode == MODE_OVERLAY ? overlay_side(g, b, "b") : directory_side(&s->lower, b);
+		r.b = beside_overlay(mode) ? overlay_side(g, b, "b") : directory_side(&s->lower, b);
 		o = run_ops(&r, at);
 		if (o == OUT_SAME && ends_differ(&r, a))
 			o = OUT_DIFFERENT;

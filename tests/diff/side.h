@@ -72,6 +72,7 @@ struct engine_options {
 	struct cow_ovl_image *img; /* NULL: plain */
 	bool keep;		   /* hold on to nodes, as front ends do */
 	enum cow_ovl_durability durability;
+	bool writeback; /* of a mount */
 };
 /* Trouble ends the process; NULL: this engine cannot have such an instance. */
 struct side *engine_side_new(const struct engine_options *how);
@@ -87,5 +88,14 @@ bool engine_has_images(void);
 /* Make image.ovm beside tree/ and open it. */
 struct cow_ovl_image *engine_image(int dirfd);
 void engine_image_close(struct cow_ovl_image *img);
+
+/* ---- backend_mount.c: the engine as a local mount; trouble ends the process. Without libfuse it is
+ * not built, and mode "mount" cannot run. */
+
+/* @point: kept as pointer. */
+struct side *mount_side_new(const struct engine_options *how, const char *point);
+/* Unmount, so that others may look at the directory; then only attach or free. */
+void mount_detach(struct side *s);
+void mount_attach(struct side *s);
 
 #endif

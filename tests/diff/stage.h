@@ -15,6 +15,7 @@
 enum mode {
 	MODE_PLAIN,   /* the engine without a lower layer, and a directory */
 	MODE_OVERLAY, /* the engine over an image, and the kernel's overlay over the same tree */
+	MODE_MOUNT,   /* the same through cowherd-fuse */
 	MODE_LINKS,   /* the engine over an image with hard links, and a copy of its tree */
 	MODE_KERNEL, /* the kernel's overlay, and a copy: a test of this program and of the kernel */
 	MODES,
@@ -25,6 +26,7 @@ struct stage {
 	enum mode mode;
 	bool adopt;	/* attach again after the kernel had the layers mounted */
 	bool empty;	/* no lower tree */
+	bool writeback; /* of a mount */
 	char path[128]; /* absolute: a directory on the file system */
 };
 

@@ -77,7 +77,7 @@ enum verdict tolerate(enum mode mode, const struct op *op, int err_a, int err_b)
 	for (size_t k = 0; k < sizeof(table) / sizeof(*table); k++) {
 		if (!table[k].op(op))
 			continue;
-		bool is_b = table[k].who == (mode == MODE_OVERLAY ? OVERLAYFS : DIRECTORY);
+		bool is_b = table[k].who == (mode == MODE_OVERLAY || mode == MODE_MOUNT ? OVERLAYFS : DIRECTORY);
 		bool is_a = table[k].who == (mode == MODE_KERNEL ? OVERLAYFS : ENGINE) &&
 			    mode != MODE_PLAIN;
 		if ((is_b && fits(table[k].its, err_b) && fits(table[k].other, err_a)) ||

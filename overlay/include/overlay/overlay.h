@@ -453,6 +453,7 @@ ssize_t cow_ovl_read(struct cow_ovl_open *o, const struct iovec *iov, int iovcnt
 
 enum {
 	COW_WRITE_STABLE = 1 << 0, /* data and what is needed to find it are on disk on return */
+	COW_WRITE_GATHERED = 1 << 1, /* not by whoever opened it: setuid and setgid stay */
 };
 /* Return: bytes, possibly fewer than asked (ENOSPC in the middle). Clears setuid and setgid for a
  * caller that is not root, as write(2) does. */
