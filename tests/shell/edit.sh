@@ -83,7 +83,7 @@ fails 3 'nonsense' cow image edit img -- nonsense
 ok "a command that fails: kept, shown, resumed, discarded; what is refused"
 
 # Killed at work: the server of the mount too, as by a power cut that leaves the page cache.
-e --commit lost -- sh -c 'echo precious >/data/more; touch /started; sleep 60' >"$out" 2>"$err" &
+"$COWHERD" image edit img --commit lost -- sh -c 'echo precious >/data/more; touch /started; sleep 60' </dev/null >"$out" 2>"$err" &
 pid=$!
 for _ in {1..200}; do
 	[[ ! -e $edit/upper/started ]] || break
@@ -99,7 +99,8 @@ kill -KILL "$server" 2>/dev/null || true # it may have ended with its parent
 wait "$pid" 2>/dev/null || true
 for _ in {1..100}; do
 	# The command itself is killed with its parents.
-	cow image show img | grep -q 'being worked in' || break
+	cow image show img >"$out"
+	grep -q 'being worked in' "$out" || break
 	sleep 0.05
 done
 cow image import --no-fixup all other "$src" >"$out" # sweeps
