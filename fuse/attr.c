@@ -8,7 +8,7 @@
 #include <sys/statvfs.h>
 
 #include "common/bounds.h"
-#include "internal.h"
+#include "kernel.h"
 
 #define BLOCK 4096u
 
@@ -111,6 +111,11 @@ static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_s
 	    .atime = st->st_atim,
 	    .mtime = st->st_mtim,
 	};
+	/* A chown(2) that changes neither strips all the same. */
+	if (to_set == 0 && cow_kernel_strips() && cow_ovl_getattr(cow_node_of(req, ino), &a) == 0) {
+		set.mask = COW_SET_UID;
+		set.uid = a.uid;
+	}
 	/* A mode is what the kernel made of it, by all that the caller may; which bits a new owner or
 	 * size costs is left to us. */
 	bool strips = set.mask & (COW_SET_UID | COW_SET_GID | COW_SET_SIZE);

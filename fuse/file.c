@@ -15,8 +15,8 @@ static unsigned flags_of(int flags)
 	unsigned f = COW_OPEN_READ;
 	if ((flags & O_ACCMODE) != O_RDONLY)
 		f |= COW_OPEN_WRITE;
-	if (flags & O_TRUNC && f & COW_OPEN_WRITE)
-		f |= COW_OPEN_TRUNC;
+	if (flags & O_TRUNC) /* also of a file opened for reading: the kernel has checked */
+		f |= COW_OPEN_WRITE | COW_OPEN_TRUNC;
 	return f;
 }
 

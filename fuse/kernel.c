@@ -34,13 +34,32 @@ int cow_kernel_mount(const char *point, const char *source, bool read_only, stru
 	return cow_steal_fd(&fd);
 }
 
+/* A thread answers the request it took before it takes the next. */
+static _Thread_local bool strips;
+
+bool cow_kernel_strips(void)
+{
+	return strips;
+}
+
+/* A flag that libfuse does not hand on. */
+static bool is_stripping(const struct fuse_in_header *head, size_t len)
+{
+	const struct fuse_setattr_in *in = (const void *)(head + 1);
+	return head->opcode == FUSE_SETATTR && len >= sizeof(*head) + sizeof(*in) &&
+	       in->valid & FATTR_KILL_SUIDGID;
+}
+
 /* The first request is INIT, and nothing else comes before its answer. */
 static ssize_t take_request(int fd, void *buf, size_t len, void *ctx)
 {
 	struct cow_front *f = ctx;
 	ssize_t n = read(fd, buf, len);
 	const struct fuse_in_header *head = buf;
-	if (n < (ssize_t)sizeof(*head) || f->init != COW_INIT_NOT_SEEN)
+	if (n < (ssize_t)sizeof(*head))
+		return n;
+	strips = is_stripping(head, (size_t)n);
+	if (f->init != COW_INIT_NOT_SEEN)
 		return n;
 	const struct fuse_init_in *in = (const void *)(head + 1);
 	bool offered = head->opcode == FUSE_INIT && (size_t)n >= sizeof(*head) + 16 &&

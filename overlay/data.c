@@ -71,7 +71,7 @@ static int open_entered(struct cow_ovl_node *n, const struct cow_ovl_cred *cred,
 		r = cow_fd_get(n, flags & COW_OPEN_WRITE ? COW_FD_WRITE : COW_FD_READ, &f);
 	if (r == 0 && !f->lower)
 		r = cow_attr_of(n, f->fd, &attr);
-	if (r == 0 && atomic_load(&n->gone) && atomic_load(&n->opens) == 0)
+	if (r == 0 && atomic_load(&n->gone) && !cow_node_used(n))
 		r = -ESTALE;
 	if (r != 0)
 		return r;
@@ -286,8 +286,9 @@ ssize_t cow_ovl_write(struct cow_ovl_open *o, const struct iovec *iov, int iovcn
 
 static bool fallocate_known(int mode)
 {
-	return mode == 0 || mode == FALLOC_FL_KEEP_SIZE ||
-	       mode == (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE) || mode == FALLOC_FL_ZERO_RANGE;
+	return mode == 0 || mode == FALLOC_FL_KEEP_SIZE || mode == FALLOC_FL_ZERO_RANGE ||
+	       mode == (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE) ||
+	       mode == (FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE);
 }
 
 static int range_check(uint64_t off, uint64_t len)

@@ -186,6 +186,7 @@ static bool spare_keep_locked(struct cow_shard *s, struct cow_ovl_node *n)
 	reset(&n->orphan, false);
 	reset(&n->gone, false);
 	reset(&n->pinned, false);
+	reset(&n->kept, false);
 	reset(&n->impure_known, 0);
 	n->cost = 0;
 	n->cost_known = n->cost_ends = false;

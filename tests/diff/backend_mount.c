@@ -40,7 +40,7 @@ void mount_attach(struct side *s)
 	struct cow_err err = COW_ERR_INIT;
 	struct cow_ovl_inst *inst;
 	const struct cow_front_opts opts = {.threads = 4, .writeback = m->how.writeback};
-	int r = cow_ovl_inst_open(m->how.dirfd, m->how.img, COW_OVL_RELAX, &inst, &err);
+	int r = cow_ovl_inst_open(m->how.dirfd, m->how.img, COW_OVL_LOCAL, &inst, &err);
 	if (r == 0)
 		r = cow_front_new(inst, m->point, &opts, &m->front, &err);
 	if (r < 0) {
