@@ -59,6 +59,9 @@ struct build {
 
 	struct cow_linkmap numbers; /* inode number in the tree -> number, where st_nlink > 1 */
 	uint8_t *taken; /* bit per number of the parent: given to an object of this tree */
+	struct cow_linkmap moved; /* inode number in the tree -> number, of what the parent has
+				     elsewhere */
+	uint8_t *claimed;	  /* bit per number of the parent: one of these; NULL: none */
 
 	struct entry *entries; /* of the directory being visited */
 	size_t entries_room;
@@ -82,6 +85,8 @@ static void build_done(struct build *b)
 	cow_intern_done(&b->xsets);
 	cow_linkmap_done(&b->numbers);
 	free(b->taken);
+	cow_linkmap_done(&b->moved);
+	free(b->claimed);
 	free(b->entries);
 	free(b->xattrs);
 	free(b->digests_sorted);
@@ -126,26 +131,53 @@ static int number_new(struct build *b, uint32_t *ret)
 	return 0;
 }
 
+static bool has_bit(const uint8_t *bits, uint32_t ino)
+{
+	return bits && bits[ino / 8] & 1u << ino % 8;
+}
+
+static void set_bit(uint8_t *bits, uint32_t ino)
+{
+	bits[ino / 8] |= (uint8_t)(1u << ino % 8);
+}
+
 static bool take(struct build *b, uint32_t ino)
 {
-	uint8_t bit = (uint8_t)(1u << ino % 8);
-	if (b->taken[ino / 8] & bit)
+	if (has_bit(b->taken, ino))
 		return false;
-	b->taken[ino / 8] |= bit;
+	set_bit(b->taken, ino);
 	return true;
 }
 
-/* The number the parent gave to this path, if it is of this type; else a new one. A directory that
- * has a number of the parent's is at the parent's path. */
-static int number_of(struct build *b, uint32_t dir, const struct entry *e, uint32_t *ret)
+/* The number of an object that moved. */
+static bool moved_number(struct build *b, uint64_t real, mode_t type, uint32_t *ret)
+{
+	uint32_t ino = (uint32_t)cow_linkmap_get(&b->moved, real);
+	if (ino == 0 || cow_man_type(b->parent, ino) != type || !take(b, ino))
+		return false;
+	*ret = ino;
+	return true;
+}
+
+/* The number the parent gave to this path, if it is of this type and has not gone elsewhere. A
+ * directory that has a number of the parent's is that one, so its names are looked for there. */
+static bool home_number(struct build *b, uint32_t dir, const struct entry *e, uint32_t *ret)
 {
 	struct cow_man_ent ent;
-	if (b->parent && dir < b->parent->info.next_number &&
-	    cow_man_find(b->parent, dir, e->name, e->len, &ent) && ent.type == e->type &&
-	    take(b, ent.ino)) {
-		*ret = ent.ino;
+	if (dir >= b->parent->info.next_number ||
+	    !cow_man_find(b->parent, dir, e->name, e->len, &ent) || ent.type != e->type ||
+	    has_bit(b->claimed, ent.ino) || !take(b, ent.ino))
+		return false;
+	*ret = ent.ino;
+	return true;
+}
+
+/* @real: inode number in the tree */
+static int number_of(struct build *b, uint32_t dir, const struct entry *e, uint64_t real,
+		     uint32_t *ret)
+{
+	if (b->parent && (moved_number(b, real, e->type, ret) || home_number(b, dir, e, ret)))
 		return 0;
-	}
 	return number_new(b, ret);
 }
 
@@ -282,7 +314,7 @@ static int record_entry(struct build *b, const struct cow_walk_dir *dir, struct 
 	e->ino = linked ? (uint32_t)cow_linkmap_get(&b->numbers, obj.st.stx_ino) : 0;
 	if (e->ino)
 		return 0;
-	r = number_of(b, dir->tag, e, &e->ino);
+	r = number_of(b, dir->tag, e, obj.st.stx_ino, &e->ino);
 	if (r == 0 && linked)
 		r = cow_linkmap_put(&b->numbers, obj.st.stx_ino, e->ino);
 	if (r < 0)
@@ -431,21 +463,43 @@ static int new_lineage(struct build *b)
 	return r;
 }
 
-static int old_lineage(struct build *b)
+/* What the caller says wrongly (twice the same, a number the parent has not) counts as not said. */
+static int know_moved(struct build *b, const struct cow_ovl_image_build *how)
+{
+	if (how->nmoved == 0)
+		return 0;
+	b->claimed = calloc((size_t)b->parent->info.next_number / 8 + 1, 1);
+	if (!b->claimed)
+		return -ENOMEM;
+	int r = 0;
+	for (size_t k = 0; r == 0 && k < how->nmoved; k++) {
+		const struct cow_ovl_image_moved *m = &how->moved[k];
+		if (m->ino == 0 || cow_linkmap_get(&b->moved, m->ino) ||
+		    !cow_man_has(b->parent, m->number) || m->number == COW_MAN_ROOT)
+			continue;
+		set_bit(b->claimed, m->number);
+		r = cow_linkmap_put(&b->moved, m->ino, m->number);
+	}
+	return r;
+}
+
+static int old_lineage(struct build *b, const struct cow_ovl_image_build *how)
 {
 	const struct cow_ovl_image *parent = b->parent;
 	memcpy(b->info.lineage, parent->info.lineage, sizeof(b->info.lineage));
 	memcpy(b->info.parent, parent->info.uuid, sizeof(b->info.parent));
 	memcpy(b->parts.hash_key, parent->head->hash_key, sizeof(b->parts.hash_key));
-	b->info.next_number = parent->info.next_number;
+	b->info.next_number = parent->info.next_number > how->next_number_min
+				  ? parent->info.next_number
+				  : how->next_number_min;
 	b->taken = calloc((size_t)parent->info.next_number / 8 + 1, 1);
-	return b->taken ? 0 : -ENOMEM;
+	return b->taken ? know_moved(b, how) : -ENOMEM;
 }
 
 static int build_init(struct build *b, int rootfd, const struct cow_ovl_image_build *how)
 {
 	b->parent = how ? how->parent : NULL;
-	int r = b->parent ? old_lineage(b) : new_lineage(b);
+	int r = b->parent ? old_lineage(b, how) : new_lineage(b);
 	if (r == 0)
 		r = cow_grow(&b->inodes, &b->inodes_room, b->info.next_number);
 	if (r == 0)

@@ -135,10 +135,14 @@ int cow_scan_unchanged(int fd, const struct statx *st)
 	int r = statx_of(fd, "", AT_EMPTY_PATH, &now);
 	if (r < 0)
 		return r;
+	/* Versions of an image share what did not change between them by hard links: a link made or
+	 * removed in another version is no change of this one, but moves the ctime. */
+	bool shared = now.stx_nlink > 1 || st->stx_nlink > 1;
 	bool same = now.stx_ino == st->stx_ino && same_place(&now, st) &&
 		    now.stx_mode == st->stx_mode && now.stx_size == st->stx_size &&
+		    now.stx_uid == st->stx_uid && now.stx_gid == st->stx_gid &&
 		    same_time(&now.stx_mtime, &st->stx_mtime) &&
-		    same_time(&now.stx_ctime, &st->stx_ctime);
+		    (shared || same_time(&now.stx_ctime, &st->stx_ctime));
 	return same ? 0 : -EAGAIN;
 }
 

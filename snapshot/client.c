@@ -139,14 +139,29 @@ int cow_client_lock(struct cow_store *s, const char *id, unsigned wait_ms, int *
 	return cow_steal_fd(&dir);
 }
 
-/* A root that cannot be looked at is not mounted; the caller finds out what is wrong with it. */
-static int refuse_mounted(struct cow_store *s, const struct cow_mac *mac, const char *id,
-			  const char *doing, struct cow_err *err)
+int cow_client_is_running(struct cow_store *s, const struct cow_mac *mac, int64_t *ret_ago_s,
+			  struct cow_err *err)
 {
-	char who[COW_OVL_HOLDER_MAX];
+	struct cow_client_state state;
+	int r = cow_client_state_read(s, mac, &state, err);
+	if (r < 0)
+		return r;
+	int64_t age = cow_realtime_s() - state.nfs_s;
+	if (!state.nfs_s || age > COW_CLIENT_RUNNING_S)
+		return 0;
+	*ret_ago_s = age > 0 ? age : 0;
+	return 1;
+}
+
+/* A root that cannot be looked at is not mounted; the caller finds out what is wrong with it. */
+int cow_client_refuse_mounted(struct cow_store *s, const struct cow_mac *mac, const char *doing,
+			      struct cow_err *err)
+{
+	char id[COW_MAC_TEXT_LEN + 1], who[COW_OVL_HOLDER_MAX];
 	if (cow_client_holder(s, mac, who) < 0 ||
 	    strncmp(who, COW_CLIENT_MOUNT_HOLDER, strlen(COW_CLIENT_MOUNT_HOLDER)) != 0)
 		return 0;
+	cow_mac_text(mac, id);
 	return cow_err_hint(err,
 			    cow_err_say(err, COW_ERR_BUSY, -EBUSY,
 					"will not %s client %s: its root is mounted (%s)", doing,
@@ -157,24 +172,21 @@ static int refuse_mounted(struct cow_store *s, const struct cow_mac *mac, const 
 int cow_client_refuse_running(struct cow_store *s, const struct cow_mac *mac, unsigned flags,
 			      const char *doing, struct cow_err *err)
 {
-	struct cow_client_state state;
 	char id[COW_MAC_TEXT_LEN + 1];
+	int64_t ago_s = 0;
 	if (flags & COW_SWAP_NOW)
 		return 0;
-	cow_mac_text(mac, id);
-	int r = refuse_mounted(s, mac, id, doing, err);
+	int r = cow_client_refuse_mounted(s, mac, doing, err);
 	if (r == 0)
-		r = cow_client_state_read(s, mac, &state, err);
-	if (r != 0)
+		r = cow_client_is_running(s, mac, &ago_s, err);
+	if (r <= 0)
 		return r;
-	int64_t age = cow_realtime_s() - state.nfs_s;
-	if (!state.nfs_s || age > COW_CLIENT_RUNNING_S)
-		return 0;
+	cow_mac_text(mac, id);
 	return cow_err_hint(
 	    err,
 	    cow_err_say(err, COW_ERR_BUSY, -EBUSY,
 			"will not %s client %s: it runs (its root was used %lld s ago)", doing, id,
-			(long long)(age > 0 ? age : 0)),
+			(long long)ago_s),
 	    "shut it down first, or give --now: it then loses its root under its "
 	    "feet and must reboot");
 }

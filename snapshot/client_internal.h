@@ -136,6 +136,20 @@ int cow_client_lock(struct cow_store *s, const char *id, unsigned wait_ms, int *
 		    struct cow_err *err);
 
 /*
+ * cow_root_fill - a fresh root in the empty directory @dir: instance, layers, root.conf; not synced.
+ * The caller holds STORE/lock, so the image stays.
+ */
+struct cow_root_how {
+	enum cow_backend backend;
+	enum cow_ovl_durability durability;
+	unsigned previous;
+	const struct cow_mac *mac; /* whose identity it gets, with @name; NULL: nobody's */
+	const char *name;
+};
+int cow_root_fill(struct cow_store *s, int dir, const struct cow_image *image,
+		  const struct cow_root_how *how, struct cow_err *err);
+
+/*
  * cow_client_make_root - a fresh root number @n below the open `roots`, complete but neither synced
  * nor referenced. The caller holds STORE/lock, so the image stays.
  */
@@ -164,6 +178,12 @@ struct cow_identity {
 int cow_identity_write(struct cow_store *s, const struct cow_identity *to,
 		       const struct cow_mac *mac, const char *name, struct cow_err *err);
 
+/* Was its root used lately? 1 with @ret_ago_s; 0; -errno. */
+int cow_client_is_running(struct cow_store *s, const struct cow_mac *mac, int64_t *ret_ago_s,
+			  struct cow_err *err);
+/* -EBUSY while somebody has its root mounted on this machine. @doing: "commit" */
+int cow_client_refuse_mounted(struct cow_store *s, const struct cow_mac *mac, const char *doing,
+			      struct cow_err *err);
 int cow_client_refuse_running(struct cow_store *s, const struct cow_mac *mac, unsigned flags,
 			      const char *doing, struct cow_err *err);
 

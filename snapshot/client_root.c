@@ -23,9 +23,8 @@ static int tree_put(void *ctx, const char *path, const void *buf, size_t len, mo
 	return cow_tree_write(*tree, path, buf, len, mode);
 }
 
-static int fill_btrfs(struct cow_store *s, int dir, const struct cow_client *c,
-		      const struct cow_image *image, const struct cow_ovl_create_opts *opts,
-		      struct cow_err *err)
+static int fill_btrfs(struct cow_store *s, int dir, const struct cow_root_how *how,
+		      const struct cow_image *image, struct cow_err *err)
 {
 	cow_autoclose int golden = cow_image_tree(s, image);
 	int r = golden < 0 ? golden : cow_btrfs_snapshot(golden, dir, "tree");
@@ -34,9 +33,10 @@ static int fill_btrfs(struct cow_store *s, int dir, const struct cow_client *c,
 	cow_autoclose int tree = cow_opendir_at(dir, "tree");
 	if (tree < 0)
 		return cow_err_set(err, tree, "open the new root");
+	const struct cow_ovl_create_opts opts = {.durability = how->durability};
 	struct cow_identity to = {.tree = tree, .put = tree_put, .ctx = &tree};
-	r = cow_identity_write(s, &to, &c->mac, c->name, err);
-	return r < 0 ? r : cow_ovl_inst_create(dir, NULL, opts, err);
+	r = how->mac ? cow_identity_write(s, &to, how->mac, how->name, err) : 0;
+	return r < 0 ? r : cow_ovl_inst_create(dir, NULL, &opts, err);
 }
 
 static int seed_put(void *ctx, const char *path, const void *buf, size_t len, mode_t mode)
@@ -45,10 +45,10 @@ static int seed_put(void *ctx, const char *path, const void *buf, size_t len, mo
 }
 
 /* The manifest is not loaded: its size must not matter. */
-static int fill_overlay(struct cow_store *s, int dir, const struct cow_client *c,
-			const struct cow_image *image, const struct cow_ovl_create_opts *opts,
-			struct cow_err *err)
+static int fill_overlay(struct cow_store *s, int dir, const struct cow_root_how *how,
+			const struct cow_image *image, struct cow_err *err)
 {
+	const struct cow_ovl_create_opts opts = {.durability = how->durability};
 	cow_autoseed seed = NULL;
 	cow_autoclose int golden = cow_image_version(s, image);
 	if (golden < 0)
@@ -57,36 +57,35 @@ static int fill_overlay(struct cow_store *s, int dir, const struct cow_client *c
 	if (tree < 0)
 		return cow_err_set(err, tree, "open the tree of image %s@%u", image->name,
 				   image->version);
-	int r = cow_ovl_inst_create_peek(dir, golden, opts, err);
+	int r = cow_ovl_inst_create_peek(dir, golden, &opts, err);
 	if (r < 0)
 		return cow_err_prefix(err, r, "make a root from image %s@%u", image->name,
 				      image->version);
-	r = cow_ovl_seed_begin(dir, golden, &seed, err);
-	if (r < 0)
+	r = how->mac ? cow_ovl_seed_begin(dir, golden, &seed, err) : 0;
+	if (r < 0 || !how->mac)
 		return r;
 	struct cow_identity to = {.tree = tree, .put = seed_put, .ctx = seed};
-	return cow_identity_write(s, &to, &c->mac, c->name, err);
+	return cow_identity_write(s, &to, how->mac, how->name, err);
 }
 
-static int fill_root(struct cow_store *s, int dir, const struct cow_client *c,
-		     const struct cow_image *image, unsigned previous, struct cow_err *err)
+int cow_root_fill(struct cow_store *s, int dir, const struct cow_image *image,
+		  const struct cow_root_how *how, struct cow_err *err)
 {
-	struct cow_ovl_create_opts opts = {.durability = c->durability};
 	struct cow_root root = {
 	    .version = image->version,
-	    .backend = c->backend,
-	    .previous = previous,
+	    .backend = how->backend,
+	    .previous = how->previous,
 	    .swapped_s = cow_realtime_s(),
 	    .boot_dir = image->boot_dir,
 	    .initramfs = image->initramfs,
 	};
 	memcpy(root.image, image->name, sizeof(root.image));
-	int r = cow_store_check_backend(s, c->backend, err);
+	int r = cow_store_check_backend(s, how->backend, err);
 	if (r == 0)
-		r = cow_image_check_backend(s, image, c->backend, err);
+		r = cow_image_check_backend(s, image, how->backend, err);
 	if (r == 0)
-		r = c->backend == COW_BACKEND_OVERLAY ? fill_overlay(s, dir, c, image, &opts, err)
-						      : fill_btrfs(s, dir, c, image, &opts, err);
+		r = how->backend == COW_BACKEND_OVERLAY ? fill_overlay(s, dir, how, image, err)
+							: fill_btrfs(s, dir, how, image, err);
 	return r < 0 ? r : cow_root_write(dir, &root, COW_PUT_STAGED, err);
 }
 
@@ -105,7 +104,14 @@ int cow_client_make_root(struct cow_store *s, int roots, unsigned n, const struc
 	cow_autoclose int dir = r < 0 ? r : cow_opendir_at(roots, temp);
 	if (dir < 0)
 		return cow_err_set(err, dir, "make a root");
-	r = fill_root(s, dir, c, image, previous, err);
+	const struct cow_root_how how = {
+	    .backend = c->backend,
+	    .durability = c->durability,
+	    .previous = previous,
+	    .mac = &c->mac,
+	    .name = c->name,
+	};
+	r = cow_root_fill(s, dir, image, &how, err);
 	if (r == 0 && renameat(roots, temp, roots, name) < 0)
 		r = cow_err_set(err, -errno, "make root %u", n);
 	if (r < 0)

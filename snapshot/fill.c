@@ -78,7 +78,7 @@ static int starts_with(const char *s, const char *prefix)
 	return strncmp(s, prefix, strlen(prefix)) == 0;
 }
 
-static void count_capability(struct cow_fill *f, const char *path)
+void cow_fill_capability(struct cow_fill *f, const char *path)
 {
 	if (f->caps < COW_FILL_CAPS_NAMED)
 		f->caps_names[f->caps] = strdup(path); /* NULL: counted, not named */
@@ -104,7 +104,7 @@ int cow_fill_xattr(struct cow_fill *f, int fd, int dir, const char *name, const 
 	}
 	if (r == 0) {
 		if (strcmp(xattr, "security.capability") == 0)
-			count_capability(f, path);
+			cow_fill_capability(f, path);
 		return 0;
 	}
 	if (errno != EOPNOTSUPP)

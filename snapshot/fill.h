@@ -25,7 +25,8 @@ struct cow_fill {
 	uint64_t inodes, bytes;
 	uint64_t source_bytes, source_total; /* of the archive file */
 	uint64_t next_report_ms;
-	uint64_t caps; /* files with security.capability, which NFS does not carry */
+	uint64_t caps;	  /* files with security.capability, which NFS does not carry */
+	int caps_unknown; /* nobody has looked */
 	char *caps_names[COW_FILL_CAPS_NAMED];
 	uint64_t xattrs_lost;	   /* of kinds btrfs does not store */
 	char xattr_lost_name[256]; /* one of them */
@@ -65,12 +66,39 @@ int cow_fill_file(int dir, const char *name);
 int cow_fill_xattr(struct cow_fill *f, int fd, int dir, const char *name, const char *path,
 		   const char *xattr, const void *value, size_t len);
 
+/* A file with capabilities came into the tree in another way. */
+void cow_fill_capability(struct cow_fill *f, const char *path);
+
 /* Owner of an open file or directory. */
 int cow_fill_owner(int fd, const struct cow_meta *m);
 
 /* Mode and times, last of all; of an open file or of a node by name. */
 int cow_fill_finish_fd(int fd, const struct cow_meta *m);
 int cow_fill_finish_at(int dir, const char *name, const struct cow_meta *m);
+
+/* Objects with several names: a tree of those met so far. All zeros: none. */
+struct cow_fill_links {
+	void *root;
+};
+/*
+ * cow_fill_link_earlier - make @name in @dst a link to the first name of the same object, if there is
+ * one in @tree; else remember @path (in @tree) as the first.
+ * @dev, @id: what makes two names one object. Return: 1 made; 0 remembered, to be made now; -errno.
+ */
+int cow_fill_link_earlier(struct cow_fill_links *links, int tree, uint64_t dev, uint64_t id,
+			  const char *path, int dst, const char *name);
+void cow_fill_links_done(struct cow_fill_links *links);
+
+/* Data: by reflink where source and tree can, else copied with its holes. */
+struct cow_fill_copier {
+	struct cow_fill *f; /* counts bytes, reports progress */
+	char *buf;
+	int cannot_clone; /* learnt: source and tree are of different or simple file systems */
+};
+int cow_fill_copier_init(struct cow_fill_copier *c, struct cow_fill *f);
+void cow_fill_copier_done(struct cow_fill_copier *c);
+/* @st: of @src; a source that shrinks meanwhile gives a shorter file, or one with a hole. */
+int cow_fill_data(struct cow_fill_copier *c, int src, int dst, const struct stat *st);
 
 /* Sources. @fd: the opened source; @what: its name for messages. */
 int cow_import_dir(struct cow_fill *f, int fd, const char *what, dev_t store_dev, ino_t store_ino,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 #include "fixup.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -28,6 +29,7 @@ static const struct fixup {
     {"eeprom", cow_fix_eeprom, "no board flashes its boot loader by itself"},
 };
 #define NFIXUPS (sizeof(fixups) / sizeof(*fixups))
+static_assert(NFIXUPS <= COW_FIXUPS_MAX, "commit.c keeps a list of them");
 
 const char *cow_fixup_name(unsigned n, const char **ret_about)
 {
@@ -63,11 +65,12 @@ int cow_fixup_check(const char *const *skip, struct cow_err *err)
 	return 0;
 }
 
-static int skipped(const char *const *skip, const char *name)
+int cow_fixup_skipped(const struct cow_fixup_skip *skip, const char *name)
 {
-	for (; skip && *skip; skip++)
-		if (strcmp(*skip, name) == 0 || strcmp(*skip, "all") == 0)
-			return 1;
+	for (size_t i = 0; i < 2; i++)
+		for (const char *const *s = skip->list[i]; s && *s; s++)
+			if (strcmp(*s, name) == 0 || strcmp(*s, "all") == 0)
+				return 1;
 	return 0;
 }
 
@@ -78,14 +81,12 @@ static int is_host_trouble(int r)
 	       r == -EMFILE || r == -ENFILE;
 }
 
-int cow_fixup_tree(int tree, const char *boot_dir, const char *const *skip,
-		   void (*report)(void *ctx, const char *name, const char *result,
-				  const char *what),
-		   void *ctx, struct cow_err *err)
+int cow_fixup_tree(int tree, const char *boot_dir, const struct cow_fixup_skip *skip,
+		   cow_fixup_report report, void *ctx, struct cow_err *err)
 {
 	for (size_t i = 0; i < NFIXUPS; i++) {
 		struct cow_fix f = {.tree = tree, .boot_dir = boot_dir};
-		if (skipped(skip, fixups[i].name)) {
+		if (cow_fixup_skipped(skip, fixups[i].name)) {
 			report(ctx, fixups[i].name, "skipped", "as asked");
 			continue;
 		}

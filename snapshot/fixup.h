@@ -8,20 +8,30 @@
 
 #include "common/err.h"
 
+#define COW_FIXUPS_MAX 32
+
 /* Are all names known ("all" is)? -EINVAL with a list of those that are. NULL: no names. */
 int cow_fixup_check(const char *const *skip, struct cow_err *err);
 
+/* Names of those to leave out ("all": every one), from two lists, each NULL or NULL-terminated. */
+struct cow_fixup_skip {
+	const char *const *list[2];
+};
+int cow_fixup_skipped(const struct cow_fixup_skip *skip, const char *name);
+
+/* "done", "not needed" or "skipped", and what was changed or why not. */
+typedef void (*cow_fixup_report)(void *ctx, const char *name, const char *result, const char *what);
+
 /*
- * cow_fixup_tree - run all fix-ups on a staging tree.
+ * cow_fixup_tree - run all fix-ups on a staging tree. Files are replaced, never written to: the tree
+ * may share them with an older version (I1).
  * @boot_dir: where the boot files lie
- * @report:   called for each with "done", "not needed" or "skipped", and what was changed or why
- * not A tree too odd for a fix-up (links that lead nowhere, a directory where a file belongs) makes
+ * @report:   called for each
+ * A tree too odd for a fix-up (links that lead nowhere, a directory where a file belongs) makes
  * it "skipped"; a lack of space or memory ends the run.
  */
-int cow_fixup_tree(int tree, const char *boot_dir, const char *const *skip,
-		   void (*report)(void *ctx, const char *name, const char *result,
-				  const char *what),
-		   void *ctx, struct cow_err *err);
+int cow_fixup_tree(int tree, const char *boot_dir, const struct cow_fixup_skip *skip,
+		   cow_fixup_report report, void *ctx, struct cow_err *err);
 
 /* Nth fix-up's name and one line about it; NULL at the end. */
 const char *cow_fixup_name(unsigned n, const char **ret_about);

@@ -43,23 +43,23 @@ int cow_fix_has_unit(const struct cow_fix *f, const char *unit)
 	return dot && strcmp(dot, ".service") == 0 && cow_tree_has(f->tree, path);
 }
 
-/* A link to /dev/null, as it is in the image: 1 or 0. */
-static int is_masked(const struct cow_fix *f, const char *path)
+/* Is there a link of exactly this target, as it is in the image: 1 or 0. */
+static int is_link_to(const struct cow_fix *f, const char *path, const char *want)
 {
 	struct stat st;
 	cow_autoclose int fd = cow_tree_open(f->tree, path, O_PATH | O_NOFOLLOW);
-	char target[16] = "";
+	char target[COW_PATH_MAX + 1] = "";
 	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISLNK(st.st_mode))
 		return 0;
 	ssize_t n = readlinkat(fd, "", target, sizeof(target) - 1);
-	return n > 0 && strcmp(target, "/dev/null") == 0;
+	return n > 0 && strcmp(target, want) == 0;
 }
 
 int cow_fix_mask(struct cow_fix *f, const char *unit)
 {
 	char path[COW_PATH_MAX + 1];
 	(void)snprintf(path, sizeof(path), UNIT_DIR "%s", unit);
-	if (!cow_fix_has_unit(f, unit) || is_masked(f, path))
+	if (!cow_fix_has_unit(f, unit) || is_link_to(f, path, "/dev/null"))
 		return 0;
 	int r = cow_tree_symlink(f->tree, path, "/dev/null");
 	if (r == 0)
@@ -86,7 +86,8 @@ int cow_fix_add_unit(struct cow_fix *f, const char *unit, const char *text, cons
 		return r;
 	(void)snprintf(path, sizeof(path), UNIT_DIR "%s.wants/%s", target, unit);
 	(void)snprintf(link, sizeof(link), "../%s", unit);
-	return cow_tree_symlink(f->tree, path, link);
+	/* A version made of an older one has it. */
+	return is_link_to(f, path, link) ? 0 : cow_tree_symlink(f->tree, path, link);
 }
 
 int cow_fix_remove(struct cow_fix *f, const char *path)

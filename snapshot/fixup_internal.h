@@ -50,6 +50,9 @@ int cow_fix_lines(struct cow_fix *f, const char *path,
 		  int (*fn)(void *ctx, const char *line, size_t len, struct cow_text *out),
 		  void *ctx);
 
+/* etc/hosts of a machine called @name, from what the image has (NULL: nothing); see identity.c. */
+int cow_identity_hosts(const char *old, const char *name, struct cow_text *out);
+
 int cow_fix_fstab(struct cow_fix *f);
 int cow_fix_machine_id(struct cow_fix *f);
 int cow_fix_ssh_host_keys(struct cow_fix *f);

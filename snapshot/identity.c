@@ -55,8 +55,11 @@ static int hosts_line(void *ctx, const char *line, size_t len, struct cow_text *
 	return r < 0 ? r : cow_text_add(out, "\n", 1);
 }
 
-static int hosts_text(const char *old, struct hosts *h, struct cow_text *out)
+int cow_identity_hosts(const char *old, const char *name, struct cow_text *out)
 {
+	struct hosts hosts = {.name = name}, *h = &hosts;
+	if (!old)
+		old = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost\n";
 	int r = cow_text_add(out, "", 0);
 	for (const char *p = old; r == 0 && *p;) {
 		size_t len = strcspn(p, "\n");
@@ -70,14 +73,12 @@ static int hosts_text(const char *old, struct hosts *h, struct cow_text *out)
 static int write_hosts(const struct cow_identity *to, const char *name)
 {
 	struct cow_fix f = {.tree = to->tree};
-	struct hosts h = {.name = name};
 	struct cow_text out = {0};
 	cow_autofree char *old = NULL;
 	int r = cow_fix_read(&f, "etc/hosts", &old);
 	if (r < 0 && r != -ENOENT)
 		return r;
-	r = hosts_text(old ? old : "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost\n", &h,
-		       &out);
+	r = cow_identity_hosts(old, name, &out);
 	if (r == 0 && !(old && strcmp(old, out.s) == 0))
 		r = to->put(to->ctx, "etc/hosts", out.s, out.len, 0644);
 	free(out.s);

@@ -213,6 +213,9 @@ static int each_version(struct cow_store *s, const char *name, const struct each
 		return 0;
 	if (dir < 0)
 		return cow_err_set(e->err, dir, "open image %s", name);
+	unsigned edited = 0;
+	(void)cow_edit_version(dir, &edited,
+			       NULL); /* one that cannot be read is not worth the list */
 	int r = cow_image_versions(dir, &list, &n);
 	if (r < 0)
 		return cow_err_set(e->err, r, "list image %s", name);
@@ -224,6 +227,7 @@ static int each_version(struct cow_store *s, const char *name, const struct each
 		if (r < 0)
 			return r;
 		i->clients = cow_users_count(e->users, name, list[v]);
+		i->edited = list[v] == edited;
 		r = e->fn(e->ctx, i);
 		if (r)
 			return r;
@@ -270,6 +274,22 @@ static int in_use(const struct cow_users *users, const struct cow_user *user,
 	    "reset them to another version or remove them first");
 }
 
+static int check_unedited(struct cow_store *s, const struct cow_image *i, struct cow_err *err)
+{
+	unsigned version = 0;
+	cow_autoclose int dir = cow_image_dir(s, i->name);
+	if (dir < 0)
+		return cow_err_set(err, dir, "open image %s", i->name);
+	int r = cow_edit_version(dir, &version, err);
+	if (r < 0 || version != i->version)
+		return r;
+	return cow_err_hint(
+	    err,
+	    cow_err_say(err, COW_ERR_BUSY, -EBUSY, "an edit stands on image %s@%u", i->name,
+			i->version),
+	    "commit or discard it: cowherd image edit %s --commit TEXT, or --discard", i->name);
+}
+
 int cow_image_check_unused(struct cow_store *s, const struct cow_image *i, struct cow_err *err)
 {
 	cow_autousers struct cow_users users = COW_USERS_EMPTY;
@@ -277,7 +297,7 @@ int cow_image_check_unused(struct cow_store *s, const struct cow_image *i, struc
 	if (r < 0)
 		return r;
 	const struct cow_user *user = cow_users_first(&users, i->name, i->version);
-	return user ? in_use(&users, user, i, err) : 0;
+	return user ? in_use(&users, user, i, err) : check_unedited(s, i, err);
 }
 
 static int rm_locked(struct cow_store *s, const struct cow_image *i, struct cow_err *err)

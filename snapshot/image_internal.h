@@ -2,9 +2,11 @@
  *
  * Inside of images, for snapshot/ only.
  *
- *	images/NAME/lock		one import at a time
+ *	images/NAME/lock		one version being made at a time
  *	images/NAME/last		the highest number ever given, so that none comes twice
  *	images/NAME/.import-HEX/	being filled; invisible, swept when no import holds the lock
+ *	images/NAME/.new-HEX/		an edit's root being made; made and swept with STORE/lock held
+ *	images/NAME/edit/		a root to work in, see edit.c
  *	images/NAME/VERSION/		image.conf, image.ovm, tree/
  */
 #ifndef COW_SNAPSHOT_IMAGE_INTERNAL_H
@@ -15,6 +17,8 @@
 #include "store_internal.h"
 
 #define COW_IMPORT_PREFIX ".import-"
+#define COW_EDIT_NAME "edit"
+#define COW_EDIT_NEW_PREFIX ".new-"
 
 /* Open images/NAME. -> fd or -errno */
 int cow_image_dir(struct cow_store *s, const char *name);
@@ -44,7 +48,11 @@ int cow_image_versions(int dir, unsigned **ret, size_t *ret_n);
 /* Highest published version below images/NAME; 0: none. */
 int cow_image_newest(int dir, unsigned *ret);
 
-/* Remove what killed imports left below images/NAME. Caller holds images/NAME/lock. */
+/* Version the edit below images/NAME stands on; 0: there is none. */
+int cow_edit_version(int dir, unsigned *ret, struct cow_err *err);
+
+/* Remove what killed imports and edits left below images/NAME. Caller holds STORE/lock and
+ * images/NAME/lock. */
 int cow_image_sweep_dir(int dir);
 
 /* Remove images/NAME when it holds nothing that counts. Caller holds STORE/lock and the image's. */

@@ -8,12 +8,18 @@
 #include "image_internal.h"
 #include "names.h"
 
+static int is_left_over(const char *name)
+{
+	return strncmp(name, COW_IMPORT_PREFIX, strlen(COW_IMPORT_PREFIX)) == 0 ||
+	       strncmp(name, COW_EDIT_NEW_PREFIX, strlen(COW_EDIT_NEW_PREFIX)) == 0;
+}
+
 int cow_image_sweep_dir(int dir)
 {
 	cow_autonames struct cow_names names = COW_NAMES_EMPTY;
 	int r = cow_names_read(dir, ".", &names);
 	for (size_t i = 0; r == 0 && i < names.n; i++)
-		if (strncmp(names.name[i], COW_IMPORT_PREFIX, strlen(COW_IMPORT_PREFIX)) == 0)
+		if (is_left_over(names.name[i]))
 			r = cow_tree_delete_at(dir, names.name[i]);
 	return r < 0 ? r : cow_sweep_tmp_at(dir);
 }

@@ -6,12 +6,9 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/fs.h>
 #include <linux/magic.h>
-#include <search.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/vfs.h>
 #include <sys/xattr.h>
 
@@ -21,27 +18,17 @@
 #include "common/log.h"
 #include "fill.h"
 
-#define BUF_SIZE (256u << 10)
-
-/* First place of a file with several names. Key: device and inode. */
-struct link_seen {
-	dev_t dev;
-	ino_t ino;
-	char *path;
-};
-
 struct walk {
 	struct cow_fill *f;
 	struct cow_err *err;
 	const char *what;
 	dev_t store_dev; /* the store itself is not imported into itself */
 	ino_t store_ino;
-	int cannot_clone; /* source and store are different file systems */
-	void *links;	  /* tree of struct link_seen */
-	char *buf;	  /* BUF_SIZE */
-	char *xnames;	  /* COW_XATTR_LIST_MAX */
-	char *xvalue;	  /* COW_XATTR_SIZE_MAX */
-	char *path;	  /* of the object at hand, relative to the root */
+	struct cow_fill_copier copier;
+	struct cow_fill_links links;
+	char *xnames; /* COW_XATTR_LIST_MAX */
+	char *xvalue; /* COW_XATTR_SIZE_MAX */
+	char *path;   /* of the object at hand, relative to the root */
 	size_t path_len, path_cap;
 };
 
@@ -79,97 +66,7 @@ static void path_pop(struct walk *w, size_t old)
 	w->path[old] = 0;
 }
 
-/* ---------------------------------------------------------------- hard links */
-
-static int link_cmp(const void *a, const void *b)
-{
-	const struct link_seen *x = a, *y = b;
-	if (x->dev != y->dev)
-		return x->dev < y->dev ? -1 : 1;
-	return (x->ino > y->ino) - (x->ino < y->ino);
-}
-
-static void link_free(void *p)
-{
-	struct link_seen *l = p;
-	free(l->path);
-	free(l);
-}
-
-/* Return: 1 made as a link to an earlier name; 0 this is the first name, now remembered. */
-static int link_earlier(struct walk *w, const struct stat *st, int dst, const char *name)
-{
-	struct link_seen key = {.dev = st->st_dev, .ino = st->st_ino};
-	struct link_seen **found = tfind(&key, &w->links, link_cmp);
-	if (found)
-		return linkat(w->f->tree, (*found)->path, dst, name, 0) < 0 ? -errno : 1;
-
-	struct link_seen *l = malloc(sizeof(*l));
-	if (!l)
-		return -ENOMEM;
-	*l = key;
-	l->path = strdup(w->path);
-	if (!l->path || !tsearch(l, &w->links, link_cmp)) {
-		link_free(l);
-		return -ENOMEM;
-	}
-	return 0;
-}
-
-/* ---------------------------------------------------------------- data and attributes */
-
-static int copy_range(struct walk *w, int src, int dst, off_t off, off_t end)
-{
-	while (off < end) {
-		size_t want = end - off < (off_t)BUF_SIZE ? (size_t)(end - off) : BUF_SIZE;
-		ssize_t n = cow_pread_full(src, w->buf, want, off);
-		if (n <= 0)
-			return (int)n; /* 0: it has shrunk under us */
-		int r = cow_pwrite_full(dst, w->buf, (size_t)n, off);
-		if (r < 0)
-			return r;
-		off += n;
-		w->f->bytes += (uint64_t)n;
-		r = cow_fill_progress(w->f);
-		if (r < 0)
-			return r;
-	}
-	return 0;
-}
-
-static int copy_sparse(struct walk *w, int src, int dst, off_t size)
-{
-	for (off_t off = 0; off < size;) {
-		off_t data = lseek(src, off, SEEK_DATA);
-		if (data < 0 && errno == ENXIO)
-			break; /* a hole up to the end */
-		if (data < 0)
-			return -errno;
-		off_t hole = lseek(src, data, SEEK_HOLE);
-		if (hole < 0)
-			return -errno;
-		int r = copy_range(w, src, dst, data, hole < size ? hole : size);
-		if (r < 0)
-			return r;
-		off = hole;
-	}
-	return ftruncate(dst, size) < 0 ? -errno : 0;
-}
-
-static int copy_data(struct walk *w, int src, int dst, const struct stat *st)
-{
-	if (!w->cannot_clone && st->st_size) {
-		if (ioctl(dst, FICLONE, src) == 0) {
-			w->f->bytes += (uint64_t)st->st_size;
-			return cow_fill_progress(w->f);
-		}
-		if (errno == EXDEV || errno == EOPNOTSUPP || errno == ENOTTY)
-			w->cannot_clone = 1; /* for this walk; other errors are this file's own */
-	}
-	if ((uint64_t)st->st_blocks * 512 < (uint64_t)st->st_size)
-		return copy_sparse(w, src, dst, st->st_size);
-	return copy_range(w, src, dst, 0, st->st_size);
-}
+/* ---------------------------------------------------------------- attributes */
 
 /* @src, @dst: descriptors, or -1 for what is not opened (links, devices) and lives at @name. */
 static ssize_t src_list(struct walk *w, int src, const char *proc)
@@ -226,7 +123,7 @@ static int import_file(struct walk *w, int src_dir, int dst_dir, const char *nam
 	if (dst < 0)
 		return fail(w, dst, "make");
 	struct cow_meta m = meta_of(&st);
-	int r = copy_data(w, src, dst, &st);
+	int r = cow_fill_data(&w->copier, src, dst, &st);
 	if (r < 0)
 		return fail(w, r, "copy the data of");
 	r = cow_fill_owner(dst, &m);
@@ -359,7 +256,8 @@ static int import_one(struct walk *w, int src_dir, int dst_dir, const char *name
 	if (S_ISDIR(st.st_mode))
 		return import_subdir(w, src_dir, dst_dir, name, dev, depth);
 	if (st.st_nlink > 1) {
-		r = link_earlier(w, &st, dst_dir, name);
+		r = cow_fill_link_earlier(&w->links, w->f->tree, st.st_dev, st.st_ino, w->path,
+					  dst_dir, name);
 		if (r < 0)
 			return fail(w, r, "make the link");
 		if (r > 0) {
@@ -472,7 +370,6 @@ int cow_import_dir(struct cow_fill *f, int fd, const char *what, dev_t store_dev
 		   struct cow_err *err)
 {
 	struct stat st;
-	cow_autofree char *buf = malloc(BUF_SIZE);
 	cow_autofree char *xnames = malloc(COW_XATTR_LIST_MAX);
 	cow_autofree char *xvalue = malloc(COW_XATTR_SIZE_MAX);
 	struct walk w = {
@@ -481,14 +378,13 @@ int cow_import_dir(struct cow_fill *f, int fd, const char *what, dev_t store_dev
 	    .what = what,
 	    .store_dev = store_dev,
 	    .store_ino = store_ino,
-	    .buf = buf,
 	    .xnames = xnames,
 	    .xvalue = xvalue,
 	    .path = calloc(1, 256),
 	    .path_cap = 256,
 	};
-	int r;
-	if (!buf || !xnames || !xvalue || !w.path)
+	int r = cow_fill_copier_init(&w.copier, f);
+	if (r < 0 || !xnames || !xvalue || !w.path)
 		r = cow_err_set(err, -ENOMEM, "import '%s'", what);
 	else if (fstat(fd, &st) < 0)
 		r = cow_err_set(err, -errno, "look at '%s'", what);
@@ -496,7 +392,8 @@ int cow_import_dir(struct cow_fill *f, int fd, const char *what, dev_t store_dev
 		f->inodes++;
 		r = fill_dir(&w, fd, f->tree, st.st_dev, 0);
 	}
-	tdestroy(w.links, link_free);
+	cow_fill_links_done(&w.links);
+	cow_fill_copier_done(&w.copier);
 	free(w.path);
 	return r;
 }

@@ -4,8 +4,10 @@
  *
  * Locks (open-file-description locks on files, released by a crash):
  *	STORE/lock            everything that publishes, unpublishes or sweeps; short, waited for
- *	STORE/images/N/lock   one import into image N at a time; taken with STORE/lock held, not
- *			      waited for, kept for the whole import
+ *	STORE/images/N/lock   one version of image N being made at a time (import, commit, edit);
+ *			      taken with STORE/lock held, not waited for, kept until it is there
+ *	STORE/images/N/edit/editor	one at work in an edit; never waited for, may be held for days,
+ *			      STORE/lock is taken after it
  *	STORE/clients/M/lock  changes of one client; taken with STORE/lock held or alone
  * Order: STORE/lock, then one of the others. Readers take none: what they see is complete because
  * publication is one rename.

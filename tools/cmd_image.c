@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later
  *
- * cowherd image import|list|show|rm; verify and dump are in image_check.c.
+ * cowherd image import|list|show|rm; verify and dump are in image_check.c, edit in image_edit.c.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -11,9 +11,10 @@
 #include "common/clock.h"
 #include "common/kv.h"
 #include "image_check.h"
+#include "image_edit.h"
 #include "options.h"
-#include "progress.h"
-#include "snapshot/image.h"
+#include "snapshot/commit.h"
+#include "version_report.h"
 
 #define COMMON_HELP                                                                                \
 	"  --store DIR      default: COWHERD_STORE, [store] path of the configuration,\n"          \
@@ -34,66 +35,11 @@ static const char import_help[] =
     "  --no-fixup NAME  leave one of the changes out; \"all\" leaves the tree as it "
     "is\n" COMMON_HELP;
 
-struct import_run {
-	struct cow_progress progress;
-};
-
-static int step(void *ctx, const struct cow_import_progress *now)
-{
-	struct import_run *run = ctx;
-	return cow_progress_step(&run->progress, now);
-}
-
-static void print_fixup(void *ctx, const char *name, const char *result, const char *what)
-{
-	struct import_run *run = ctx;
-	cow_progress_wipe(&run->progress);
-	if (strcmp(result, "not needed") != 0)
-		(void)printf("  %-14s %s%s%s\n", name, result, *what ? ": " : "", what);
-}
-
-/* What got lost on the way or will not work over NFS. */
-static void print_warnings(const struct cow_kv *conf)
-{
-	const char *caps = cow_kv_get(conf, "", "capabilities");
-	const char *text;
-	if (caps && strcmp(caps, "0") != 0) {
-		(void)printf("warning: NFS does not carry file capabilities; %s files have some:",
-			     caps);
-		for (size_t i = 0; i < 4 && (text = cow_kv_get_nth(conf, "", "capability", i)); i++)
-			(void)printf("%s /%s", i ? "," : "", text);
-		(void)printf("%s\n", cow_kv_get_nth(conf, "", "capability", 4) ? ", ..." : "");
-	}
-	for (size_t i = 0; (text = cow_kv_get_nth(conf, "", "note", i)); i++)
-		(void)printf("warning: %s\n", text);
-}
-
-static int print_imported(struct cow_store *s, const char *name, unsigned version, uint64_t ms,
-			  struct cow_err *err)
-{
-	char ref[COW_LABEL_MAX + 16], bytes[COW_BYTES_LEN];
-	cow_autoimage i = NULL;
-	cow_autokv conf = NULL;
-	(void)snprintf(ref, sizeof(ref), "%s@%u", name, version);
-	int r = cow_image_find(s, ref, &i, err);
-	if (r == 0)
-		r = cow_image_conf(s, i, &conf, err);
-	if (r < 0 || !i)
-		return cow_cli_fail(err, r);
-	print_warnings(conf);
-	cow_cli_bytes(i->bytes, bytes);
-	(void)printf("imported %s: %s%s%s, %llu objects, %s, in %llu.%llu s\n", ref,
-		     *i->os ? i->os : "unknown system", *i->arch ? ", " : "", i->arch,
-		     (unsigned long long)i->inodes, bytes, (unsigned long long)(ms / 1000),
-		     (unsigned long long)(ms % 1000 / 100));
-	return cow_cli_flush();
-}
-
 static int cmd_import(int argc, char **argv)
 {
 	struct cow_options o;
 	struct cow_err err = COW_ERR_INIT;
-	struct import_run run = {0};
+	struct cow_version_report report;
 	cow_autostore s = NULL;
 	unsigned version = 0;
 	int status =
@@ -103,20 +49,12 @@ static int cmd_import(int argc, char **argv)
 	int r = cow_cli_store_open(&o.where, &s, &err);
 	if (r < 0)
 		return cow_cli_fail(&err, r);
-	struct cow_import_opts opts = {
-	    .comment = o.comment,
-	    .skip_fixups = o.no_fixup,
-	    .progress = step,
-	    .fixup = print_fixup,
-	    .ctx = &run,
-	};
-	cow_progress_begin(&run.progress);
-	uint64_t start = cow_now_ms();
-	r = cow_image_import(s, argv[o.words], argv[o.words + 1], &opts, &version, &err);
-	cow_progress_end(&run.progress);
+	cow_version_report_begin(&report, &o);
+	r = cow_image_import(s, argv[o.words], argv[o.words + 1], &report.opts, &version, &err);
+	cow_version_report_end(&report);
 	if (r < 0)
 		return cow_cli_fail(&err, r);
-	return print_imported(s, argv[o.words], version, cow_now_ms() - start, &err);
+	return cow_version_report_print(&report, s, "imported", argv[o.words], version, &err);
 }
 
 /* ---------------------------------------------------------------- list */
@@ -143,6 +81,7 @@ static struct json_object *image_json(const struct cow_image *i)
 	cow_cli_json_u64(o, "inodes", i->inodes);
 	cow_cli_json_u64(o, "bytes", i->bytes);
 	cow_cli_json_u64(o, "clients", i->clients);
+	json_object_object_add(o, "edited", json_object_new_boolean(i->edited));
 	cow_cli_json_time(o, "created", i->created_s);
 	return o;
 }
@@ -155,13 +94,15 @@ static int list_json(void *ctx, const struct cow_image *i)
 static int list_row(void *ctx, const struct cow_image *i)
 {
 	char ref[COW_LABEL_MAX + 16], bytes[COW_BYTES_LEN], inodes[24], clients[16],
-	    ago[COW_AGO_LEN];
+	    ago[COW_AGO_LEN], comment[COW_KV_LINE_MAX];
 	(void)snprintf(ref, sizeof(ref), "%s@%u", i->name, i->version);
 	(void)snprintf(inodes, sizeof(inodes), "%llu", (unsigned long long)i->inodes);
 	(void)snprintf(clients, sizeof(clients), "%u", i->clients);
 	cow_cli_bytes(i->bytes, bytes);
 	cow_cli_ago(i->created_s, cow_realtime_s(), ago);
-	const char *cells[] = {ref, i->arch, i->os, bytes, inodes, clients, ago, i->comment};
+	(void)snprintf(comment, sizeof(comment), "%s%s", i->edited ? "[edit open] " : "",
+		       i->comment);
+	const char *cells[] = {ref, i->arch, i->os, bytes, inodes, clients, ago, comment};
 	return cow_table_row(ctx, cells);
 }
 
@@ -233,6 +174,24 @@ static struct json_object *conf_json(const struct cow_image *i, const struct cow
 	return o;
 }
 
+/* The edit that stands on this version; none that can be looked at: NULL. */
+static struct cow_edit *edit_of(struct cow_store *s, const struct cow_image *i)
+{
+	struct cow_edit *e = NULL;
+	if (cow_edit_find(s, i->name, COW_EDIT_LOOK, &e, NULL) < 0 || e->version == i->version)
+		return e;
+	cow_edit_free(e);
+	return NULL;
+}
+
+static void print_edit(const struct cow_edit *e)
+{
+	char when[COW_TIME_TEXT_LEN + 1];
+	cow_time_text(e->begun_s, when);
+	(void)printf("edit = begun by %s at %s%s\n", e->by, when,
+		     e->busy ? ", being worked in" : "");
+}
+
 static int cmd_show(int argc, char **argv)
 {
 	struct cow_options o;
@@ -251,11 +210,15 @@ static int cmd_show(int argc, char **argv)
 		r = cow_image_conf(s, i, &conf, &err);
 	if (r < 0 || !i)
 		return cow_cli_fail(&err, r);
+	cow_autoedit edit = edit_of(s, i);
+	i->edited = edit != NULL;
 	if (o.given & COW_OPT_JSON)
 		return cow_cli_json(conf_json(i, conf));
 	(void)printf("image = %s@%u\n", i->name, i->version);
 	for (size_t n = 0; cow_kv_entry(conf, n, &section, &key, &value) == 0; n++)
 		(void)printf("%s = %s\n", key, value);
+	if (edit)
+		print_edit(edit);
 	return cow_cli_flush();
 }
 
@@ -264,7 +227,8 @@ static int cmd_show(int argc, char **argv)
 static const char rm_help[] =
     "usage: cowherd image rm NAME@VERSION [--dry-run]\n"
     "\n"
-    "Remove one version of an image. Refused while a client's root came from it.\n"
+    "Remove one version of an image. Refused while a client's root came from it, or an edit\n"
+    "stands on it.\n"
     "\n"
     "  --dry-run        say what would be removed\n" COMMON_HELP;
 
@@ -318,6 +282,8 @@ int cow_cmd_image(int argc, char **argv)
 	    {"verify", cow_cmd_image_verify, "NAME[@VERSION|:TAG]",
 	     "compare one with its manifest"},
 	    {"dump", cow_cmd_image_dump, "NAME[@VERSION|:TAG]", "its manifest as text"},
+	    {"edit", cow_cmd_image_edit, "NAME [-- COMMAND...]",
+	     "change one from inside: a new version"},
 	    {"rm", cmd_rm, "NAME@VERSION", "remove one"},
 	    {NULL, NULL, NULL, NULL},
 	};

@@ -18,6 +18,10 @@ enum {
 	OPT_BACKEND,
 	OPT_DURABILITY,
 	OPT_EPHEMERAL,
+	OPT_COMMIT,
+	OPT_DISCARD,
+	OPT_KEEP,
+	OPT_RESUME,
 	OPT_READ_ONLY,
 	OPT_WRITEBACK,
 	OPT_LAZY,
@@ -36,6 +40,10 @@ static const struct option options[] = {
     {"backend", required_argument, NULL, OPT_BACKEND},
     {"durability", required_argument, NULL, OPT_DURABILITY},
     {"ephemeral", no_argument, NULL, OPT_EPHEMERAL},
+    {"commit", required_argument, NULL, OPT_COMMIT},
+    {"discard", no_argument, NULL, OPT_DISCARD},
+    {"keep", no_argument, NULL, OPT_KEEP},
+    {"resume", no_argument, NULL, OPT_RESUME},
     {"quiet", no_argument, NULL, 'q'},
     {"read-only", no_argument, NULL, OPT_READ_ONLY},
     {"writeback", no_argument, NULL, OPT_WRITEBACK},
@@ -71,6 +79,11 @@ static unsigned needs(int opt)
 	case OPT_DURABILITY:
 	case OPT_EPHEMERAL:
 		return COW_OPT_ADD;
+	case OPT_COMMIT:
+	case OPT_DISCARD:
+	case OPT_KEEP:
+	case OPT_RESUME:
+		return COW_OPT_EDIT;
 	default:
 		return 0;
 	}
@@ -115,6 +128,18 @@ static int take(struct cow_options *o, int opt, const char *arg)
 		return 0;
 	case OPT_EPHEMERAL:
 		o->ephemeral = 1;
+		return 0;
+	case OPT_COMMIT:
+		o->commit = arg;
+		return 0;
+	case OPT_DISCARD:
+		o->discard = 1;
+		return 0;
+	case OPT_KEEP:
+		o->keep = 1;
+		return 0;
+	case OPT_RESUME:
+		o->resume = 1;
 		return 0;
 	default:
 		o->given |= needs(opt);

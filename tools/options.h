@@ -17,6 +17,7 @@ enum {
 	COW_OPT_READ_ONLY = 1 << 6,
 	COW_OPT_WRITEBACK = 1 << 7,
 	COW_OPT_LAZY = 1 << 8,
+	COW_OPT_EDIT = 1 << 9, /* --commit, --discard, --keep, --resume */
 };
 
 #define COW_NO_FIXUP_MAX 32
@@ -26,6 +27,8 @@ struct cow_options {
 	unsigned given; /* COW_OPT_*, those without a value */
 	const char *comment, *image, *name, *backend, *durability;
 	int ephemeral;
+	const char *commit;
+	int discard, keep, resume;
 	const char *no_fixup[COW_NO_FIXUP_MAX + 1]; /* NULL at the end */
 	int words; /* argv index of the first word that is no option */
 };

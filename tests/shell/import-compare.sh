@@ -103,7 +103,7 @@ lineage()
 {
 	cow image dump "$1" | sed -n 's/^lineage //p'
 }
-grep -qx 'parent = 1' "$store/images/dir/2/image.conf" || die "dir@2 has no parent"
+grep -qx 'parent = dir@1' "$store/images/dir/2/image.conf" || die "dir@2 has no parent"
 [[ -n $(lineage dir@1) && $(lineage dir@1) == "$(lineage dir@2)" ]] || die "the lineage of dir ends"
 [[ $(lineage dir@1) != "$(lineage pax@1)" ]] || die "two images, one lineage"
 id=$(sed -n 's/^id = //p' "$store/images/dir/2/image.conf")

@@ -148,7 +148,7 @@ for _ in {1..100}; do
 	sleep 0.1
 done
 [[ -s locked ]] || die "could not take the lock"
-unchanged fails 4 'another import into image good is running' cow image import good good
+unchanged fails 4 'another version of image good is being made' cow image import good good
 kill "$(cat locker)"
 wait
 ok "one import into an image at a time"

@@ -9,6 +9,7 @@
 #ifndef COW_OVERLAY_IMAGE_H
 #define COW_OVERLAY_IMAGE_H
 
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 
@@ -23,10 +24,23 @@ struct cow_ovl_image;
 
 /* ---------------------------------------------------------------- making */
 
+/* An object that the parent has somewhere else. */
+struct cow_ovl_image_moved {
+	uint64_t ino;	 /* st_ino of the object in the tree */
+	uint32_t number; /* of it in the parent */
+};
+
 struct cow_ovl_image_build {
 	/* The version this one follows: equal (path, type) keeps its number, and the lineage goes on.
 	 * NULL: a new lineage. Borrowed for the call. */
 	const struct cow_ovl_image *parent;
+	/* With a parent: objects known to be its own although they have other paths. They keep their
+	 * numbers, and what lies in a moved directory is looked for where it was. Borrowed. */
+	const struct cow_ovl_image_moved *moved;
+	size_t nmoved;
+	/* With a parent: new numbers begin here at least. For a parent that is not the newest of its
+	 * lineage: next_number of that one. */
+	uint32_t next_number_min;
 	/* Now and then from the calling thread; NULL: none. < 0 ends the build with that errno. */
 	int (*progress)(void *ctx, uint64_t inodes, uint64_t bytes);
 	void *ctx;

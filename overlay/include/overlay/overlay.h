@@ -27,6 +27,7 @@
 #ifndef COW_OVERLAY_OVERLAY_H
 #define COW_OVERLAY_OVERLAY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/stat.h>
@@ -485,5 +486,30 @@ int cow_ovl_clone(struct cow_ovl_open *src, uint64_t src_off, struct cow_ovl_ope
  */
 ssize_t cow_ovl_copy(struct cow_ovl_open *src, uint64_t src_off, struct cow_ovl_open *dst,
 		     uint64_t dst_off, uint64_t len);
+
+/* ---------------------------------------------------------------- copying a tree */
+
+/* Number of the image's object that the node is, also after it was changed or moved; 0: it was born in
+ * the upper, or there is no image. */
+uint32_t cow_ovl_number(const struct cow_ovl_node *n);
+
+/* Does the image have this very object under this name in this directory? Asks memory alone. */
+bool cow_ovl_at_home(const struct cow_ovl_node *dir, const char *name, size_t len,
+		     const struct cow_ovl_node *n);
+
+struct cow_ovl_source {
+	int fd;	     /* regular files: readable; others: O_PATH. The caller closes it. */
+	bool golden; /* of the image's tree: nothing of the object has been changed (I1) */
+};
+/*
+ * cow_ovl_source - the object itself as it lies on the disk, to be cloned, or linked when it is golden.
+ * Never to be written through. An observer may find it changed a moment later.
+ * Return: 0; -EIO the image was changed behind our back; -ESTALE; -errno.
+ */
+int cow_ovl_source(struct cow_ovl_node *n, struct cow_ovl_source *ret);
+
+/* The image's object that the node is or was before it was changed, as in cow_ovl_source. -> fd, the
+ * caller closes it; -ENODATA it was born in the upper; -errno as above. */
+int cow_ovl_origin(struct cow_ovl_node *n);
 
 #endif

@@ -130,8 +130,7 @@ int cow_client_attach(struct cow_store *s, const struct cow_mac *mac, unsigned f
 		      struct cow_ovl_inst **ret, struct cow_err *err);
 
 /* Who has the current root attached, see cow_ovl_inst_holder(). Return: 0; -ENOENT nobody; -errno. */
-int cow_client_holder(struct cow_store *s, const struct cow_mac *mac,
-		      char ret[COW_OVL_HOLDER_MAX]);
+int cow_client_holder(struct cow_store *s, const struct cow_mac *mac, char ret[COW_OVL_HOLDER_MAX]);
 
 /* What cowherd-fuse calls itself there; an administrator's mount, unlike the NFS server's hold. */
 #define COW_CLIENT_MOUNT_HOLDER "cowherd-fuse pid "

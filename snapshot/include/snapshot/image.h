@@ -28,6 +28,7 @@ struct cow_image {
 	uint64_t inodes, bytes; /* of the tree at import */
 	int64_t created_s;	/* seconds since the epoch */
 	unsigned clients; /* clients whose current root came from it; cow_image_each() fills it */
+	int edited;	  /* an edit stands on it; cow_image_each() fills it */
 };
 void cow_image_free(struct cow_image *i); /* NULL is fine */
 COW_DEFINE_AUTO(struct cow_image, cow_image_free)
@@ -101,8 +102,8 @@ int64_t cow_image_verify(struct cow_store *s, const struct cow_image *i,
 			 int (*progress)(void *ctx, uint64_t inodes, uint64_t bytes), void *ctx,
 			 struct cow_err *err);
 
-/* Remove one version; -EBUSY while a client's root came from it, or a root kept for rollback needs
- * it (names one). */
+/* Remove one version; -EBUSY while a client's root came from it, or a root kept for rollback or an
+ * edit needs it (names one). */
 int cow_image_rm(struct cow_store *s, const struct cow_image *i, struct cow_err *err);
 
 /* Would cow_image_rm() be refused? 0; -EBUSY says who needs it. */

@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later
+ *
+ * A root becomes a version of an image.
+ *
+ * Who may change the root meanwhile: an overlay root is attached for the time, so that nobody else
+ * can, and what the kernel did to it is marked first. Where it is attached already (the NFS server
+ * keeps a root for minutes after its client has gone) it is only looked at, and refused when it turns
+ * out that something was changed. A btrfs root is snapshotted, which takes no time.
+ */
+#include "snapshot/commit.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "commit_internal.h"
+#include "common/clock.h"
+#include "common/fs.h"
+
+/* ---------------------------------------------------------------- the root, to be read */
+
+struct reading {
+	struct cow_ovl_inst *inst;
+	int watched; /* not ours: look whether it has changed */
+	struct timespec since;
+};
+
+static int begin_reading(const struct cow_commit *c, struct cow_ovl_image *img, struct reading *rd,
+			 struct cow_err *err)
+{
+	char who[COW_OVL_HOLDER_MAX];
+	rd->since = cow_commit_stamp();
+	int r = cow_ovl_inst_open(c->root, img, 0, &rd->inst, err);
+	if (r != -EBUSY)
+		return r;
+	if (!c->no_identity || cow_ovl_inst_holder(c->root, who) == -ENOENT)
+		return r; /* by the kernel, which has its own idea of what moved */
+	rd->watched = !c->in_use;
+	return cow_ovl_inst_open(c->root, img, COW_OVL_OBSERVER, &rd->inst, err);
+}
+
+static int end_reading(const struct cow_commit *c, struct reading *rd, int r, struct cow_err *err)
+{
+	int closed = rd->inst ? cow_ovl_inst_close(rd->inst) : 0;
+	if (r < 0)
+		return r;
+	if (closed < 0)
+		return cow_err_set(err, closed, "detach the root");
+	if (!rd->watched)
+		return 0;
+	cow_autoclose int upper = cow_opendir_at(c->root, "upper");
+	r = upper < 0 ? upper : cow_commit_changed_since(upper, &rd->since);
+	if (r < 0)
+		return cow_err_set(err, r, "look whether the root has changed");
+	if (r == 0)
+		return 0;
+	cow_err_say(err, COW_ERR_BUSY, -EBUSY, "its root was changed while it was read");
+	return cow_err_hint(err, -EBUSY, "end what works in it; --now takes it as it is");
+}
+
+/* ---------------------------------------------------------------- the tree */
+
+struct work {
+	const struct cow_commit *c;
+	struct cow_new_version v;
+	struct cow_commit_tree tree;
+	struct cow_image *image;   /* the root came from; NULL: gone */
+	struct cow_ovl_image *img; /* its manifest; NULL: none, or gone */
+};
+
+static int fill_overlay(struct work *w, struct cow_err *err)
+{
+	struct reading rd = {.inst = NULL};
+	w->tree = (struct cow_commit_tree){
+	    .fill = &w->v.fill,
+	    .doing = w->c->doing,
+	    .leave_out = w->c->in_use,
+	    .err = err,
+	};
+	int r = cow_new_version_begin(&w->v, -1, err);
+	if (r < 0)
+		return r;
+	r = begin_reading(w->c, w->img, &rd, err);
+	if (r == 0)
+		r = cow_commit_fill(&w->tree, rd.inst);
+	return end_reading(w->c, &rd, r, err);
+}
+
+static int fill_btrfs(struct work *w, struct cow_err *err)
+{
+	cow_autoclose int tree = cow_opendir_at(w->c->root, "tree");
+	if (tree < 0)
+		return cow_err_set(err, tree, "open the tree of the root");
+	int r = cow_new_version_begin(&w->v, tree, err);
+	w->v.fill.caps_unknown = 1;
+	return r;
+}
+
+/* ---------------------------------------------------------------- where it came from */
+
+static int find_image(struct work *w, struct cow_err *err)
+{
+	struct cow_err why = COW_ERR_INIT;
+	int needed = w->c->conf.backend == COW_BACKEND_OVERLAY;
+	int r = cow_client_find_image(w->c->s, &w->c->conf, &w->image, &why);
+	if (r == 0)
+		r = cow_image_manifest(w->c->s, w->image, &w->img, &why);
+	if (r == 0 || (!needed && r != -ENOMEM))
+		return 0; /* a btrfs root stands by itself */
+	if (err)
+		*err = why;
+	return r;
+}
+
+/* Fix-ups the image did without as asked stay left out. */
+struct asked {
+	char *name[COW_FIXUPS_MAX];
+	const char *list[COW_FIXUPS_MAX + 1]; /* NULL at the end */
+	size_t n;
+};
+
+static int read_asked(struct work *w, struct asked *a, struct cow_err *err)
+{
+	static const char mark[] = ": skipped: as asked";
+	const char *line;
+	cow_autokv conf = NULL;
+	if (!w->image)
+		return 0;
+	int r = cow_image_conf(w->c->s, w->image, &conf, err);
+	for (size_t i = 0; r == 0 && (line = cow_kv_get_nth(conf, "", "fixup", i)); i++) {
+		const char *end = strstr(line, mark);
+		if (!end || a->n == COW_FIXUPS_MAX)
+			continue;
+		a->name[a->n] = strndup(line, (size_t)(end - line));
+		if (!a->name[a->n])
+			return cow_err_set(err, -ENOMEM, "read the record of the image");
+		a->list[a->n] = a->name[a->n];
+		a->n++;
+	}
+	return r;
+}
+
+static void asked_done(struct asked *a)
+{
+	for (size_t i = 0; i < a->n; i++)
+		free(a->name[i]);
+}
+
+/* ---------------------------------------------------------------- record, fix-ups, manifest */
+
+static int take_identity(struct work *w, struct cow_err *err)
+{
+	cow_autoclose int golden = w->image ? cow_image_tree(w->c->s, w->image) : -1;
+	if (golden < 0 && w->image)
+		return cow_err_set(err, golden, "open the tree of image %s@%u", w->image->name,
+				   w->image->version);
+	return cow_commit_no_identity(w->v.tree, golden, cow_new_version_fixup, &w->v, err);
+}
+
+static int describe(struct work *w, struct cow_err *err)
+{
+	char parent[COW_LABEL_MAX + 16];
+	struct asked asked = {.n = 0};
+	(void)snprintf(parent, sizeof(parent), "%s@%u", w->c->conf.image, w->c->conf.version);
+	int r = w->c->no_identity ? take_identity(w, err) : 0;
+	if (r == 0)
+		r = read_asked(w, &asked, err);
+	w->v.also_skip = asked.list;
+	if (r == 0)
+		r = cow_new_version_describe(&w->v, err);
+	w->v.also_skip = NULL;
+	asked_done(&asked);
+	if (r < 0)
+		return r;
+	r = cow_kv_set(w->v.conf, "", "parent", parent);
+	return r < 0 ? cow_err_set(err, r, "describe image %s", w->v.name) : 0;
+}
+
+/* The root may stand on an older version: numbers that later ones gave are not given again. */
+static int highest_number(struct work *w, uint32_t *ret)
+{
+	struct cow_ovl_image_info own, info;
+	cow_autofree unsigned *list = NULL;
+	size_t n = 0;
+	char number[16];
+	cow_ovl_image_info(w->img, &own);
+	*ret = own.next_number;
+	int r = cow_image_versions(w->v.dir, &list, &n);
+	for (size_t i = 0; r == 0 && i < n; i++) {
+		(void)snprintf(number, sizeof(number), "%u", list[i]);
+		cow_autoclose int version = cow_opendir_at(w->v.dir, number);
+		/* One that cannot be read has no clients either. */
+		if (version >= 0 && cow_ovl_image_peek(version, &info, NULL) == 0 &&
+		    memcmp(info.lineage, own.lineage, sizeof(own.lineage)) == 0 &&
+		    info.next_number > *ret)
+			*ret = info.next_number;
+	}
+	return r;
+}
+
+static int make_manifest(struct work *w, struct cow_err *err)
+{
+	cow_autofree struct cow_ovl_image_moved *moved = NULL;
+	struct cow_new_version_numbers from = {.parent = NULL};
+	int r = 0;
+	/* Numbers count within one image's versions: two names would give the same ones anew. */
+	if (w->img && strcmp(w->v.name, w->c->conf.image) == 0) {
+		from.parent = w->img;
+		r = highest_number(w, &from.next_number_min);
+		if (r == 0)
+			r = cow_commit_moved(&w->tree, &moved, &from.nmoved);
+		from.moved = moved;
+	}
+	if (r < 0)
+		return cow_err_set(err, r, "number the objects of image %s", w->v.name);
+	return cow_new_version_manifest(&w->v, &from, err);
+}
+
+static int run(struct work *w, unsigned *ret_version, struct cow_err *err)
+{
+	int r = find_image(w, err);
+	if (r == 0)
+		r = w->c->conf.backend == COW_BACKEND_OVERLAY ? fill_overlay(w, err)
+							      : fill_btrfs(w, err);
+	if (r == 0)
+		r = describe(w, err);
+	if (r == 0)
+		r = cow_new_version_settle(&w->v, err);
+	if (r == 0)
+		r = make_manifest(w, err);
+	if (r == 0)
+		r = cow_new_version_publish(&w->v, ret_version, err);
+	return r;
+}
+
+int cow_commit_root(const struct cow_commit *c, unsigned *ret_version, struct cow_err *err)
+{
+	struct work w = {
+	    .c = c,
+	    .v =
+		{
+		    .s = c->s,
+		    .name = c->image,
+		    .source = c->source,
+		    .doing = c->doing,
+		    .opts = c->opts,
+		    .dir = -1,
+		    .lock = -1,
+		    .stage = -1,
+		    .tree = -1,
+		},
+	};
+	int r = c->opts ? cow_fixup_check(c->opts->skip_fixups, err) : 0;
+	if (r < 0)
+		return r;
+	r = run(&w, ret_version, err);
+	cow_new_version_end(&w.v, r);
+	cow_commit_tree_done(&w.tree);
+	cow_ovl_image_close(w.img);
+	cow_image_free(w.image);
+	return r;
+}
+
+/* ---------------------------------------------------------------- clients */
+
+int cow_client_check_commit(struct cow_store *s, const struct cow_mac *mac, unsigned flags,
+			    struct cow_err *err)
+{
+	char id[COW_MAC_TEXT_LEN + 1];
+	int64_t ago_s = 0;
+	cow_mac_text(mac, id);
+	if (flags & COW_COMMIT_NOW)
+		return 0;
+	int r = cow_client_refuse_mounted(s, mac, "commit", err);
+	if (r == 0)
+		r = cow_client_is_running(s, mac, &ago_s, err);
+	if (r <= 0)
+		return r;
+	return cow_err_hint(
+	    err,
+	    cow_err_say(err, COW_ERR_BUSY, -EBUSY,
+			"client %s runs (its root was used %lld s ago), so its files are "
+			"not in order",
+			id, (long long)ago_s),
+	    "shut it down first; --now takes the root as it is, as after a power cut");
+}
+
+int cow_client_commit(struct cow_store *s, const struct cow_mac *mac, const char *image,
+		      unsigned flags, const struct cow_import_opts *opts, unsigned *ret_version,
+		      struct cow_err *err)
+{
+	char id[COW_MAC_TEXT_LEN + 1], source[COW_MAC_TEXT_LEN + sizeof("client ")],
+	    doing[COW_MAC_TEXT_LEN + sizeof("commit of client ")];
+	cow_autoclient c = NULL;
+	cow_autoclientat struct cow_client_at at = COW_CLIENT_AT_EMPTY;
+	cow_mac_text(mac, id);
+	if (flags & ~(unsigned)COW_COMMIT_NOW)
+		return cow_err_set(err, -EINVAL, "commit client %s: flags %#x", id, flags);
+	int r = cow_client_load(s, mac, &c, err);
+	if (r == 0)
+		r = cow_client_check_commit(s, mac, flags, err);
+	if (r == 0)
+		r = cow_client_open_root(s, id, &at, err);
+	if (r < 0)
+		return r;
+	(void)snprintf(source, sizeof(source), "client %s", id);
+	(void)snprintf(doing, sizeof(doing), "commit of %s", source);
+	struct cow_commit commit = {
+	    .s = s,
+	    .root = at.root,
+	    .conf = at.conf,
+	    .no_identity = 1,
+	    .in_use = flags & COW_COMMIT_NOW ? 1 : 0,
+	    .image = image,
+	    .source = source,
+	    .doing = doing,
+	    .opts = opts,
+	};
+	r = cow_commit_root(&commit, ret_version, err);
+	return r < 0 ? cow_err_prefix(err, r, "commit client %s", id) : 0;
+}

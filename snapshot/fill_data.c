@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later
+ *
+ * Data and hard links of a tree being filled, whatever it is filled from.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <search.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "common/fs.h"
+#include "fill.h"
+
+#define BUF_SIZE (256u << 10)
+
+/* ---------------------------------------------------------------- hard links */
+
+/* First place of an object with several names. */
+struct link_seen {
+	uint64_t dev, id;
+	char *path;
+};
+
+static int link_cmp(const void *a, const void *b)
+{
+	const struct link_seen *x = a, *y = b;
+	if (x->dev != y->dev)
+		return x->dev < y->dev ? -1 : 1;
+	return (x->id > y->id) - (x->id < y->id);
+}
+
+static void link_free(void *p)
+{
+	struct link_seen *l = p;
+	free(l->path);
+	free(l);
+}
+
+int cow_fill_link_earlier(struct cow_fill_links *links, int tree, uint64_t dev, uint64_t id,
+			  const char *path, int dst, const char *name)
+{
+	struct link_seen key = {.dev = dev, .id = id};
+	struct link_seen **found = tfind(&key, &links->root, link_cmp);
+	if (found)
+		return linkat(tree, (*found)->path, dst, name, 0) < 0 ? -errno : 1;
+
+	struct link_seen *l = malloc(sizeof(*l));
+	if (!l)
+		return -ENOMEM;
+	*l = key;
+	l->path = strdup(path);
+	if (!l->path || !tsearch(l, &links->root, link_cmp)) {
+		link_free(l);
+		return -ENOMEM;
+	}
+	return 0;
+}
+
+void cow_fill_links_done(struct cow_fill_links *links)
+{
+	tdestroy(links->root, link_free);
+	links->root = NULL;
+}
+
+/* ---------------------------------------------------------------- data */
+
+int cow_fill_copier_init(struct cow_fill_copier *c, struct cow_fill *f)
+{
+	*c = (struct cow_fill_copier){.f = f, .buf = malloc(BUF_SIZE)};
+	return c->buf ? 0 : -ENOMEM;
+}
+
+void cow_fill_copier_done(struct cow_fill_copier *c)
+{
+	free(c->buf);
+	c->buf = NULL;
+}
+
+static int copy_range(struct cow_fill_copier *c, int src, int dst, off_t off, off_t end)
+{
+	while (off < end) {
+		size_t want = end - off < (off_t)BUF_SIZE ? (size_t)(end - off) : BUF_SIZE;
+		ssize_t n = cow_pread_full(src, c->buf, want, off);
+		if (n <= 0)
+			return (int)n; /* 0: it has shrunk under us */
+		int r = cow_pwrite_full(dst, c->buf, (size_t)n, off);
+		if (r < 0)
+			return r;
+		off += n;
+		c->f->bytes += (uint64_t)n;
+		r = cow_fill_progress(c->f);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int copy_sparse(struct cow_fill_copier *c, int src, int dst, off_t size)
+{
+	for (off_t off = 0; off < size;) {
+		off_t data = lseek(src, off, SEEK_DATA);
+		if (data < 0 && errno == ENXIO)
+			break; /* a hole up to the end */
+		if (data < 0)
+			return -errno;
+		off_t hole = lseek(src, data, SEEK_HOLE);
+		if (hole < 0)
+			return -errno;
+		int r = copy_range(c, src, dst, data, hole < size ? hole : size);
+		if (r < 0)
+			return r;
+		off = hole;
+	}
+	return ftruncate(dst, size) < 0 ? -errno : 0;
+}
+
+int cow_fill_data(struct cow_fill_copier *c, int src, int dst, const struct stat *st)
+{
+	if (!c->cannot_clone && st->st_size) {
+		if (ioctl(dst, FICLONE, src) == 0) {
+			c->f->bytes += (uint64_t)st->st_size;
+			return cow_fill_progress(c->f);
+		}
+		if (errno == EXDEV || errno == EOPNOTSUPP || errno == ENOTTY)
+			c->cannot_clone = 1; /* for this walk; other errors are this file's own */
+	}
+	if ((uint64_t)st->st_blocks * 512 < (uint64_t)st->st_size)
+		return copy_sparse(c, src, dst, st->st_size);
+	return copy_range(c, src, dst, 0, st->st_size);
+}
