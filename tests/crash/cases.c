@@ -169,6 +169,8 @@ static const char *const cases[] = {
     "sync;create d1/s/n0 0644;write d1/s/n0 3 0 10",
     "sync;remove f1;create f1 0644;write f1 3 0 10",
     "chmod f1 0600;sync;exchange f1 f2;write f1 3 0 10",
+    "write f1 2 0 10;sync;chmod f1 0640;write f1 3 0 10",
+    "write f1 2 0 10;sync;chown f1 1001;setxattr f1 5;write f1 3 0 10",
     /* links */
     "!link f1 n0",
     "link f1 n0",

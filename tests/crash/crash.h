@@ -84,7 +84,7 @@ struct verify {
 	const struct ground *g;
 	char point[POINT_LEN];
 	const char *name; /* of the instance */
-	bool same_fs, strict, ordered;
+	bool same_fs, strict, fsync, ordered;
 	struct history *const *h;
 	unsigned threads;
 	const struct moment *m;

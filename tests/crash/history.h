@@ -84,6 +84,7 @@ struct judgement {
 	size_t acked,
 	    started; /* steps that were answered before the cut, and begun before it ended */
 	bool strict;
+	bool fsync;   /* a commit is one */
 	bool ordered; /* the file system's journal keeps the order of names and attributes */
 };
 /*

@@ -94,10 +94,10 @@ static bool dead_mount_ok(const char *point, char *why)
 static int wait_dead(pid_t server)
 {
 	int status;
-	for (int n = 0; n < 500; n++) {
+	for (int n = 0; n < 5000; n++) {
 		if (waitpid(server, &status, WNOHANG) == server)
 			return status;
-		(void)usleep(10000);
+		(void)usleep(1000);
 	}
 	(void)kill(server, SIGKILL);
 	(void)waitpid(server, &status, 0);

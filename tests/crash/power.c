@@ -240,6 +240,7 @@ static void look(void *ctx)
 	    .name = root_name(r),
 	    .same_fs = r->same_fs,
 	    .strict = r->strict && !r->g->mount, /* mounted, every root is relaxed */
+	    .fsync = r->g->mount,
 	    .ordered = strcmp(r->g->type, "btrfs") != 0,
 	    .h = r->h,
 	    .threads = r->threads,

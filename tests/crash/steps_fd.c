@@ -11,7 +11,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
-#include "common/cleanup.h"
+#include "common/fs.h"
 #include "history.h"
 #include "util.h"
 #include "values.h"
@@ -52,9 +52,9 @@ static int put_data(const struct run *run)
 		return done(fallocate(fd, 0, (off_t)s->off, (off_t)s->len));
 	cow_autofree uint8_t *buf = must(malloc(s->len + 1));
 	fill_bytes(buf, s->len, s->arg, s->off);
-	ssize_t got = pwrite(fd, buf, s->len, (off_t)s->off);
-	if (got != (ssize_t)s->len)
-		return got < 0 ? -errno : -EIO;
+	int r = cow_pwrite_full(fd, buf, s->len, (off_t)s->off); /* a cut may come half way */
+	if (r < 0)
+		return r;
 	return s->kind == K_WRITE || s->kind == K_REWRITE ? commit(fd) : 0;
 }
 

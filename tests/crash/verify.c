@@ -246,6 +246,7 @@ static bool thread_ok(const struct verify *v, const struct seat *s, unsigned t, 
 	    .acked = v->m->acked[t],
 	    .started = v->m->started[t],
 	    .strict = v->strict,
+	    .fsync = v->fsync,
 	    .ordered = v->ordered,
 	};
 	/* Its own: other cuts of the same work are not to know what is made here. */
