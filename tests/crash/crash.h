@@ -123,7 +123,7 @@ struct mount_how {
 void mount_point(const struct ground *g, char ret[POINT_LEN]);
 /* As serve_start() and serve_stop() of tests/diff. */
 pid_t mount_start(const struct mount_how *how);
-void mount_stop(const struct ground *g, pid_t server);
+int mount_stop(const struct ground *g, pid_t server);
 /* A server that is to be dead, and the mount it leaves. Return: true: as it should be; else @why. */
 bool mount_dead(const struct ground *g, pid_t server, char why[WHY_LEN]);
 /* After a failure: what is left of a mount, and of the servers of a process that has ended. */
@@ -150,7 +150,8 @@ struct lever {
 	atomic_uint left; /* calls until the end; counted while it is armed */
 	atomic_bool armed;
 	atomic_size_t acked[THREADS], started[THREADS];
-	bool completed; /* all steps, before it was killed */
+	bool completed; /* all steps were answered */
+	bool killed;
 };
 /* Kill this process at the right call. @ctx: lever */
 void count_down(void *ctx, const char *call);
@@ -160,7 +161,7 @@ void victim_drop(const char *point);
 /*
  * kill_server - run histories through a server that is killed: with one thread at lever->left calls
  * of the last step, else at a random instant.
- * Return: true: it was killed, or all steps were made, and so it was found; else @why.
+ * Return: true: lever->killed, lever->completed tell; else @why.
  */
 bool kill_server(const struct mount_how *how, struct history *const *h, unsigned threads,
 		 struct rng *rng, struct lever *l, char why[WHY_LEN]);

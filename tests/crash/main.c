@@ -183,6 +183,19 @@ static void run_long(struct ground *g)
 		power_round(g, n, LONG_CUTS);
 }
 
+static void run_short_mount(struct ground *g)
+{
+	if (o.process) {
+		process_cuts(g, g->seed % 60, 60);
+		process_round(g, g->seed % MOUNT_ROUNDS, 5);
+	}
+	if (!o.power)
+		return;
+	power_cases(g, g->seed % 120, 120);
+	for (uint64_t n = 0; n < 3; n++)
+		power_round(g, n, 4);
+}
+
 static void run_short(struct ground *g)
 {
 	if (o.process)
@@ -209,6 +222,8 @@ static unsigned run_fs(struct ground *g)
 	if (o.one_case == UINT64_MAX && o.one_round == UINT64_MAX) {
 		if (g->long_form)
 			run_long(g);
+		else if (g->mount)
+			run_short_mount(g);
 		else
 			run_short(g);
 	}

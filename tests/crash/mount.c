@@ -54,11 +54,11 @@ pid_t mount_start(const struct mount_how *how)
 	return serve_start(&s);
 }
 
-void mount_stop(const struct ground *g, pid_t server)
+int mount_stop(const struct ground *g, pid_t server)
 {
 	char point[POINT_LEN];
 	mount_point(g, point);
-	serve_stop(server, point);
+	return serve_stop(server, point);
 }
 
 void mount_gone(const struct ground *g)

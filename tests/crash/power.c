@@ -223,7 +223,8 @@ static void work(void *ctx)
 	run_threads(r);
 	if (server) {
 		(void)close(r->client.mount);
-		mount_stop(r->g, server);
+		if (mount_stop(r->g, server) != 0)
+			trouble("the server of the mount did not end well");
 	}
 }
 

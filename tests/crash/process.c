@@ -109,9 +109,8 @@ static bool kill_one_mount(struct victim *v, unsigned at, char why[WHY_LEN])
 	    .ctx = v->l,
 	};
 	atomic_store(&v->l->left, at);
-	if (!kill_server(&how, &v->h, 1, &v->rng, v->l, why))
-		return true;
-	return !v->l->completed;
+	(void)kill_server(&how, &v->h, 1, &v->rng, v->l, why); /* @why tells */
+	return v->l->killed;
 }
 
 void victim_make(const struct ground *g, const char *point)
@@ -172,8 +171,9 @@ static void run_case(struct victim *v, size_t k)
 		v->attach_only = false;
 		killed = v->g->mount ? kill_one_mount(v, at, why) : kill_one(v, at);
 		v->attach_only = true;
+		bool completed = v->g->mount ? v->l->completed : !killed;
 		bool twice = again && kill_one(v, again);
-		if (*why || !check_victim(v, !killed, why)) {
+		if (*why || !check_victim(v, completed, why)) {
 			(void)snprintf(what, sizeof(what),
 				       "process%s, case %zu (%s), %s call %u%s, image on %s file "
 				       "system",

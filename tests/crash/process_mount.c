@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "crash.h"
@@ -127,9 +128,17 @@ bool kill_server(const struct mount_how *how, struct history *const *h, unsigned
 	if (!ok)
 		(void)kill(w.server, SIGKILL);
 	if (ok && l->completed) {
-		mount_stop(how->g, w.server);
-		return true;
+		int status = mount_stop(how->g, w.server);
+		/* All the same: it changes things after the answer. */
+		l->killed = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
+		if (status != 0 && !l->killed) {
+			(void)snprintf(why, WHY_LEN, "the server ended with status %#x",
+				       (unsigned)status);
+			ok = false;
+		}
+		return ok;
 	}
+	l->killed = true;
 	if (ok)
 		ok = mount_dead(how->g, w.server, why);
 	if (!ok)

@@ -343,7 +343,9 @@ static bool remount_ok(const struct verify *v, const struct state *ours, char *w
 	bool ok = state_of_dir(fd, &shown, why) == 0 &&
 		  kernel_compare(v->g, "the mount", ours, &shown, why);
 	(void)close(fd);
-	mount_stop(v->g, server);
+	int status = mount_stop(v->g, server);
+	if (ok && status != 0)
+		ok = no(why, "the server of the new mount ended with status %#x", (unsigned)status);
 	state_free(&shown);
 	return ok;
 }

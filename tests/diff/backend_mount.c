@@ -45,7 +45,9 @@ void mount_detach(struct side *s)
 		return;
 	m->kernel->ops->free(m->kernel);
 	m->kernel = NULL;
-	serve_stop(m->server, m->point);
+	int status = serve_stop(m->server, m->point);
+	if (status != 0)
+		trouble("the server of the mount ended with status %#x", (unsigned)status);
 }
 
 /* Directories that are held do not outlive a mount: to the script, a restart closes files alone. */

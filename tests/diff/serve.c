@@ -76,7 +76,7 @@ pid_t serve_start(const struct serve *how)
 	return pid;
 }
 
-void serve_stop(pid_t server, const char *point)
+int serve_stop(pid_t server, const char *point)
 {
 	int status;
 	int r = umount2(point, UMOUNT_NOFOLLOW) < 0 ? -errno : 0;
@@ -88,8 +88,7 @@ void serve_stop(pid_t server, const char *point)
 		errno = -r;
 		trouble("unmount");
 	}
-	if (status != 0)
-		trouble("the server of the mount ended with status %#x", (unsigned)status);
+	return status;
 }
 
 void serve_reap(const char *point)

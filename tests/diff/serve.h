@@ -26,8 +26,8 @@ const char *serve_refusal(void);
 /* Requests are answered when it returns. The server is killed with the thread that started it. Trouble
  * ends the process. Return: its pid. */
 pid_t serve_start(const struct serve *how);
-/* Unmount and wait for the server's end, which must be a good one: else trouble. */
-void serve_stop(pid_t server, const char *point);
+/* Unmount and wait for the server's end. Return: its status as of wait(2); 0: all is well. */
+int serve_stop(pid_t server, const char *point);
 /* Wait for whatever servers are left of a process that was killed. Only where this process is the
  * subreaper of all it started and has no other children. */
 void serve_reap(const char *point);

@@ -16,8 +16,9 @@ pid_t serve_start(const struct serve *how)
 	trouble("built without libfuse");
 }
 
-void serve_stop(pid_t server, const char *point)
+int serve_stop(pid_t server, const char *point)
 {
+	return 0;
 }
 
 void serve_reap(const char *point)
