@@ -140,7 +140,7 @@ void client_open(const struct mount_how *how, struct client *ret);
 int client_step(const struct client *c, const char *top, const struct step *s, struct made *made,
 		size_t number);
 /* Is it what a call says whose server was killed? */
-bool client_cut(int r);
+bool client_cut(const struct client *c, int r);
 
 /* ---- process.c, process_mount.c, power.c */
 

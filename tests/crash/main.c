@@ -191,7 +191,7 @@ static void run_short_mount(struct ground *g)
 	}
 	if (!o.power)
 		return;
-	power_cases(g, g->seed % 120, 120);
+	power_cases(g, g->seed % case_count, case_count);
 	for (uint64_t n = 0; n < 3; n++)
 		power_round(g, n, 4);
 }

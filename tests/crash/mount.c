@@ -159,7 +159,14 @@ int client_step(const struct client *c, const char *top, const struct step *s, s
 	return r == 0 && s->kind <= K_FIFO ? note_handle(c, top, s, made, number) : r;
 }
 
-bool client_cut(int r)
+static bool is_end(int err)
 {
-	return r == -ENOTCONN || r == -ECONNABORTED;
+	return err == ENOTCONN || err == ECONNABORTED;
+}
+
+/* The kernel says EIO of a request that the server was killed over while it read it. */
+bool client_cut(const struct client *c, int r)
+{
+	struct statfs sf;
+	return is_end(-r) || (r == -EIO && fstatfs(c->mount, &sf) < 0 && is_end(errno));
 }

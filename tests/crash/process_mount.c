@@ -61,7 +61,7 @@ static void *run_thread(void *arg)
 		r = client_step(&w->client, h->top, &h->step[k], &l->rep.made[t->t], k);
 		if (r == 0)
 			atomic_store(&l->acked[t->t], k);
-		else if (!client_cut(r))
+		else if (!client_cut(&w->client, r))
 			complain(w, t->t, k, r);
 	}
 	if (w->threads == 1)
