@@ -97,6 +97,12 @@ static unsigned mask_of(int to_set)
 	return mask;
 }
 
+/* Times the kernel kept for later: of an object that lost its last name meanwhile nobody sees them. */
+static bool gathered(const struct cow_front *f, const struct cow_ovl_set *set)
+{
+	return f->opts.writeback && (set->mask & ~(unsigned)(COW_SET_ATIME | COW_SET_MTIME)) == 0;
+}
+
 static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_set,
 		       struct fuse_file_info *fi)
 {
@@ -118,6 +124,8 @@ static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_s
 	const struct cow_ovl_cred *cred =
 	    strips && !(set.mask & COW_SET_MODE) ? &who.cred : &cow_ovl_root_cred;
 	int r = cow_ovl_setattr(cow_node_of(req, ino), cred, &set, &a);
+	if (r == -ESTALE && gathered(cow_front_of(req), &set))
+		r = cow_ovl_getattr(cow_node_of(req, ino), &a);
 	if (r < 0)
 		cow_reply_int(req, r);
 	else

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "internal.h"
 
@@ -15,8 +16,8 @@ static unsigned flags_of(int flags)
 	unsigned f = COW_OPEN_READ;
 	if ((flags & O_ACCMODE) != O_RDONLY)
 		f |= COW_OPEN_WRITE;
-	if (flags & O_TRUNC && f & COW_OPEN_WRITE)
-		f |= COW_OPEN_TRUNC;
+	if (flags & O_TRUNC) /* also of a file opened for reading: the kernel has checked */
+		f |= COW_OPEN_WRITE | COW_OPEN_TRUNC;
 	return f;
 }
 
@@ -128,11 +129,33 @@ static void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, of
 	cow_reply_int(req, cow_ovl_fallocate(cow_open_of(fi), mode, (uint64_t)off, (uint64_t)len));
 }
 
+/*
+ * What programs wrote to a mapping, or the kernel gathered, is not here yet and looks like a hole. So
+ * while anybody may write, all of the file is data.
+ */
+static int seek_in_written(struct cow_ovl_node *n, uint64_t off, int whence, uint64_t *ret)
+{
+	struct cow_ovl_attr a;
+	int r = cow_ovl_getattr(n, &a);
+	if (r < 0)
+		return r;
+	if (off >= a.size)
+		return -ENXIO;
+	*ret = whence == SEEK_DATA ? off : a.size;
+	return 0;
+}
+
 static void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence,
 		     struct fuse_file_info *fi)
 {
 	uint64_t at;
-	int r = cow_ovl_seek(cow_open_of(fi), (uint64_t)off, whence, &at);
+	struct cow_ovl_node *n = cow_node_of(req, ino);
+	if (cow_front_of(req)->opts.writeback) { /* only the kernel knows the size: let it answer */
+		cow_reply_int(req, -ENOSYS);
+		return;
+	}
+	int r = cow_ovl_writers(n) > 0 ? seek_in_written(n, (uint64_t)off, whence, &at)
+				       : cow_ovl_seek(cow_open_of(fi), (uint64_t)off, whence, &at);
 	if (r < 0)
 		cow_reply_int(req, r);
 	else

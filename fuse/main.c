@@ -38,7 +38,7 @@ struct tree {
 static int attach_client(const struct tree *t, struct cow_ovl_inst **ret, struct cow_err *err)
 {
 	return cow_client_attach(t->store, &t->mac,
-				 t->o->read_only ? COW_OVL_OBSERVER : COW_OVL_RELAX, ret, err);
+				 t->o->read_only ? COW_OVL_OBSERVER : COW_OVL_LOCAL, ret, err);
 }
 
 static int attach_dir(const struct tree *t, struct cow_ovl_inst **ret, struct cow_err *err)
@@ -55,7 +55,7 @@ static int attach_dir(const struct tree *t, struct cow_ovl_inst **ret, struct co
 		if (r < 0)
 			return cow_err_prefix(err, r, "image '%s'", t->o->image);
 	}
-	int r = cow_ovl_inst_open(root, img, t->o->read_only ? COW_OVL_OBSERVER : COW_OVL_RELAX,
+	int r = cow_ovl_inst_open(root, img, t->o->read_only ? COW_OVL_OBSERVER : COW_OVL_LOCAL,
 				  ret, err);
 	return r < 0 ? cow_err_prefix(err, r, "root '%s'", t->o->root) : 0;
 }

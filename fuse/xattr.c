@@ -37,10 +37,27 @@ static void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t
 	free(buf);
 }
 
+/* trusted.* is root's alone, as xattr(7) has it. */
+static ssize_t leave_out_trusted(char *buf, ssize_t len)
+{
+	char *out = buf;
+	for (char *p = buf; len > 0 && p < buf + len;) {
+		size_t n = strlen(p) + 1;
+		if (strncmp(p, "trusted.", 8) != 0) {
+			memmove(out, p, n);
+			out += n;
+		}
+		p += n;
+	}
+	return len < 0 ? len : out - buf;
+}
+
 static void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 {
 	char *buf = buffer(&size);
 	ssize_t n = buf ? cow_ovl_listxattr(cow_node_of(req, ino), buf, size) : -ENOMEM;
+	if (size > 0 && fuse_req_ctx(req)->uid != 0)
+		n = leave_out_trusted(buf, n);
 	reply_sized(req, n, size, buf);
 	free(buf);
 }

@@ -70,12 +70,12 @@ int cow_attr_of(struct cow_ovl_node *n, int fd, struct cow_ovl_attr *ret)
 		return r == -EXDEV ? -ESTALE : r;
 	if (attr.nlink == 0) {
 		atomic_store(&n->orphan, true);
-		if (atomic_load(&n->opens) == 0)
+		if (!cow_node_used(n))
 			return -ESTALE;
 	}
 	attr.id = n->id;
 	attr.change += bump;
-	if (n->low != 0 && S_ISDIR(n->type))
+	if (n->low != 0 && S_ISDIR(n->type) && attr.nlink > 0)
 		attr.nlink = DIR_NLINK;
 	*ret = attr;
 	return 0;
@@ -85,13 +85,13 @@ int cow_attr_of(struct cow_ovl_node *n, int fd, struct cow_ovl_attr *ret)
 static int attr_lower(struct cow_ovl_node *n, struct cow_ovl_attr *ret)
 {
 	bool gone = atomic_load(&n->gone);
-	if (gone && atomic_load(&n->opens) == 0)
+	if (gone && !cow_node_used(n))
 		return -ESTALE;
 	cow_man_attr(n->inst->img, n->low, ret);
-	if (S_ISDIR(n->type))
-		ret->nlink = DIR_NLINK;
-	else if (gone)
+	if (gone)
 		ret->nlink = 0;
+	else if (S_ISDIR(n->type))
+		ret->nlink = DIR_NLINK;
 	ret->change += atomic_load(&n->bump);
 	return 0;
 }
@@ -105,7 +105,7 @@ static int attr_linked(struct cow_ovl_node *n, struct cow_ovl_attr *attr)
 	if (r == 0)
 		attr->nlink = atomic_load(&n->gone) ? 0 : names;
 	pthread_mutex_unlock(&n->copying);
-	if (r == 0 && attr->nlink == 0 && atomic_load(&n->opens) == 0)
+	if (r == 0 && attr->nlink == 0 && !cow_node_used(n))
 		r = -ESTALE;
 	return r;
 }
@@ -324,7 +324,7 @@ int cow_ovl_setattr(struct cow_ovl_node *n, const struct cow_ovl_cred *cred,
 static ssize_t readlink_lower(struct cow_ovl_node *n, char *buf, size_t len)
 {
 	size_t got;
-	if (atomic_load(&n->gone))
+	if (atomic_load(&n->gone) && !cow_node_used(n))
 		return -ESTALE;
 	const char *target = cow_man_target(n->inst->img, n->low, &got);
 	if (got > len)

@@ -170,7 +170,7 @@ static void drop(struct copy *c)
  * the count after there is one. */
 static void pin(struct copy *c)
 {
-	if (!c->held || atomic_load(&c->n->opens) == 0)
+	if (!c->held || !cow_node_used(c->n))
 		return;
 	c->n->pin = cow_steal_ptr(&c->held);
 	c->fd = -1;
@@ -269,7 +269,7 @@ static int publish_at(struct copy *c, size_t k)
 /* No name any more, but an open: an upper without one, for as long as it is open. */
 static int keep_unnamed(struct copy *c)
 {
-	if (atomic_load(&c->n->opens) == 0 || !S_ISREG(c->n->type))
+	if (!cow_node_used(c->n) || !S_ISREG(c->n->type))
 		return -ESTALE;
 	int r = c->fd < 0 ? build(c) : 0;
 	if (r < 0)
@@ -318,13 +318,37 @@ int cow_bring_up(struct cow_ovl_node *n, const struct cow_ovl_cred *cred,
 void cow_unpin(struct cow_ovl_node *n)
 {
 	struct cow_fd *pin = NULL;
-	if (!atomic_load(&n->pinned))
+	if (!atomic_load(&n->pinned) || atomic_load(&n->kept))
 		return;
 	pthread_mutex_lock(&n->copying);
-	if (atomic_load(&n->opens) == 0) {
+	if (!cow_node_used(n)) {
 		pin = cow_steal_ptr(&n->pin);
 		atomic_store(&n->pinned, false);
 	}
 	pthread_mutex_unlock(&n->copying);
 	cow_fd_put(pin);
+}
+
+int cow_keep_begin(struct cow_ovl_node *n, struct cow_fd **ret)
+{
+	if (!(n->inst->flags & COW_OVL_LOCAL) || !atomic_load(&n->has_up))
+		return 0;
+	return cow_fd_get(n, COW_FD_PATH, ret);
+}
+
+void cow_keep_end(struct cow_ovl_node *n, struct cow_fd *f)
+{
+	cow_autofd mine = f;
+	struct stat st;
+	if (!(n->inst->flags & COW_OVL_LOCAL) || atomic_load(&n->kept))
+		return;
+	if (f ? fstat(f->fd, &st) < 0 || st.st_nlink > 0 : !atomic_load(&n->gone))
+		return; /* another name is left */
+	pthread_mutex_lock(&n->copying);
+	if (!n->pin && mine) {
+		n->pin = cow_steal_ptr(&mine);
+		atomic_store(&n->pinned, true);
+	}
+	atomic_store(&n->kept, true);
+	pthread_mutex_unlock(&n->copying);
 }

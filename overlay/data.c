@@ -71,7 +71,7 @@ static int open_entered(struct cow_ovl_node *n, const struct cow_ovl_cred *cred,
 		r = cow_fd_get(n, flags & COW_OPEN_WRITE ? COW_FD_WRITE : COW_FD_READ, &f);
 	if (r == 0 && !f->lower)
 		r = cow_attr_of(n, f->fd, &attr);
-	if (r == 0 && atomic_load(&n->gone) && atomic_load(&n->opens) == 0)
+	if (r == 0 && atomic_load(&n->gone) && !cow_node_used(n))
 		r = -ESTALE;
 	if (r != 0)
 		return r;
@@ -87,6 +87,8 @@ static int open_entered(struct cow_ovl_node *n, const struct cow_ovl_cred *cred,
 	    .in_group = in_group,
 	};
 	atomic_fetch_add(&n->opens, 1);
+	if (flags & COW_OPEN_WRITE)
+		atomic_fetch_add(&n->writers, 1);
 	atomic_fetch_add(&n->inst->opens, 1);
 	r = went_up_meanwhile(o);
 	if (r < 0) {
@@ -126,6 +128,8 @@ void cow_ovl_close(struct cow_ovl_open *o)
 {
 	if (!o)
 		return;
+	if (o->flags & COW_OPEN_WRITE)
+		atomic_fetch_sub(&o->node->writers, 1);
 	bool last = atomic_fetch_sub(&o->node->opens, 1) == 1;
 	atomic_fetch_sub(&o->node->inst->opens, 1);
 	cow_fd_put(o->fd);
@@ -135,6 +139,11 @@ void cow_ovl_close(struct cow_ovl_open *o)
 	}
 	cow_ovl_put(o->node);
 	free(o);
+}
+
+unsigned cow_ovl_writers(const struct cow_ovl_node *n)
+{
+	return atomic_load(&n->writers);
 }
 
 struct cow_ovl_node *cow_ovl_open_node(const struct cow_ovl_open *o)
@@ -286,8 +295,9 @@ ssize_t cow_ovl_write(struct cow_ovl_open *o, const struct iovec *iov, int iovcn
 
 static bool fallocate_known(int mode)
 {
-	return mode == 0 || mode == FALLOC_FL_KEEP_SIZE ||
-	       mode == (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE) || mode == FALLOC_FL_ZERO_RANGE;
+	return mode == 0 || mode == FALLOC_FL_KEEP_SIZE || mode == FALLOC_FL_ZERO_RANGE ||
+	       mode == (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE) ||
+	       mode == (FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE);
 }
 
 static int range_check(uint64_t off, uint64_t len)

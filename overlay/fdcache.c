@@ -144,7 +144,7 @@ static int open_upper(struct cow_ovl_node *n, unsigned level)
 	if (st.st_nlink == 0)
 		atomic_store(&n->orphan, true);
 	if (st.st_dev != n->inst->dev || (st.st_mode & S_IFMT) != n->type ||
-	    (st.st_nlink == 0 && atomic_load(&n->opens) == 0))
+	    (st.st_nlink == 0 && !cow_node_used(n)))
 		return -ESTALE;
 	return cow_steal_fd(&fd);
 }

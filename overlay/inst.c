@@ -235,7 +235,7 @@ static int record_load(struct cow_ovl_inst *i, int dirfd, struct cow_err *err)
 	}
 	int r = cow_record_read(i->recfd, &i->rec, err);
 	i->durability = (enum cow_ovl_durability)i->rec.durability;
-	if (i->flags & COW_OVL_RELAX && i->durability == COW_OVL_STRICT)
+	if (i->flags & COW_OVL_LOCAL && i->durability == COW_OVL_STRICT)
 		i->durability = COW_OVL_RELAXED;
 	return r;
 }
@@ -331,7 +331,7 @@ int cow_ovl_inst_open(int dirfd, struct cow_ovl_image *img, unsigned flags,
 		      struct cow_ovl_inst **ret, struct cow_err *err)
 {
 	struct cow_ovl_inst *i;
-	if (flags & ~(unsigned)(COW_OVL_OBSERVER | COW_OVL_RELAX))
+	if (flags & ~(unsigned)(COW_OVL_OBSERVER | COW_OVL_LOCAL))
 		return cow_err_set(err, -EINVAL, "attach flags %#x", flags);
 	int r = inst_new(flags, &i);
 	if (r < 0)

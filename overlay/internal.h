@@ -99,6 +99,7 @@ struct cow_ovl_node {
 	struct cow_ovl_node *next; /* guarded by the shard lock */
 	atomic_uint refs;	   /* 0 -> 1 never; 1 -> 0 under the shard lock */
 	atomic_uint opens;
+	atomic_uint writers; /* those of them that may write */
 	atomic_uint bump;   /* changes made through us, see attr.c */
 	atomic_int wb_err;  /* negative errno of a write-back nobody was told about */
 	atomic_bool dirty;  /* written since the last commit */
@@ -112,8 +113,11 @@ struct cow_ovl_node {
 			       parent, where the object has one */
 	struct cow_fh up;   /* constant once has_up */
 	struct cow_fd *_Atomic fd; /* best cached fd; changes under the fd cache lock */
-	struct cow_fd *pin; /* keeps the upper for opens made before it; guarded by `copying` */
+	/* Keeps the upper for opens made before it, or for who holds a node without a name; guarded by
+	 * `copying`. */
+	struct cow_fd *pin;
 	atomic_bool pinned; /* there is one */
+	atomic_bool kept;   /* without a name, and works on until nobody holds it */
 	/* Held while the object is brought up and while names of an image object with several of them
 	 * are counted or added. Spans the copying of data and its fsync. */
 	pthread_mutex_t copying;
@@ -428,6 +432,17 @@ int cow_bring_up(struct cow_ovl_node *n, const struct cow_ovl_cred *cred,
 void cow_restore_times(int dirfd, const struct stat *before);
 /* The last open of @n was closed: let go of the upper that was kept for those made before it. */
 void cow_unpin(struct cow_ovl_node *n);
+
+/* An object that loses a name: what keeps it where that was the last one (COW_OVL_LOCAL). Before and,
+ * if it is done, after the removal. */
+int cow_keep_begin(struct cow_ovl_node *n, struct cow_fd **ret);
+void cow_keep_end(struct cow_ovl_node *n, struct cow_fd *f);
+
+/* Does it work without a name? */
+static inline bool cow_node_used(const struct cow_ovl_node *n)
+{
+	return atomic_load(&n->opens) > 0 || atomic_load(&n->kept);
+}
 /* ---- copydata.c: the first @len bytes, holes kept. Sets *ret_cloned when nothing was copied. */
 int cow_copy_data(int in, int out, uint64_t len, bool *ret_cloned);
 /* Owner, mode, xattrs, times of an image object onto a new upper one; @set wins over them. */

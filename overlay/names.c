@@ -263,7 +263,10 @@ static int unname_locked(struct removal *rm)
 
 static int remove_locked(struct removal *rm)
 {
+	cow_autofd keep = NULL;
 	int r = cow_check_ours(rm->i, rm->d->fd, rm->name);
+	if (r == 0)
+		r = cow_keep_begin(rm->victim, &keep);
 	if (r == 0)
 		r = unname_locked(rm);
 	if (r < 0)
@@ -273,6 +276,7 @@ static int remove_locked(struct removal *rm)
 	else
 		cow_delta_remove(rm->dir, rm->name);
 	cow_unnamed(rm->victim, rm->v.what);
+	cow_keep_end(rm->victim, cow_steal_ptr(&keep));
 	cow_node_bump(rm->dir);
 	return 0;
 }

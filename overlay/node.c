@@ -180,12 +180,14 @@ static bool spare_keep_locked(struct cow_shard *s, struct cow_ovl_node *n)
 	if (s->nspare == SPARES || n->delta || n->pin || atomic_load(&n->fd))
 		return false;
 	reset(&n->opens, 0);
+	reset(&n->writers, 0);
 	reset(&n->bump, 0);
 	reset(&n->wb_err, 0);
 	reset(&n->dirty, false);
 	reset(&n->orphan, false);
 	reset(&n->gone, false);
 	reset(&n->pinned, false);
+	reset(&n->kept, false);
 	reset(&n->impure_known, 0);
 	n->cost = 0;
 	n->cost_known = n->cost_ends = false;

@@ -33,7 +33,7 @@ void cow_numbers_free(struct cow_numbers *m)
 /* Alive, also where only an open keeps it. */
 static int check_alive(struct cow_ovl_node *n)
 {
-	return atomic_load(&n->gone) && atomic_load(&n->opens) == 0 ? -ESTALE : 0;
+	return atomic_load(&n->gone) && !cow_node_used(n) ? -ESTALE : 0;
 }
 
 /* What name @k of the object shows. Return: 0 with *ret set when it shows the object. */

@@ -356,13 +356,19 @@ static int rename_locked(struct rename *rn)
 		r = check_ready(rn);
 	if (r != 0)
 		return r;
-	r = prepare(rn);
+	cow_autofd keep = NULL;
+	struct cow_ovl_node *replaced = rn->flags & RENAME_EXCHANGE ? NULL : rn->to.n;
+	r = replaced ? cow_keep_begin(replaced, &keep) : 0;
+	if (r == 0)
+		r = prepare(rn);
 	if (r == 0)
 		r = move(rn);
 	settle_husk(rn, r);
 	if (r < 0)
 		return cow_gone_is_stale(rn->to.d->fd, cow_gone_is_stale(rn->from.d->fd, r));
 	note(rn);
+	if (replaced)
+		cow_keep_end(replaced, cow_steal_ptr(&keep));
 	return 0;
 }
 

@@ -81,7 +81,7 @@ static int intern(struct cow_ovl_inst *i, int fd, uint32_t number, const struct 
 		return r;
 	if (number && memcmp(&n->up, &fh, sizeof(fh)) != 0)
 		return -EIO; /* two upper objects say they are the same one of the image */
-	if (attr->nlink == 0 && atomic_load(&n->opens) == 0)
+	if (attr->nlink == 0 && !cow_node_used(n))
 		return -ESTALE;
 	*ret = cow_steal_ptr(&n);
 	return 0;

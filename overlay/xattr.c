@@ -70,7 +70,7 @@ static size_t show_name(const char *stored, char *ret)
 
 static int lower_alive(struct cow_ovl_node *n)
 {
-	return atomic_load(&n->gone) && atomic_load(&n->opens) == 0 ? -ESTALE : 0;
+	return atomic_load(&n->gone) && !cow_node_used(n) ? -ESTALE : 0;
 }
 
 static bool is_acl(const char *name)

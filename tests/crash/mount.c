@@ -36,7 +36,7 @@ static int attach(void *ctx, struct cow_ovl_inst **ret, struct cow_err *err)
 	const struct mount_how *how = ctx;
 	struct seat s;
 	char why[WHY_LEN];
-	int r = seat_open(how->g, how->point, how->name, how->same_fs, COW_OVL_RELAX, &s, why);
+	int r = seat_open(how->g, how->point, how->name, how->same_fs, COW_OVL_LOCAL, &s, why);
 	if (r < 0)
 		return cow_err_set(err, r, "%s", why);
 	fault_ctx_all = how->ctx;

@@ -23,7 +23,7 @@ struct mounted {
 static int attach(void *ctx, struct cow_ovl_inst **ret, struct cow_err *err)
 {
 	const struct mounted *m = ctx;
-	return cow_ovl_inst_open(m->how.dirfd, m->how.img, COW_OVL_RELAX, ret, err);
+	return cow_ovl_inst_open(m->how.dirfd, m->how.img, COW_OVL_LOCAL, ret, err);
 }
 
 void mount_attach(struct side *s)

@@ -4,14 +4,16 @@
  * modes, owners, times to the nanosecond, hard links, link targets, device numbers, extended
  * attributes with ACLs, holes, content.
  *
- *	treecmp [--ignore PATH]... A B	print differences; exit 0 equal, 1 different, 2 trouble
+ *	treecmp [--ignore PATH]... [--now SECONDS] A B	print differences; exit 0 equal, 1 different, 2 trouble
  *	treecmp --sum [--ignore PATH]... DIR	print one checksum of the tree
  *
  * --ignore PATH: this path with everything below it, and the times of the directory it is in.
+ * --now SECONDS: two times from then on are equal: both trees were worked on since.
  * Access times are not compared: looking changes them. Directory sizes belong to the file system.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <search.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -32,6 +34,7 @@
 static const char *ignored[IGNORE_MAX];
 static size_t nignored;
 static unsigned long differences;
+static long long now_from = LLONG_MAX;
 
 /* ---------------------------------------------------------------- trouble and differences */
 
@@ -304,6 +307,7 @@ static void compare_attributes(struct side *a, struct side *b, const char *path,
 	if (s->st_uid != t->st_uid || s->st_gid != t->st_gid)
 		differ(path, "owner %u:%u and %u:%u", s->st_uid, s->st_gid, t->st_uid, t->st_gid);
 	if ((s->st_mtim.tv_sec != t->st_mtim.tv_sec || s->st_mtim.tv_nsec != t->st_mtim.tv_nsec) &&
+	    !(s->st_mtim.tv_sec >= now_from && t->st_mtim.tv_sec >= now_from) &&
 	    !(S_ISDIR(s->st_mode) && holds_ignored(path)))
 		differ(path, "mtime %lld.%09ld and %lld.%09ld", (long long)s->st_mtim.tv_sec,
 		       s->st_mtim.tv_nsec, (long long)t->st_mtim.tv_sec, t->st_mtim.tv_nsec);
@@ -483,12 +487,14 @@ int main(int argc, char **argv)
 			   nignored < IGNORE_MAX) {
 			const char *p = argv[++i];
 			ignored[nignored++] = p + strspn(p, "/");
+		} else if (strcmp(argv[i], "--now") == 0 && i + 1 < argc) {
+			now_from = strtoll(argv[++i], NULL, 10);
 		} else {
 			break;
 		}
 	}
 	if (argc - i != 2 - sum) {
-		(void)fputs("usage: treecmp [--ignore PATH]... A B\n"
+		(void)fputs("usage: treecmp [--ignore PATH]... [--now SECONDS] A B\n"
 			    "       treecmp --sum [--ignore PATH]... DIR\n",
 			    stderr);
 		return 2;

@@ -19,7 +19,8 @@
  *  - The engine acts as root. The caller's credentials give ownership at birth; permission checks
  *    belong to the front end. The process's umask must be 0.
  *  - Threads: any, also on one object. No lock is held while a callback runs.
- *  - A node whose object is gone, and every node of a closed instance, answers -ESTALE.
+ *  - A node whose object is gone, and every node of a closed instance, answers -ESTALE; but see
+ *    COW_OVL_LOCAL.
  *  - Durability follows the instance's mode (enum cow_ovl_durability). In `strict` a call that
  *    changed names or attributes returns after the change is on disk (I2).
  */
@@ -107,9 +108,9 @@ enum {
 	/* Look only: no lock, nothing cached between calls, every change is -EROFS. Works while a
 	 * front end serves the same root. */
 	COW_OVL_OBSERVER = 1 << 0,
-	/* A strict root is relaxed for as long as it is attached: for front ends that hear of every
-	 * fsync(2) of their users, local mounts above all. */
-	COW_OVL_RELAX = 1 << 1,
+	/* As a kernel's own file system is used: a strict root is relaxed, since its users' fsync(2)
+	 * reaches us; and a node works on after its last name is gone, for as long as it is held. */
+	COW_OVL_LOCAL = 1 << 1,
 };
 
 /*
@@ -444,6 +445,9 @@ void cow_ovl_close(struct cow_ovl_open *o); /* NULL is fine */
 COW_DEFINE_AUTO(struct cow_ovl_open, cow_ovl_close)
 #define cow_autoopen COW_CLEANUP(cow_auto_cow_ovl_close) struct cow_ovl_open *
 
+/* How many opens of the node may write. */
+unsigned cow_ovl_writers(const struct cow_ovl_node *n);
+
 /* Node of an open: borrowed. */
 struct cow_ovl_node *cow_ovl_open_node(const struct cow_ovl_open *o);
 
@@ -459,7 +463,8 @@ enum {
 ssize_t cow_ovl_write(struct cow_ovl_open *o, const struct iovec *iov, int iovcnt, uint64_t off,
 		      unsigned flags);
 
-/* @mode: 0, FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE|FALLOC_FL_KEEP_SIZE, FALLOC_FL_ZERO_RANGE. */
+/* @mode: 0, FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE|FALLOC_FL_KEEP_SIZE, FALLOC_FL_ZERO_RANGE without
+ * or with FALLOC_FL_KEEP_SIZE. */
 int cow_ovl_fallocate(struct cow_ovl_open *o, int mode, uint64_t off, uint64_t len);
 
 /* @whence: SEEK_DATA or SEEK_HOLE. Return: 0; -ENXIO beyond the end or no more data. */
