@@ -119,7 +119,8 @@ static void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t siz
 
 static void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
 {
-	cow_reply_int(req, cow_ovl_commit(cow_node_of(req, ino)));
+	struct cow_ovl_node *n = cow_node_of(req, ino);
+	cow_reply_int(req, datasync ? cow_ovl_commit(n) : cow_ovl_fsync(n));
 }
 
 static void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t len,

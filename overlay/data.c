@@ -246,15 +246,15 @@ ssize_t cow_ovl_read(struct cow_ovl_open *o, const struct iovec *iov, int iovcnt
  * a copy in place of the image's file when what was written needed no new blocks. After a power cut
  * the image's file would show again, without what was acknowledged.
  */
-static int sync_file(struct cow_ovl_node *n, int fd)
+static int sync_file(struct cow_ovl_node *n, int fd, bool data_only)
 {
 	int r = cow_sync_whole(n->inst) ? 0 : cow_inst_settle(n->inst);
-	return r < 0 ? r : cow_sync_fd(n->inst, fd, true);
+	return r < 0 ? r : cow_sync_fd(n->inst, fd, data_only);
 }
 
 static int sync_data(struct cow_ovl_node *n, int fd)
 {
-	return n->inst->durability == COW_OVL_VOLATILE ? 0 : sync_file(n, fd);
+	return n->inst->durability == COW_OVL_VOLATILE ? 0 : sync_file(n, fd, true);
 }
 
 static ssize_t write_entered(struct cow_ovl_open *o, const struct iovec *iov, int iovcnt,
@@ -359,7 +359,7 @@ int cow_ovl_seek(struct cow_ovl_open *o, uint64_t off, int whence, uint64_t *ret
 	return r;
 }
 
-static int commit_entered(struct cow_ovl_node *n)
+static int commit_entered(struct cow_ovl_node *n, bool data_only)
 {
 	cow_autofd f = NULL;
 	if (n->inst->durability == COW_OVL_VOLATILE)
@@ -372,19 +372,29 @@ static int commit_entered(struct cow_ovl_node *n)
 	if (r < 0)
 		return r;
 	atomic_store(&n->dirty, false);
-	r = sync_file(n, f->fd);
+	r = sync_file(n, f->fd, data_only);
 	int before = atomic_exchange(&n->wb_err, 0);
 	return before < 0 ? before : r;
 }
 
-int cow_ovl_commit(struct cow_ovl_node *n)
+static int commit(struct cow_ovl_node *n, bool data_only)
 {
 	int r = cow_inst_enter_change(n->inst);
 	if (r < 0)
 		return r;
-	r = commit_entered(n);
+	r = commit_entered(n, data_only);
 	cow_inst_leave(n->inst);
 	return r;
+}
+
+int cow_ovl_commit(struct cow_ovl_node *n)
+{
+	return commit(n, true);
+}
+
+int cow_ovl_fsync(struct cow_ovl_node *n)
+{
+	return commit(n, false);
 }
 
 /* Both ends checked as FICLONERANGE does, so that the copy behaves like the clone it replaces. */

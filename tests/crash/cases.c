@@ -169,6 +169,8 @@ static const char *const cases[] = {
     "sync;create d1/s/n0 0644;write d1/s/n0 3 0 10",
     "sync;remove f1;create f1 0644;write f1 3 0 10",
     "chmod f1 0600;sync;exchange f1 f2;write f1 3 0 10",
+    "write f1 2 0 10;sync;chmod f1 0640;write f1 3 0 10",
+    "write f1 2 0 10;sync;chown f1 1001;setxattr f1 5;write f1 3 0 10",
     /* links */
     "!link f1 n0",
     "link f1 n0",
@@ -236,7 +238,7 @@ void oracle_open(struct ground *g, struct seat *ret)
 	cow_autoclose int fd = cow_opendir_at(AT_FDCWD, path);
 	if (cow_ovl_inst_create(fd, g->img, &opts, &err) < 0)
 		trouble("make an instance: %s", cow_err_str(&err));
-	if (seat_open(g, g->base, "oracle", false, ret, why) < 0)
+	if (seat_open(g, g->base, "oracle", false, 0, ret, why) < 0)
 		trouble("attach: %s", why);
 }
 
@@ -267,4 +269,18 @@ struct history *case_history(struct ground *g, size_t k)
 	history_make(h, oracle.i, NULL, 0);
 	oracle_close(g, &oracle);
 	return h;
+}
+
+void make_histories(struct ground *g, uint64_t number, unsigned threads, size_t steps,
+		    struct history *ret[THREADS])
+{
+	struct seat oracle;
+	oracle_open(g, &oracle);
+	for (unsigned t = 0; t < threads; t++) {
+		struct rng gen = rng_part(g->seed, number * 16 + t);
+		ret[t] = must(calloc(1, sizeof(*ret[t])));
+		(void)snprintf(ret[t]->top, sizeof(ret[t]->top), TOP_FMT, t);
+		history_make(ret[t], oracle.i, &gen, steps);
+	}
+	oracle_close(g, &oracle);
 }

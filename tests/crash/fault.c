@@ -20,16 +20,21 @@
 
 _Thread_local void (*fault_hook)(void *ctx, const char *call);
 _Thread_local void *fault_ctx;
+void (*fault_hook_all)(void *ctx, const char *call);
+void *fault_ctx_all;
 bool fault_nosync;
 
 static void tell(const char *call)
 {
-	void (*hook)(void *, const char *) = fault_hook;
-	if (!hook)
+	static _Thread_local bool telling;
+	if (telling)
 		return;
-	fault_hook = NULL;
-	hook(fault_ctx, call);
-	fault_hook = hook;
+	telling = true;
+	if (fault_hook)
+		fault_hook(fault_ctx, call);
+	else if (fault_hook_all)
+		fault_hook_all(fault_ctx_all, call);
+	telling = false;
 }
 
 #define CALL(name, ...) (tell(#name), syscall(SYS_##name, __VA_ARGS__))

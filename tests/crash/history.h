@@ -64,6 +64,9 @@ const char *step_text(const struct step *s, char buf[3 * PATH_LEN]);
 int step_run(struct cow_ovl_inst *i, const char *top, const struct step *s, struct made *made,
 	     size_t number);
 
+/* ---- steps_fd.c: the same by system calls, but for K_SYNC. @root: where @top is. */
+int step_run_at(int root, const char *top, const struct step *s);
+
 /*
  * history_make - run steps on @i and note what they show. @gen NULL: those that are there, all of
  * which must succeed; else @n random ones.
@@ -81,6 +84,7 @@ struct judgement {
 	size_t acked,
 	    started; /* steps that were answered before the cut, and begun before it ended */
 	bool strict;
+	bool fsync;   /* a commit is one */
 	bool ordered; /* the file system's journal keeps the order of names and attributes */
 };
 /*

@@ -7,6 +7,9 @@
  *	relaxed	 as after any step since the last sync of everything; where the file system keeps no
  *		 order, each name for itself
  *
+ * Data that a commit was answered for is there, and with it the object, under some name. Where a
+ * commit is an fsync(2), its owner, mode and extended attributes too.
+ *
  * Data is what the last step left that made it durable, and anything written since may be there,
  * byte by byte: a file is never shorter than all versions of it in that span, and has no byte
  * that none of them has. Times of data likewise.
@@ -194,6 +197,51 @@ static bool may_be(const struct judgement *j, const struct obj *want, const stru
 	return !S_ISREG(got->mode) || want->data == got->data || data_may_be(j, got, why);
 }
 
+/* ---------------------------------------------------------------- what a commit promises */
+
+static bool some_state_has(const struct judgement *j, size_t from, const struct obj *got, char *why)
+{
+	for (size_t k = from; k <= j->started; k++) {
+		const struct obj *o = find_who(&j->h->state[k], got->who);
+		if (o && o->mode == got->mode && o->uid == got->uid && o->gid == got->gid &&
+		    o->meta == got->meta)
+			return true;
+	}
+	return no(why, "%s: mode %o of %u:%u, or its attributes, as they were before step %zu",
+		  got->path, got->mode, got->uid, got->gid, from);
+}
+
+static bool some_state_lacks(const struct judgement *j, size_t from, uint64_t who)
+{
+	for (size_t k = from; k <= j->started; k++)
+		if (!find_who(&j->h->state[k], who))
+			return true;
+	return false;
+}
+
+static bool commit_ok(const struct judgement *j, size_t step, const struct state *got, char *why)
+{
+	const struct step *s = &j->h->step[step];
+	uint64_t who = target(j->h, step);
+	const struct obj *o = find_who(got, who);
+	if (who == WHO_UNKNOWN)
+		return true;
+	if (!o)
+		return some_state_lacks(j, step, who) ||
+		       no(why, "%s: gone, but committed in step %zu", s->path, step);
+	if (!data_may_be(j, o, why))
+		return false;
+	return !j->fsync || s->kind == K_STABLE || some_state_has(j, step, o, why);
+}
+
+static bool commits_ok(const struct judgement *j, const struct state *got, char *why)
+{
+	for (size_t k = durable_all(j) + 1; k <= j->acked; k++)
+		if (makes_durable(j, j->h->step[k].kind) && !commit_ok(j, k, got, why))
+			return false;
+	return true;
+}
+
 /* ---------------------------------------------------------------- all of it */
 
 static bool state_may_be(const struct judgement *j, size_t k, const struct state *got, char *why)
@@ -256,6 +304,8 @@ int judge(const struct judgement *j, const struct state *got, char why[WHY_LEN])
 {
 	char last[WHY_LEN] = "";
 	size_t from = j->strict ? j->acked : durable_all(j), n = 0;
+	if (!commits_ok(j, got, why))
+		return -2;
 	for (size_t k = from; k <= j->started; k++) {
 		char reason[WHY_LEN];
 		if (state_may_be(j, k, got, reason))

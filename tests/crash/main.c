@@ -2,9 +2,11 @@
  *
  * crash - what is left of a client's root when the power or the server goes at any moment (I1 to I3).
  *
- *	crash [--fs ext4|xfs|btrfs]... [--seed N] [--long] [--only WHAT] [--failures N] [--keep DIR]
+ *	crash [--mount] [--fs ext4|xfs|btrfs]... [--seed N] [--long] [--only WHAT] [--failures N]
+ *	      [--keep DIR]
  *	crash ... --case K | --round N
  *
+ *	--mount		the steps are system calls on a mount by cowherd-fuse, and its server is killed
  *	--fs		all three when not given
  *	--seed N	of random steps, variants and instants; "random", or the day's when not given, is
  *			printed. The same seed gives the same steps; instants are the machine's
@@ -39,18 +41,20 @@
 #include "common/clock.h"
 #include "common/fs.h"
 #include "crash.h"
+#include "serve.h"
 #include "util.h"
 
 #define EXIT_SKIP 77
 #define LOOK_SECONDS 60
 #define LONG_ROUNDS 15
 #define LONG_CUTS 30
+#define MOUNT_ROUNDS 8
 
 static struct options {
 	const char *fs[8];
 	size_t nfs;
 	uint64_t seed, one_case, one_round, failures;
-	bool long_form, process, power;
+	bool long_form, mount, process, power;
 	const char *keep;
 } o = {
     .one_case = UINT64_MAX, .one_round = UINT64_MAX, .failures = 5, .process = true, .power = true};
@@ -132,6 +136,14 @@ static void make_golden(struct ground *g)
 		trouble("look at the golden image: %s", why);
 }
 
+static void make_mount_point(const struct ground *g)
+{
+	char point[POINT_LEN];
+	mount_point(g, point);
+	if (mkdir(point, 0755) < 0)
+		trouble("make the mount point");
+}
+
 static void find_linked(struct ground *g)
 {
 	struct seat s;
@@ -161,12 +173,27 @@ static void run_long(struct ground *g)
 		process_cuts(g, 0, 1);
 		progress(g, "every case, processes killed");
 	}
+	for (uint64_t n = 0; o.mount && o.process && n < MOUNT_ROUNDS; n++)
+		process_round(g, n, LONG_CUTS);
 	if (!o.power)
 		return;
 	power_cases(g, g->seed % 4, 4);
 	progress(g, "every fourth case, power cut");
 	for (uint64_t n = 0; n < LONG_ROUNDS || g->power_cuts < 300; n++)
 		power_round(g, n, LONG_CUTS);
+}
+
+static void run_short_mount(struct ground *g)
+{
+	if (o.process) {
+		process_cuts(g, g->seed % 60, 60);
+		process_round(g, g->seed % MOUNT_ROUNDS, 5);
+	}
+	if (!o.power)
+		return;
+	power_cases(g, g->seed % case_count, case_count);
+	for (uint64_t n = 0; n < 3; n++)
+		power_round(g, n, 4);
 }
 
 static void run_short(struct ground *g)
@@ -188,19 +215,24 @@ static unsigned run_fs(struct ground *g)
 		process_cuts(g, o.one_case, case_count);
 	if (o.one_case != UINT64_MAX && o.power)
 		power_cases(g, o.one_case, case_count);
-	if (o.one_round != UINT64_MAX)
+	if (o.one_round != UINT64_MAX && o.mount && o.process)
+		process_round(g, o.one_round, LONG_CUTS);
+	if (o.one_round != UINT64_MAX && o.power)
 		power_round(g, o.one_round, LONG_CUTS);
 	if (o.one_case == UINT64_MAX && o.one_round == UINT64_MAX) {
 		if (g->long_form)
 			run_long(g);
+		else if (g->mount)
+			run_short_mount(g);
 		else
 			run_short(g);
 	}
 	disk_remove("pristine");
 	uint64_t ms = cow_now_ms() - begin;
-	(void)printf("%s, seed %" PRIu64 ": %u process cuts and %u power cuts verified in %" PRIu64
-		     " s, %u failed\n",
-		     g->type, g->seed, g->process_cuts, g->power_cuts, ms / 1000, g->failures);
+	(void)printf("%s%s, seed %" PRIu64
+		     ": %u process cuts and %u power cuts verified in %" PRIu64 " s, %u failed\n",
+		     g->type, g->mount ? " through the mount" : "", g->seed, g->process_cuts,
+		     g->power_cuts, ms / 1000, g->failures);
 	(void)fflush(stdout);
 	return g->failures;
 }
@@ -208,7 +240,9 @@ static unsigned run_fs(struct ground *g)
 static int run_all(void)
 {
 	unsigned failures = 0;
-	const char *why = disk_prepare(base);
+	const char *why = o.mount ? serve_refusal() : NULL;
+	if (!why)
+		why = disk_prepare(base);
 	if (why) {
 		(void)fprintf(stderr, "NOT RUN: %s\n", why);
 		return EXIT_SKIP;
@@ -216,10 +250,12 @@ static int run_all(void)
 	struct ground all = {
 	    .seed = o.seed,
 	    .long_form = o.long_form,
+	    .mount = o.mount,
 	    .keep = o.keep,
 	    .max_failures = (unsigned)o.failures,
 	};
 	(void)snprintf(all.base, sizeof(all.base), "%s", base);
+	make_mount_point(&all);
 	make_golden(&all);
 	find_linked(&all);
 	for (size_t k = 0; k < o.nfs; k++) {
@@ -235,7 +271,8 @@ static int run_all(void)
 static const struct option long_options[] = {
     {"fs", 1, NULL, 'f'},	{"seed", 1, NULL, 's'}, {"long", 0, NULL, 'l'},
     {"only", 1, NULL, 'o'},	{"case", 1, NULL, 'c'}, {"round", 1, NULL, 'r'},
-    {"failures", 1, NULL, 'F'}, {"keep", 1, NULL, 'k'}, {NULL, 0, NULL, 0},
+    {"failures", 1, NULL, 'F'}, {"keep", 1, NULL, 'k'}, {"mount", 0, NULL, 'm'},
+    {NULL, 0, NULL, 0},
 };
 
 static uint64_t number(const char *text)
@@ -272,6 +309,9 @@ static void parse_options(int argc, char **argv)
 			break;
 		case 'l':
 			o.long_form = true;
+			break;
+		case 'm':
+			o.mount = true;
 			break;
 		case 'o':
 			o.process = strcmp(optarg, "process") == 0;
@@ -310,7 +350,7 @@ static void on_signal(int sig)
 /* In the child: its own children end with it; its mounts and with them its loop devices go. */
 static void end_child(int sig)
 {
-	static const char *const points[] = {"check", "fs", "store", ""};
+	static const char *const points[] = {"mount", "check", "fs", "store", ""};
 	char path[64];
 	for (size_t k = 0; k < sizeof(points) / sizeof(*points); k++) {
 		(void)strcpy(stpcpy(stpcpy(path, base), "/"), points[k]);
@@ -335,6 +375,7 @@ int main(int argc, char **argv)
 		trouble("fork");
 	if (child == 0) {
 		(void)prctl(PR_SET_PDEATHSIG, SIGTERM);
+		(void)prctl(PR_SET_CHILD_SUBREAPER, 1); /* for serve_reap() */
 		(void)signal(SIGTERM, end_child);
 		(void)signal(SIGINT, SIG_IGN);
 		(void)signal(SIGHUP, SIG_IGN);

@@ -40,6 +40,9 @@ static const char *const how_names[] = {
 struct scene {
 	struct report rep;
 	atomic_size_t acked[THREADS], started[THREADS];
+	pthread_mutex_t
+	    m; /* takes one cut at a time: server and clients of a mount are two processes */
+	atomic_bool armed; /* for the server of a mount */
 	unsigned ncut;
 	struct cut {
 		struct moment m;
@@ -57,8 +60,7 @@ struct round {
 	struct history *h[THREADS];
 	struct scene *s;
 	/* of the worker: */
-	struct seat seat;
-	pthread_mutex_t m;
+	struct client client;
 	struct rng rng;
 	int noise;
 	atomic_bool done;
@@ -77,7 +79,7 @@ static void moment_of(const struct round *r, const atomic_size_t *from, size_t *
 static void take_cut(struct round *r, enum how how, const char *call)
 {
 	char name[24];
-	pthread_mutex_lock(&r->m);
+	pthread_mutex_lock(&r->s->m);
 	if (r->s->ncut < r->max_cuts) {
 		struct cut *c = &r->s->cut[r->s->ncut];
 		(void)snprintf(name, sizeof(name), "cut-%u", r->s->ncut);
@@ -92,7 +94,7 @@ static void take_cut(struct round *r, enum how how, const char *call)
 		moment_of(r, r->s->started, c->m.started);
 		r->s->ncut++;
 	}
-	pthread_mutex_unlock(&r->m);
+	pthread_mutex_unlock(&r->s->m);
 }
 
 static enum how any_how(struct round *r)
@@ -108,6 +110,14 @@ static void at_call(void *ctx, const char *call)
 		take_cut(r, any_how(r), call);
 }
 
+/* In the server of a mount. */
+static void at_call_armed(void *ctx, const char *call)
+{
+	struct round *r = ctx;
+	if (atomic_load(&r->s->armed))
+		at_call(ctx, call);
+}
+
 /* ---------------------------------------------------------------- the worker */
 
 struct thread {
@@ -121,7 +131,7 @@ static void one_step(struct round *r, unsigned t, size_t k)
 	char text[3 * PATH_LEN];
 	struct history *h = r->h[t];
 	atomic_store(&r->s->started[t], k);
-	int err = step_run(r->seat.i, h->top, &h->step[k], &r->s->rep.made[t], k);
+	int err = client_step(&r->client, h->top, &h->step[k], &r->s->rep.made[t], k);
 	if (err < 0) {
 		(void)snprintf(r->s->rep.why, WHY_LEN, "thread %u, step %zu: %s: %s", t, k,
 			       step_text(&h->step[k], text), errname(err));
@@ -136,9 +146,12 @@ static void *run_thread(void *arg)
 	struct round *r = t->r;
 	fault_ctx = r;
 	for (size_t k = 1; k <= r->h[t->t]->n; k++) {
-		fault_hook = r->at_calls && (!r->of_case || k == r->h[t->t]->n) ? at_call : NULL;
+		bool cut = r->at_calls && (!r->of_case || k == r->h[t->t]->n);
+		atomic_store(&r->s->armed, cut); /* there is one thread then */
+		fault_hook = cut && !r->g->mount ? at_call : NULL;
 		one_step(r, t->t, k);
 		fault_hook = NULL;
+		atomic_store(&r->s->armed, false);
 		if (r->at_answers && rng_below(&r->rng, 1000) < r->per_thousand)
 			take_cut(r, CUT_PLAIN, "answer");
 	}
@@ -155,23 +168,18 @@ static void *cutter(void *arg)
 	return NULL;
 }
 
-static void work(void *ctx)
+static const char *root_name(const struct round *r)
 {
-	struct round *r = ctx;
+	return r->strict ? "strict" : "relaxed";
+}
+
+static void run_threads(struct round *r)
+{
 	struct thread t[THREADS];
 	pthread_t cut;
-	char path[2 * POINT_LEN], why[WHY_LEN];
 	bool timed = !r->at_calls && !r->at_answers;
-	(void)pthread_mutex_init(&r->m, NULL);
-	(void)snprintf(path, sizeof(path), "%s/noise", r->point);
-	r->noise = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-	if (r->noise < 0)
-		trouble("make a file");
-	if (seat_open(r->g, r->point, r->strict ? "strict" : "relaxed", r->same_fs, &r->seat, why) <
-	    0)
-		trouble("before a cut: %s", why);
 	for (unsigned k = 0; k < r->threads; k++)
-		know(r->seat.i, r->h[k]->top, &r->s->rep.known[k]);
+		know(r->client.seat.i, r->h[k]->top, &r->s->rep.known[k]);
 	for (unsigned k = 0; k < r->threads; k++) {
 		t[k] = (struct thread){.r = r, .t = k};
 		if (pthread_create(&t[k].id, NULL, run_thread, &t[k]) != 0)
@@ -187,6 +195,39 @@ static void work(void *ctx)
 	take_cut(r, CUT_PLAIN, "the last answer");
 }
 
+static void work(void *ctx)
+{
+	struct round *r = ctx;
+	char path[2 * POINT_LEN], why[WHY_LEN];
+	pid_t server = 0;
+	const struct mount_how how = {
+	    .g = r->g,
+	    .point = r->point,
+	    .name = root_name(r),
+	    .same_fs = r->same_fs,
+	    .at_call = at_call_armed,
+	    .ctx = r,
+	};
+	(void)snprintf(path, sizeof(path), "%s/noise", r->point);
+	r->noise = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+	if (r->noise < 0)
+		trouble("make a file");
+	r->client = (struct client){.mount = -1, .below = -1};
+	if (r->g->mount) {
+		server = mount_start(&how);
+		client_open(&how, &r->client);
+	} else if (seat_open(r->g, r->point, root_name(r), r->same_fs, 0, &r->client.seat, why) <
+		   0) {
+		trouble("before a cut: %s", why);
+	}
+	run_threads(r);
+	if (server) {
+		(void)close(r->client.mount);
+		if (mount_stop(r->g, server) != 0)
+			trouble("the server of the mount did not end well");
+	}
+}
+
 /* ---------------------------------------------------------------- looking at cuts */
 
 static void look(void *ctx)
@@ -197,9 +238,10 @@ static void look(void *ctx)
 	bool every = r->g->long_form || r->look % CHECK_EVERY == 0;
 	struct verify v = {
 	    .g = r->g,
-	    .name = r->strict ? "strict" : "relaxed",
+	    .name = root_name(r),
 	    .same_fs = r->same_fs,
-	    .strict = r->strict,
+	    .strict = r->strict && !r->g->mount, /* mounted, every root is relaxed */
+	    .fsync = r->g->mount,
 	    .ordered = strcmp(r->g->type, "btrfs") != 0,
 	    .h = r->h,
 	    .threads = r->threads,
@@ -246,8 +288,9 @@ static void look_at_all(struct round *r)
 		const struct cut *c = &r->s->cut[r->look];
 		r->s->rep.why[0] = '\0';
 		if (!in_child(look, r, &r->s->rep, why)) {
-			(void)snprintf(what, sizeof(what), "power, %s, cut %u (%s%s)", r->what,
-				       r->look, c->call, how_names[c->how]);
+			(void)snprintf(what, sizeof(what), "power%s, %s, cut %u (%s%s)",
+				       r->g->mount ? " through the mount" : "", r->what, r->look,
+				       c->call, how_names[c->how]);
 			fail(r->g, what, why);
 			keep_image(r->g, r->look);
 		}
@@ -257,6 +300,16 @@ static void look_at_all(struct round *r)
 	}
 }
 
+static void lock_init(pthread_mutex_t *m)
+{
+	pthread_mutexattr_t a;
+	if (pthread_mutexattr_init(&a) != 0 ||
+	    pthread_mutexattr_setpshared(&a, PTHREAD_PROCESS_SHARED) != 0 ||
+	    pthread_mutex_init(m, &a) != 0)
+		trouble("make a lock");
+	(void)pthread_mutexattr_destroy(&a);
+}
+
 static void run_round(struct round *r)
 {
 	char why[WHY_LEN];
@@ -264,10 +317,13 @@ static void run_round(struct round *r)
 	(void)snprintf(r->check, sizeof(r->check), "%s/check", r->g->base);
 	r->s = shared_memory(sizeof(*r->s));
 	memset(r->s, 0, sizeof(*r->s));
+	lock_init(&r->s->m);
 	disk_clone("pristine", "work");
 	disk_mount("work", r->g->type, r->point);
-	if (!in_child(work, r, &r->s->rep, why))
+	if (!in_child(work, r, &r->s->rep, why)) {
 		fail(r->g, r->what, why);
+		mount_gone(r->g);
+	}
 	disk_unmount(r->point);
 	look_at_all(r);
 	disk_remove("work");
@@ -278,10 +334,10 @@ static void run_round(struct round *r)
 void power_cases(struct ground *g, size_t from, size_t step)
 {
 	struct round r = {.g = g, .threads = 1, .at_calls = true, .of_case = true};
-	r.rng = rng_part(g->seed, 200);
 	r.max_cuts = CUTS_MAX;
 	r.per_thousand = 1000;
 	for (size_t k = from; k < case_count; k += step) {
+		r.rng = rng_part(g->seed, 200 + k);
 		r.h[0] = case_history(g, k);
 		unsigned variant = rng_below(&r.rng, 4);
 		bool data = r.h[0]->step[r.h[0]->n].kind >= K_WRITE;
@@ -305,7 +361,6 @@ void power_cases(struct ground *g, size_t from, size_t step)
 void power_round(struct ground *g, uint64_t round, unsigned max_cuts)
 {
 	struct round r = {.g = g, .max_cuts = max_cuts < CUTS_MAX ? max_cuts : CUTS_MAX};
-	struct seat oracle;
 	r.rng = rng_part(g->seed, 1000 + round);
 	r.at_calls = round % 3 == 1;
 	r.at_answers = round % 3 == 2;
@@ -317,14 +372,7 @@ void power_round(struct ground *g, uint64_t round, unsigned max_cuts)
 		       "round %llu, %u threads, %s, image on %s file system",
 		       (unsigned long long)round, r.threads, r.strict ? "strict" : "relaxed",
 		       r.same_fs ? "the same" : "another");
-	oracle_open(g, &oracle);
-	for (unsigned t = 0; t < r.threads; t++) {
-		struct rng gen = rng_part(g->seed, (1000 + round) * 16 + t);
-		r.h[t] = must(calloc(1, sizeof(*r.h[t])));
-		(void)snprintf(r.h[t]->top, sizeof(r.h[t]->top), TOP_FMT, t);
-		history_make(r.h[t], oracle.i, &gen, r.threads > 1 ? 60 : 80);
-	}
-	oracle_close(g, &oracle);
+	make_histories(g, 1000 + round, r.threads, r.threads > 1 ? 60 : 80, r.h);
 	run_round(&r);
 	for (unsigned t = 0; t < r.threads; t++)
 		history_free(r.h[t]);
@@ -336,7 +384,7 @@ void power_prepare(struct ground *g)
 	static const struct {
 		const char *name;
 		enum cow_ovl_durability mode;
-	} roots[] = {{"strict", COW_OVL_STRICT}, {"relaxed", COW_OVL_RELAXED}};
+	} roots[] = {{"strict", COW_OVL_STRICT}, {"relaxed", COW_OVL_LOCALED}};
 	(void)snprintf(point, sizeof(point), "%s/fs", g->base);
 	(void)snprintf(path, sizeof(path), "%s/image", point);
 	(void)snprintf(from, sizeof(from), "%s", g->golden);

@@ -31,7 +31,7 @@ static bool __attribute__((format(printf, 2, 3))) no(char *why, const char *fmt,
 /* ---------------------------------------------------------------- attach */
 
 int seat_open(const struct ground *g, const char *point, const char *name, bool same_fs,
-	      struct seat *ret, char why[WHY_LEN])
+	      unsigned flags, struct seat *ret, char why[WHY_LEN])
 {
 	char path[2 * POINT_LEN];
 	struct cow_err err = COW_ERR_INIT;
@@ -45,7 +45,7 @@ int seat_open(const struct ground *g, const char *point, const char *name, bool 
 	if (r == 0)
 		s.dirfd = r = cow_opendir_at(AT_FDCWD, path);
 	if (r >= 0)
-		r = cow_ovl_inst_open(s.dirfd, s.img, 0, &s.i, &err);
+		r = cow_ovl_inst_open(s.dirfd, s.img, flags, &s.i, &err);
 	if (r < 0) {
 		(void)no(why, "attach %s: %s (%s)", name, cow_err_str(&err), errname(r));
 		cow_ovl_image_close(s.img);
@@ -246,6 +246,7 @@ static bool thread_ok(const struct verify *v, const struct seat *s, unsigned t, 
 	    .acked = v->m->acked[t],
 	    .started = v->m->started[t],
 	    .strict = v->strict,
+	    .fsync = v->fsync,
 	    .ordered = v->ordered,
 	};
 	/* Its own: other cuts of the same work are not to know what is made here. */
@@ -283,7 +284,8 @@ bool is_split(const struct ground *g, uint64_t who)
 	return false;
 }
 
-static bool kernel_compare(const struct ground *g, const struct state *ours,
+/* @name: who shows @kernel. */
+static bool kernel_compare(const struct ground *g, const char *name, const struct state *ours,
 			   const struct state *kernel, char *why)
 {
 	size_t b = 0;
@@ -293,22 +295,21 @@ static bool kernel_compare(const struct ground *g, const struct state *ours,
 			continue;
 		b++;
 		if (!k || strcmp(o->path, k->path) != 0)
-			return no(why, "the kernel shows %s where we show %s",
+			return no(why, "%s shows %s where we show %s", name,
 				  k ? k->path : "nothing", o->path);
 		if (is_split(g, o->who))
 			continue;
 		if (o->mode != k->mode || o->uid != k->uid || o->gid != k->gid ||
 		    o->nlink != k->nlink || o->rdev != k->rdev || o->mtime != k->mtime ||
 		    o->meta != k->meta || o->data != k->data)
-			return no(
-			    why,
-			    "%s: the kernel shows mode %o %u:%u, %u links, time %lld, data %u, "
-			    "attributes %u; we show %o %u:%u, %u, %lld, %u, %u",
-			    o->path, k->mode, k->uid, k->gid, k->nlink, (long long)k->mtime,
-			    k->data, k->meta, o->mode, o->uid, o->gid, o->nlink,
-			    (long long)o->mtime, o->data, o->meta);
+			return no(why,
+				  "%s: %s shows mode %o %u:%u, %u links, time %lld, data %u, "
+				  "attributes %u; we show %o %u:%u, %u, %lld, %u, %u",
+				  o->path, name, k->mode, k->uid, k->gid, k->nlink,
+				  (long long)k->mtime, k->data, k->meta, o->mode, o->uid, o->gid,
+				  o->nlink, (long long)o->mtime, o->data, o->meta);
 	}
-	return b == kernel->n || no(why, "the kernel shows %s too", kernel->v[b].path);
+	return b == kernel->n || no(why, "%s shows %s too", name, kernel->v[b].path);
 }
 
 static bool kernel_ok(const struct verify *v, const struct state *ours, char *why)
@@ -322,8 +323,30 @@ static bool kernel_ok(const struct verify *v, const struct state *ours, char *wh
 	cow_autoclose int fd = disk_overlay(lower, upper, work);
 	if (fd < 0)
 		return no(why, "the kernel's overlay does not mount it: %s", errname(fd));
-	bool ok = state_of_dir(fd, &kernel, why) == 0 && kernel_compare(v->g, ours, &kernel, why);
+	bool ok = state_of_dir(fd, &kernel, why) == 0 &&
+		  kernel_compare(v->g, "the kernel", ours, &kernel, why);
 	state_free(&kernel);
+	return ok;
+}
+
+static bool remount_ok(const struct verify *v, const struct state *ours, char *why)
+{
+	const struct mount_how how = {
+	    .g = v->g, .point = v->point, .name = v->name, .same_fs = v->same_fs};
+	char point[POINT_LEN];
+	struct state shown;
+	pid_t server = mount_start(&how);
+	mount_point(v->g, point);
+	int fd = cow_opendir_at(AT_FDCWD, point);
+	if (fd < 0)
+		trouble("open the mount");
+	bool ok = state_of_dir(fd, &shown, why) == 0 &&
+		  kernel_compare(v->g, "the mount", ours, &shown, why);
+	(void)close(fd);
+	int status = mount_stop(v->g, server);
+	if (ok && status != 0)
+		ok = no(why, "the server of the new mount ended with status %#x", (unsigned)status);
+	state_free(&shown);
 	return ok;
 }
 
@@ -364,12 +387,14 @@ bool verify_instance(const struct verify *v, char why[WHY_LEN])
 {
 	struct seat s;
 	struct state all = {0};
-	if (seat_open(v->g, v->point, v->name, v->same_fs, &s, why) < 0)
+	if (seat_open(v->g, v->point, v->name, v->same_fs, 0, &s, why) < 0)
 		return false;
 	bool ok = attached_ok(v, &s, &all, why);
 	int r = seat_close(&s);
 	if (ok && r < 0)
 		ok = no(why, "detach: %s", errname(r));
+	if (ok && v->remount) /* before the kernel marks it as its own */
+		ok = remount_ok(v, &all, why);
 	if (ok && v->kernel)
 		ok = kernel_ok(v, &all, why);
 	if (ok && v->golden)

@@ -1,17 +1,14 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later
  *
- * The engine through cowherd-fuse: the mount is served by threads of this process, the operations are
- * system calls on it (backend_kernel.c).
+ * The engine through cowherd-fuse: a mount (serve.c), the operations are system calls on it
+ * (backend_kernel.c).
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/mount.h>
 #include <unistd.h>
 
-#include "fuse/front.h"
+#include "serve.h"
 #include "side.h"
 #include "util.h"
 
@@ -20,36 +17,21 @@ struct mounted {
 	struct side *kernel; /* system calls; NULL: not mounted */
 	struct engine_options how;
 	const char *point;
-	struct cow_front *front;
-	pthread_t server;
+	pid_t server;
 };
 
-static void *serve(void *arg)
+static int attach(void *ctx, struct cow_ovl_inst **ret, struct cow_err *err)
 {
-	int r = cow_front_run(arg, false);
-	if (r < 0) {
-		errno = -r;
-		trouble("serve the mount");
-	}
-	return NULL;
+	const struct mounted *m = ctx;
+	return cow_ovl_inst_open(m->how.dirfd, m->how.img, COW_OVL_LOCAL, ret, err);
 }
 
 void mount_attach(struct side *s)
 {
 	struct mounted *m = (struct mounted *)s;
-	struct cow_err err = COW_ERR_INIT;
-	struct cow_ovl_inst *inst;
-	const struct cow_front_opts opts = {.threads = 4, .writeback = m->how.writeback};
-	int r = cow_ovl_inst_open(m->how.dirfd, m->how.img, COW_OVL_LOCAL, &inst, &err);
-	if (r == 0)
-		r = cow_front_new(inst, m->point, &opts, &m->front, &err);
-	if (r < 0) {
-		errno = -r;
-		trouble("mount the engine: %s", cow_err_str(&err));
-	}
-	r = pthread_create(&m->server, NULL, serve, m->front);
-	if (r != 0)
-		trouble("start a thread");
+	const struct serve how = {
+	    .point = m->point, .writeback = m->how.writeback, .attach = attach, .ctx = m};
+	m->server = serve_start(&how);
 	int fd = open(m->point, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
 		trouble("open the mount");
@@ -63,14 +45,9 @@ void mount_detach(struct side *s)
 		return;
 	m->kernel->ops->free(m->kernel);
 	m->kernel = NULL;
-	if (umount2(m->point, UMOUNT_NOFOLLOW) < 0)
-		trouble("unmount the engine");
-	(void)pthread_join(m->server, NULL);
-	int r = cow_front_free(m->front);
-	if (r < 0) {
-		errno = -r;
-		trouble("detach");
-	}
+	int status = serve_stop(m->server, m->point);
+	if (status != 0)
+		trouble("the server of the mount ended with status %#x", (unsigned)status);
 }
 
 /* Directories that are held do not outlive a mount: to the script, a restart closes files alone. */

@@ -53,6 +53,7 @@
 #include "common/checked.h"
 #include "common/clock.h"
 #include "common/fs.h"
+#include "serve.h"
 #include "stage.h"
 #include "util.h"
 
@@ -151,6 +152,7 @@ static bool run_worker(struct progress *p)
 		if (errno != EINTR)
 			trouble("wait");
 	worker = 0;
+	ground_reap(&o.stage, "work");
 	int at = open(o.stage.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (at < 0 || cow_rm_rf_at(at, "work", 0) < 0)
 		trouble("remove what a worker left");
@@ -513,8 +515,8 @@ int main(int argc, char **argv)
 		return refuse("needs loop devices");
 	if (o.stage.mode != MODE_PLAIN && o.stage.mode != MODE_LINKS && !kernel_has_overlay())
 		return refuse("this kernel has no overlayfs");
-	if (o.stage.mode == MODE_MOUNT && access("/dev/fuse", R_OK | W_OK) < 0)
-		return refuse("this machine has no /dev/fuse");
+	if (o.stage.mode == MODE_MOUNT && serve_refusal())
+		return refuse(serve_refusal());
 	if (images && !engine_has_images())
 		return refuse("this engine has no images yet");
 	(void)snprintf(base, sizeof(base), "/tmp/cow-diff-XXXXXX");
@@ -523,6 +525,7 @@ int main(int argc, char **argv)
 	(void)signal(SIGTERM, on_signal);
 	(void)signal(SIGINT, on_signal);
 	(void)signal(SIGHUP, on_signal);
+	(void)prctl(PR_SET_CHILD_SUBREAPER, 1); /* what a killed worker started comes to us */
 	if (mount_prepare(base) < 0)
 		return refuse("needs a mount namespace of its own");
 	for (size_t k = 0; k < o.nfs && !t.unable && t.failures < o.failures; k++)

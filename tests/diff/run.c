@@ -12,7 +12,6 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -20,6 +19,7 @@
 #include "common/bounds.h"
 #include "common/cleanup.h"
 #include "common/fs.h"
+#include "serve.h"
 #include "stage.h"
 #include "tolerate.h"
 #include "util.h"
@@ -87,6 +87,19 @@ void ground_done(struct ground *g)
 	ops_free(&g->lower);
 	cow_autoclose int at = stage_open(g->stage);
 	remove_dir(at, g->name);
+}
+
+static void mount_point(const struct stage *stage, const char *name, char ret[PATH_ROOM])
+{
+	(void)snprintf(ret, PATH_ROOM, "%s/%s/mount", stage->path, name);
+}
+
+void ground_reap(const struct stage *stage, const char *name)
+{
+	char point[PATH_ROOM];
+	mount_point(stage, name, point);
+	if (stage->mode == MODE_MOUNT)
+		serve_reap(point);
 }
 
 static bool has_image(enum mode mode)
@@ -177,8 +190,7 @@ static struct side *directory_side(const struct ops *lower, int dir)
 static struct side *mounted_side(const struct ground *g, const struct engine_options *how)
 {
 	static char point[PATH_ROOM];
-	(void)snprintf(point, sizeof(point), "%s/%s/mount", g->stage->path, g->name);
-	(void)umount2(point, MNT_DETACH); /* of a worker that was killed */
+	mount_point(g->stage, g->name, point);
 	if (mkdirat(g->fd, "mount", 0755) < 0 && errno != EEXIST)
 		trouble("make the mount point");
 	return mount_side_new(how, point);

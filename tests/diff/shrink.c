@@ -69,6 +69,7 @@ void try_script(const struct stage *stage, const struct script *s, struct trial 
 		(void)snprintf(ret->text + n, sizeof(ret->text) - n, "gave up, exit status %d\n",
 			       WEXITSTATUS(status));
 	}
+	ground_reap(stage, trial_name);
 	int at = open(stage->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	int r = at < 0 ? -errno : cow_rm_rf_at(at, trial_name, 0);
 	if (r < 0) {

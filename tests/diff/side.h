@@ -89,8 +89,7 @@ bool engine_has_images(void);
 struct cow_ovl_image *engine_image(int dirfd);
 void engine_image_close(struct cow_ovl_image *img);
 
-/* ---- backend_mount.c: the engine as a local mount; trouble ends the process. Without libfuse it is
- * not built, and mode "mount" cannot run. */
+/* ---- backend_mount.c: the engine as a local mount; trouble ends the process. */
 
 /* @point: kept as pointer. */
 struct side *mount_side_new(const struct engine_options *how, const char *point);

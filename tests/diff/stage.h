@@ -49,6 +49,8 @@ struct ground {
 };
 void ground_init(struct ground *g, const struct stage *stage, const char *name);
 void ground_done(struct ground *g);
+/* In the process that started the one that had it: end what is left of that. */
+void ground_reap(const struct stage *stage, const char *name);
 /* @out: what was different. @at: number of the operation that runs, for who watches us. */
 enum outcome run_script(struct ground *g, const struct script *s, FILE *out, unsigned *at);
 

@@ -221,6 +221,11 @@ static int a_commit(struct ctx *c, const struct call *k)
 	return cow_ovl_commit(c->n[0]);
 }
 
+static int an_fsync(struct ctx *c, const struct call *k)
+{
+	return cow_ovl_fsync(c->n[0]);
+}
+
 static int a_sync(struct ctx *c, const struct call *k)
 {
 	return cow_ovl_inst_sync(c->f->inst);
@@ -355,6 +360,7 @@ static const struct call data[] = {
     {"punch a hole", a_fallocate, "up", .open_a = RW,
      .flags = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE},
     {"commit", a_commit, "up", .open_a = RW},
+    {"fsync", an_fsync, "up", .open_a = RW},
     {"commit the image's", a_commit, "f"},
     {"commit a merged directory", a_commit, "d"},
     {"sync", a_sync, ""},

@@ -474,6 +474,9 @@ int cow_ovl_seek(struct cow_ovl_open *o, uint64_t off, int whence, uint64_t *ret
 /* Data written to the node through any open is on disk on return; an earlier write-back error is
  * reported once. Not for observers. No-op in volatile mode. */
 int cow_ovl_commit(struct cow_ovl_node *n);
+/* The same, and so are its owner, mode, times and extended attributes, as fsync(2) has it: in relaxed
+ * mode these wait for the journal otherwise. */
+int cow_ovl_fsync(struct cow_ovl_node *n);
 
 /* Copy between two opens of one file system, by reflink where it can (FICLONERANGE rules). */
 int cow_ovl_clone(struct cow_ovl_open *src, uint64_t src_off, struct cow_ovl_open *dst,
