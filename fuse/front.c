@@ -144,8 +144,10 @@ int cow_front_free(struct cow_front *f)
 		(void)umount2(f->point, MNT_DETACH | UMOUNT_NOFOLLOW);
 	if (f->se)
 		fuse_session_destroy(f->se);
-	int r = f->inst ? cow_ovl_inst_close(f->inst) : 0;
 	cow_ovl_put(atomic_load(&f->root));
+	if (f->inst)
+		cow_ovl_forget_all(f->inst); /* an unmount tells nobody */
+	int r = f->inst ? cow_ovl_inst_close(f->inst) : 0;
 	while (f->old) {
 		struct cow_old_root *o = f->old;
 		f->old = o->next;

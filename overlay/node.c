@@ -321,6 +321,34 @@ void cow_ovl_put(struct cow_ovl_node *n)
 	cow_inst_unref(i);
 }
 
+/* One that somebody outside holds, from bucket *b on, with a reference of ours in place of his. */
+static struct cow_ovl_node *take_over(struct cow_ovl_inst *i, struct cow_shard *s, size_t *b)
+{
+	struct cow_ovl_node *found = NULL;
+	pthread_mutex_lock(&s->m);
+	for (; *b < s->nbucket; ++*b) {
+		for (found = s->bucket[*b]; found; found = found->next)
+			if (found != i->root && atomic_load(&found->opens) == 0)
+				break;
+		if (found)
+			break;
+	}
+	if (found)
+		atomic_store(&found->refs, 1);
+	pthread_mutex_unlock(&s->m);
+	return found;
+}
+
+void cow_ovl_forget_all(struct cow_ovl_inst *i)
+{
+	struct cow_ovl_node *n;
+	for (unsigned k = 0; k < COW_NODE_SHARDS; k++) {
+		size_t b = 0;
+		while ((n = take_over(i, &i->shard[k], &b)))
+			cow_ovl_put(n);
+	}
+}
+
 uint64_t cow_ovl_id(const struct cow_ovl_node *n)
 {
 	return n->id;

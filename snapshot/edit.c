@@ -237,7 +237,7 @@ static int begin_at(struct cow_store *s, int dir, const struct cow_image *image,
 		    const struct cow_edit_opts *opts, struct cow_edit *e, struct cow_err *err)
 {
 	char hex[COW_HEX64_LEN + 1], temp[sizeof(COW_EDIT_NEW_PREFIX) + COW_HEX64_LEN];
-	/* Who mounts it hears of every fsync and relaxes it (COW_OVL_RELAX). */
+	/* Who mounts it hears of every fsync and relaxes it (COW_OVL_LOCAL). */
 	const struct cow_root_how how = {
 	    .backend = opts && opts->backend != COW_BACKEND_NONE ? opts->backend
 								 : cow_store_default_backend(s),

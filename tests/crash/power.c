@@ -384,7 +384,7 @@ void power_prepare(struct ground *g)
 	static const struct {
 		const char *name;
 		enum cow_ovl_durability mode;
-	} roots[] = {{"strict", COW_OVL_STRICT}, {"relaxed", COW_OVL_LOCALED}};
+	} roots[] = {{"strict", COW_OVL_STRICT}, {"relaxed", COW_OVL_RELAXED}};
 	(void)snprintf(point, sizeof(point), "%s/fs", g->base);
 	(void)snprintf(path, sizeof(path), "%s/image", point);
 	(void)snprintf(from, sizeof(from), "%s", g->golden);

@@ -257,6 +257,13 @@ COW_DEFINE_AUTO(struct cow_ovl_node, cow_ovl_put)
 #define cow_autonode COW_CLEANUP(cow_auto_cow_ovl_put) struct cow_ovl_node *
 
 /*
+ * cow_ovl_forget_all - put every node there is, but the root and those that are open, as often as it
+ * was got: for a front end whose holders went without a word, as a kernel does that unmounts.
+ * Threads: nothing else is under way.
+ */
+void cow_ovl_forget_all(struct cow_ovl_inst *i);
+
+/*
  * Handles. Layout (docs/handles.md), all integers little endian:
  *	0 version u8 = 1 | 1 kind u8 'U', 'L' | 2 fh_type u8 | 3 fh_len u8 | 4 instance u32 | 8 epoch u64
  *	16 payload[fh_len] | 16+fh_len mac u64 = SipHash-2-4(instance key, all bytes before)
