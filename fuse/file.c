@@ -95,7 +95,11 @@ static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 		cow_reply_int(req, -ENOMEM);
 		return;
 	}
-	ssize_t n = cow_ovl_read(cow_open_of(fi), &iov, 1, (uint64_t)off);
+	ssize_t n = cow_ovl_read_cached(cow_open_of(fi), &iov, 1, (uint64_t)off);
+	if (n == -EAGAIN) {
+		cow_turn_slow(&cow_front_of(req)->turn);
+		n = cow_ovl_read(cow_open_of(fi), &iov, 1, (uint64_t)off);
+	}
 	if (n < 0)
 		cow_reply_int(req, (int)n);
 	else

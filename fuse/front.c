@@ -93,7 +93,9 @@ int cow_front_new(struct cow_ovl_inst *inst, const char *point, const struct cow
 	f->opts = *opts;
 	f->timeout_s = opts->observer ? OBSERVER_S : KEEP_S;
 	(void)pthread_rwlock_init(&f->swap, NULL); /* cannot fail without attributes */
-	int r = cow_ovl_root(inst, &root);
+	int r = cow_turn_init(&f->turn);
+	if (r == 0)
+		r = cow_ovl_root(inst, &root);
 	if (r < 0)
 		(void)cow_err_set(err, r, "root of the tree");
 	atomic_store(&f->root, root);
@@ -155,6 +157,7 @@ int cow_front_free(struct cow_front *f)
 		free(o);
 	}
 	(void)pthread_rwlock_destroy(&f->swap);
+	cow_turn_done(&f->turn);
 	free(f->point);
 	free(f);
 	return r;

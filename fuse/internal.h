@@ -14,6 +14,7 @@
 #include <stdatomic.h>
 
 #include "fuse/front.h"
+#include "turn.h"
 
 #define FRONT_GROUPS 64 /* supplementary groups that are asked for; more: the first ones */
 
@@ -40,6 +41,7 @@ struct cow_front {
 	double timeout_s;
 	char *point;
 	bool mounted;
+	struct cow_turn turn;
 	_Atomic(enum cow_init) init;
 };
 

@@ -38,7 +38,7 @@ int cow_kernel_mount(const char *point, const char *source, bool read_only, stru
 static ssize_t take_request(int fd, void *buf, size_t len, void *ctx)
 {
 	struct cow_front *f = ctx;
-	ssize_t n = read(fd, buf, len);
+	ssize_t n = cow_turn_read(&f->turn, fd, buf, len);
 	const struct fuse_in_header *head = buf;
 	if (n < (ssize_t)sizeof(*head) || f->init != COW_INIT_NOT_SEEN)
 		return n;

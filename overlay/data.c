@@ -224,7 +224,26 @@ static ssize_t io_all(io_fn io, int fd, const struct iovec *iov, int iovcnt, uin
 	return (size_t)n == total ? n : io_rest(io, fd, iov, iovcnt, off, (size_t)n);
 }
 
-ssize_t cow_ovl_read(struct cow_ovl_open *o, const struct iovec *iov, int iovcnt, uint64_t off)
+/* All of it at once, or nothing: a short answer is the end of the file or of what is cached. */
+static ssize_t cached_all(int fd, const struct iovec *iov, int iovcnt, uint64_t off, size_t total)
+{
+	struct stat st;
+	ssize_t n = preadv2(fd, iov, iovcnt, (off_t)off, RWF_NOWAIT);
+	if (n < 0 || (size_t)n == total)
+		return n < 0 ? -EAGAIN : n;
+	bool ends = fstat(fd, &st) == 0 && off + (uint64_t)n >= (uint64_t)st.st_size;
+	return ends ? n : -EAGAIN;
+}
+
+typedef ssize_t (*read_fn)(int fd, const struct iovec *iov, int iovcnt, uint64_t off, size_t total);
+
+static ssize_t read_all(int fd, const struct iovec *iov, int iovcnt, uint64_t off, size_t total)
+{
+	return io_all(io_read, fd, iov, iovcnt, off, total);
+}
+
+static ssize_t read_by(struct cow_ovl_open *o, const struct iovec *iov, int iovcnt, uint64_t off,
+		       read_fn fn)
 {
 	size_t total;
 	int r = iov_check(iov, iovcnt, off, &total);
@@ -236,9 +255,20 @@ ssize_t cow_ovl_read(struct cow_ovl_open *o, const struct iovec *iov, int iovcnt
 		return r;
 	cow_autofd other = NULL;
 	int fd = data_fd(o, &other);
-	ssize_t n = fd < 0 ? fd : io_all(io_read, fd, iov, iovcnt, off, total);
+	ssize_t n = fd < 0 ? fd : fn(fd, iov, iovcnt, off, total);
 	cow_inst_leave(o->node->inst);
 	return n;
+}
+
+ssize_t cow_ovl_read(struct cow_ovl_open *o, const struct iovec *iov, int iovcnt, uint64_t off)
+{
+	return read_by(o, iov, iovcnt, off, read_all);
+}
+
+ssize_t cow_ovl_read_cached(struct cow_ovl_open *o, const struct iovec *iov, int iovcnt,
+			    uint64_t off)
+{
+	return read_by(o, iov, iovcnt, off, cached_all);
 }
 
 /*

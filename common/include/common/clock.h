@@ -9,6 +9,7 @@
 #include <time.h>
 
 uint64_t cow_now_ms(void);	/* CLOCK_MONOTONIC */
+uint64_t cow_now_ns(void);
 int64_t cow_realtime_s(void);	/* seconds since the epoch */
 
 /* "2026-01-31T12:00:00Z" (RFC 3339, UTC). */

@@ -462,6 +462,10 @@ struct cow_ovl_node *cow_ovl_open_node(const struct cow_ovl_open *o);
 /* Return: bytes; less than asked only at end of file. -EBADF not opened for it. */
 ssize_t cow_ovl_read(struct cow_ovl_open *o, const struct iovec *iov, int iovcnt, uint64_t off);
 
+/* The same if it needs no disk. Return: as cow_ovl_read(); -EAGAIN it does, or nobody can tell. */
+ssize_t cow_ovl_read_cached(struct cow_ovl_open *o, const struct iovec *iov, int iovcnt,
+			    uint64_t off);
+
 enum {
 	COW_WRITE_STABLE = 1 << 0, /* data and what is needed to find it are on disk on return */
 	COW_WRITE_GATHERED = 1 << 1, /* not by whoever opened it: setuid and setgid stay */

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later
+ *
+ * See turn.h.
+ */
+#include "turn.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fuse.h>
+#include <poll.h>
+#include <sched.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+
+#define LOOK_NS 60000 /* about what a thread takes to fall asleep and be woken */
+#define WORTH_MAX 64
+#define QUICK_READ 32768u  /* to copy more is worth a second thread */
+#define QUICK_WRITE 16384u /* more can run into the limit of dirty memory, and then wait for long */
+#define STREAK_MAX 4	   /* requests that were there already: more than one thread can answer */
+
+/* Of this thread. */
+static _Thread_local bool have_turn;
+static _Thread_local int prepared = -1; /* the descriptor that does not block */
+static _Thread_local unsigned streak;
+
+int cow_turn_init(struct cow_turn *t)
+{
+	t->look = sysconf(_SC_NPROCESSORS_ONLN) > 1;
+	atomic_store(&t->worth, WORTH_MAX);
+	return sem_init(&t->free, 0, 1) < 0 ? -errno : 0;
+}
+
+void cow_turn_done(struct cow_turn *t)
+{
+	(void)sem_destroy(&t->free);
+}
+
+static void take_turn(struct cow_turn *t)
+{
+	while (!have_turn)
+		have_turn = sem_wait(&t->free) == 0; /* else a signal */
+}
+
+static void give_turn(struct cow_turn *t)
+{
+	have_turn = false;
+	streak = 0;
+	(void)sem_post(&t->free);
+}
+
+/* What follows the head; the kernel sends all of it. */
+static bool opens_quickly(const void *body)
+{
+	const struct fuse_open_in *in = body;
+	return (in->flags & (O_ACCMODE | O_TRUNC)) == O_RDONLY; /* else it may copy up */
+}
+
+static bool writes_quickly(const void *body)
+{
+	const struct fuse_write_in *in = body;
+	return in->size <= QUICK_WRITE;
+}
+
+static bool reads_quickly(const void *body)
+{
+	const struct fuse_read_in *in = body;
+	return in->size <= QUICK_READ; /* and it says itself when it has to wait for a disk */
+}
+
+static bool is_quick(const void *request, ssize_t len)
+{
+	const struct fuse_in_header *head = request;
+	if (len < (ssize_t)sizeof(*head))
+		return false;
+	switch (head->opcode) {
+	case FUSE_OPEN:
+		return opens_quickly(head + 1);
+	case FUSE_READ:
+		return reads_quickly(head + 1);
+	case FUSE_WRITE:
+		return writes_quickly(head + 1);
+	case FUSE_LOOKUP:
+	case FUSE_FORGET:
+	case FUSE_BATCH_FORGET:
+	case FUSE_GETATTR:
+	case FUSE_READLINK:
+	case FUSE_GETXATTR:
+	case FUSE_LISTXATTR:
+	case FUSE_STATFS:
+	case FUSE_OPENDIR:
+	case FUSE_READDIR:
+	case FUSE_READDIRPLUS:
+	case FUSE_RELEASE:
+	case FUSE_CREATE:
+	case FUSE_MKNOD:
+	case FUSE_MKDIR:
+	case FUSE_SYMLINK:
+	case FUSE_UNLINK:
+	case FUSE_RMDIR:
+	case FUSE_INTERRUPT:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* Looking is given up while it does not pay, and tried again now and then. */
+static bool worth_looking(struct cow_turn *t)
+{
+	int worth = atomic_load_explicit(&t->worth, memory_order_relaxed);
+	if (!t->look)
+		return false;
+	if (worth > 0)
+		return true;
+	atomic_store_explicit(&t->worth, worth <= -WORTH_MAX ? WORTH_MAX / 8 : worth - 1,
+			      memory_order_relaxed);
+	return false;
+}
+
+static void judge(struct cow_turn *t, bool paid)
+{
+	int worth = atomic_load_explicit(&t->worth, memory_order_relaxed);
+	if (paid ? worth < WORTH_MAX : worth > 0)
+		atomic_store_explicit(&t->worth, worth + (paid ? 1 : -1), memory_order_relaxed);
+}
+
+/* Other threads of this processor come first: who asks may be one of them. */
+static ssize_t look(struct cow_turn *t, int fd, void *buf, size_t len)
+{
+	uint64_t end = cow_now_ns() + LOOK_NS;
+	ssize_t n;
+	do {
+		(void)sched_yield();
+		n = read(fd, buf, len);
+	} while (n < 0 && errno == EAGAIN && cow_now_ns() < end);
+	int saved = errno;
+	judge(t, n >= 0);
+	errno = saved;
+	return n;
+}
+
+static ssize_t next_request(struct cow_turn *t, int fd, void *buf, size_t len)
+{
+	ssize_t n = read(fd, buf, len);
+	streak = n >= 0 ? streak + 1 : 0;
+	if (n < 0 && errno == EAGAIN && worth_looking(t))
+		n = look(t, fd, buf, len);
+	while (n < 0 && errno == EAGAIN) {
+		struct pollfd p = {.fd = fd, .events = POLLIN};
+		if (poll(&p, 1, -1) < 0)
+			return -1; /* EINTR: the loop looks whether it is to end */
+		n = read(fd, buf, len);
+	}
+	return n;
+}
+
+void cow_turn_slow(struct cow_turn *t)
+{
+	if (have_turn)
+		give_turn(t);
+}
+
+ssize_t cow_turn_read(struct cow_turn *t, int fd, void *buf, size_t len)
+{
+	if (prepared != fd) {
+		int flags = fcntl(fd, F_GETFL);
+		if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
+			return -1;
+		prepared = fd;
+	}
+	take_turn(t);
+	ssize_t n = next_request(t, fd, buf, len);
+	int saved = errno;
+	if (n < 0 || streak >= STREAK_MAX || !is_quick(buf, n))
+		give_turn(t);
+	errno = saved;
+	return n;
+}
