@@ -344,11 +344,9 @@ void cow_keep_end(struct cow_ovl_node *n, struct cow_fd *f)
 		return;
 	if (f ? fstat(f->fd, &st) < 0 || st.st_nlink > 0 : !atomic_load(&n->gone))
 		return; /* another name is left */
-	pthread_mutex_lock(&n->copying);
-	if (!n->pin && mine) {
-		n->pin = cow_steal_ptr(&mine);
-		atomic_store(&n->pinned, true);
-	}
+	/* The names are locked, so `copying` is out of reach. */
+	struct cow_fd *none = NULL;
+	if (mine && atomic_compare_exchange_strong(&n->keep, &none, mine))
+		mine = NULL;
 	atomic_store(&n->kept, true);
-	pthread_mutex_unlock(&n->copying);
 }

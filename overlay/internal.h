@@ -113,11 +113,10 @@ struct cow_ovl_node {
 			       parent, where the object has one */
 	struct cow_fh up;   /* constant once has_up */
 	struct cow_fd *_Atomic fd; /* best cached fd; changes under the fd cache lock */
-	/* Keeps the upper for opens made before it, or for who holds a node without a name; guarded by
-	 * `copying`. */
-	struct cow_fd *pin;
+	struct cow_fd *pin; /* keeps the upper for opens made before it; guarded by `copying` */
 	atomic_bool pinned; /* there is one */
 	atomic_bool kept;   /* without a name, and works on until nobody holds it */
+	struct cow_fd *_Atomic keep; /* by this, if it has an upper; set once */
 	/* Held while the object is brought up and while names of an image object with several of them
 	 * are counted or added. Spans the copying of data and its fsync. */
 	pthread_mutex_t copying;

@@ -177,7 +177,8 @@ static struct cow_ovl_node *spare_take_locked(struct cow_shard *s)
 /* Only one that has nothing to give back. */
 static bool spare_keep_locked(struct cow_shard *s, struct cow_ovl_node *n)
 {
-	if (s->nspare == SPARES || n->delta || n->pin || atomic_load(&n->fd))
+	if (s->nspare == SPARES || n->delta || n->pin || atomic_load(&n->keep) ||
+	    atomic_load(&n->fd))
 		return false;
 	reset(&n->opens, 0);
 	reset(&n->writers, 0);
@@ -315,6 +316,7 @@ void cow_ovl_put(struct cow_ovl_node *n)
 	if (!kept) {
 		cow_fd_node_gone(n);
 		cow_fd_put(n->pin);
+		cow_fd_put(atomic_load(&n->keep));
 		node_free(n);
 	}
 	atomic_fetch_sub(&i->nodes, 1);

@@ -28,7 +28,7 @@
 #include "rng.h"
 #include "util.h"
 
-static void say(const char *what, const char *fmt, va_list ap)
+static void __attribute__((format(printf, 2, 0))) say(const char *what, const char *fmt, va_list ap)
 {
 	(void)printf("%s: ", what);
 	(void)vprintf(fmt, ap);
