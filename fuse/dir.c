@@ -122,7 +122,8 @@ static void op_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t of
 
 static void op_fsyncdir(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
 {
-	cow_reply_int(req, cow_ovl_commit(cow_node_of(req, ino)));
+	bool observer = cow_front_of(req)->opts.observer; /* nothing of ours to write */
+	cow_reply_int(req, observer ? 0 : cow_ovl_commit(cow_node_of(req, ino)));
 }
 
 void cow_dir_ops(struct fuse_lowlevel_ops *ops)

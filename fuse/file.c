@@ -27,6 +27,13 @@ static void fill_info(fuse_req_t req, struct fuse_file_info *fi, struct cow_ovl_
 	fi->fh = (uint64_t)(uintptr_t)o;
 	fi->keep_cache = !opts->observer;
 	fi->noflush = !opts->writeback; /* nothing of ours waits for a close */
+	cow_pass_open(&cow_front_of(req)->pass, req, o, fi);
+}
+
+static void close_file(fuse_req_t req, struct cow_ovl_open *o)
+{
+	cow_pass_close(&cow_front_of(req)->pass, req, o);
+	cow_ovl_close(o);
 }
 
 /* Whether his writes leave a setgid bit hangs on all his groups. */
@@ -49,7 +56,7 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	}
 	fill_info(req, fi, o);
 	if (fuse_reply_open(req, fi) != 0)
-		cow_ovl_close(o); /* nobody will */
+		close_file(req, o); /* nobody will */
 }
 
 static void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
@@ -76,14 +83,14 @@ static void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_
 	cow_entry_of(cow_front_of(req), n, &a, &e);
 	fill_info(req, fi, o);
 	if (fuse_reply_create(req, &e, fi) != 0) {
-		cow_ovl_close(o);
+		close_file(req, o);
 		cow_ovl_put(n);
 	}
 }
 
 static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	cow_ovl_close(cow_open_of(fi));
+	close_file(req, cow_open_of(fi));
 	cow_reply_int(req, 0);
 }
 
@@ -124,7 +131,10 @@ static void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t siz
 static void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
 {
 	struct cow_ovl_node *n = cow_node_of(req, ino);
-	cow_reply_int(req, datasync ? cow_ovl_commit(n) : cow_ovl_fsync(n));
+	int r = cow_front_of(req)->opts.observer ? 0 /* nothing of ours to write */
+		: datasync			 ? cow_ovl_commit(n)
+						 : cow_ovl_fsync(n);
+	cow_reply_int(req, r);
 }
 
 static void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t len,

@@ -26,7 +26,7 @@ static void want(struct fuse_conn_info *conn, unsigned cap, bool yes)
 
 static void op_init(void *userdata, struct fuse_conn_info *conn)
 {
-	const struct cow_front *f = userdata;
+	struct cow_front *f = userdata;
 	want(conn,
 	     FUSE_CAP_ASYNC_READ | FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_ATOMIC_O_TRUNC |
 		 FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_CACHE_SYMLINKS |
@@ -42,6 +42,8 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 	/* Locks of processes on this machine are the kernel's business; handles are NFS's, which the
 	 * engine serves itself. */
 	want(conn, FUSE_CAP_POSIX_LOCKS | FUSE_CAP_FLOCK_LOCKS | FUSE_CAP_EXPORT_SUPPORT, false);
+	/* The kernel has one or the other. */
+	cow_pass_ask(&f->pass, conn, !f->opts.writeback && !f->opts.observer);
 	conn->max_background = 64;
 	conn->congestion_threshold = 48;
 }
@@ -93,6 +95,7 @@ int cow_front_new(struct cow_ovl_inst *inst, const char *point, const struct cow
 	f->opts = *opts;
 	f->timeout_s = opts->observer ? OBSERVER_S : KEEP_S;
 	(void)pthread_rwlock_init(&f->swap, NULL); /* cannot fail without attributes */
+	cow_pass_init(&f->pass);
 	int r = cow_turn_init(&f->turn);
 	if (r == 0)
 		r = cow_ovl_root(inst, &root);
@@ -158,6 +161,7 @@ int cow_front_free(struct cow_front *f)
 	}
 	(void)pthread_rwlock_destroy(&f->swap);
 	cow_turn_done(&f->turn);
+	cow_pass_done(&f->pass);
 	free(f->point);
 	free(f);
 	return r;

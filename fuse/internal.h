@@ -14,6 +14,7 @@
 #include <stdatomic.h>
 
 #include "fuse/front.h"
+#include "passthrough.h"
 #include "turn.h"
 
 #define FRONT_GROUPS 64 /* supplementary groups that are asked for; more: the first ones */
@@ -42,6 +43,7 @@ struct cow_front {
 	char *point;
 	bool mounted;
 	struct cow_turn turn;
+	struct cow_passthrough pass;
 	_Atomic(enum cow_init) init;
 };
 

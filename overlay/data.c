@@ -141,6 +141,20 @@ void cow_ovl_close(struct cow_ovl_open *o)
 	free(o);
 }
 
+int cow_ovl_backing(struct cow_ovl_open *o)
+{
+	const struct cow_ovl_inst *i = o->node->inst;
+	if (i->flags & COW_OVL_OBSERVER)
+		return -EROFS;
+	if (atomic_load(&i->limit) != 0)
+		return -EDQUOT;
+	if (o->fd->lower)
+		return -EXDEV;
+	if (o->flags & COW_OPEN_WRITE)
+		atomic_store(&o->node->dirty, true);
+	return o->fd->fd;
+}
+
 unsigned cow_ovl_writers(const struct cow_ovl_node *n)
 {
 	return atomic_load(&n->writers);

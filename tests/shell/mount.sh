@@ -88,6 +88,7 @@ cow client mount one "$r" --read-only >"$out"
 [[ $(cat "$r/data/mine") == mine ]] || die "a read-only mount beside a writer"
 ! echo x 2>"$err" >"$r/data/x" || die "a read-only mount takes writes"
 grep -q 'Read-only file system' "$err" || die "a write to a read-only mount: $(cat "$err")"
+sync "$r/data/mine" "$r/data" || die "fsync on a read-only mount"
 echo later >"$m/data/later"
 sees_later()
 {

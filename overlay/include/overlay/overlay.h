@@ -456,6 +456,14 @@ COW_DEFINE_AUTO(struct cow_ovl_open, cow_ovl_close)
 /* How many opens of the node may write. */
 unsigned cow_ovl_writers(const struct cow_ovl_node *n);
 
+/*
+ * cow_ovl_backing - a descriptor of the file, for who reads and writes its data without us, as the
+ * kernel can for a FUSE file system. The caller answers for what a write strips.
+ * Return: borrowed, valid until the open is closed; -EXDEV the data is the image's; -EDQUOT the root has a
+ * limit, so what is written has to be counted; -EROFS an observer.
+ */
+int cow_ovl_backing(struct cow_ovl_open *o);
+
 /* Node of an open: borrowed. */
 struct cow_ovl_node *cow_ovl_open_node(const struct cow_ovl_open *o);
 
