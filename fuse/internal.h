@@ -8,7 +8,6 @@
 #ifndef COW_FUSE_INTERNAL_H
 #define COW_FUSE_INTERNAL_H
 
-#define FUSE_USE_VERSION FUSE_MAKE_VERSION(3, 12)
 #include <fuse_lowlevel.h>
 #include <pthread.h>
 #include <stdatomic.h>

@@ -14,6 +14,7 @@
 #include <linux/fuse.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -61,8 +62,30 @@ static ssize_t give_answer(int fd, struct iovec *iov, int count, void *ctx)
 	return writev(fd, iov, count);
 }
 
+#if FUSE_USE_VERSION >= 317
+/* A thread's own descriptor of the same session, as libfuse makes it where it mounts itself. */
+static int clone_fd(int master)
+{
+	uint32_t arg = (uint32_t)master;
+	cow_autoclose int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
+	if (fd < 0 || ioctl(fd, FUSE_DEV_IOC_CLONE, &arg) < 0)
+		return -1;
+	return cow_steal_fd(&fd);
+}
+#endif
+
 int cow_kernel_connect(struct cow_front *f, int fd)
 {
-	static const struct fuse_custom_io io = {.read = take_request, .writev = give_answer};
+	static const struct fuse_custom_io io = {
+		.read = take_request,
+		.writev = give_answer,
+#if FUSE_USE_VERSION >= 317
+		.clone_fd = clone_fd,
+#endif
+	};
+#if FUSE_USE_VERSION >= 317
+	return fuse_session_custom_io(f->se, &io, sizeof(io), fd);
+#else
 	return fuse_session_custom_io(f->se, &io, fd);
+#endif
 }

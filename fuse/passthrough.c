@@ -49,6 +49,13 @@ static struct cow_pass_file **find_locked(struct cow_passthrough *p,
 	return f;
 }
 
+/* The kernel writes as we, root, which strips nothing; so a write to such a file goes through us. */
+static bool strips(struct cow_ovl_open *o)
+{
+	struct cow_ovl_attr a;
+	return cow_ovl_getattr(cow_ovl_open_node(o), &a) < 0 || a.mode & (S_ISUID | S_ISGID);
+}
+
 /* The first open decides. Without memory it is not passed through and not counted, which a later
  * one could contradict: so none is passed through then. */
 static struct cow_pass_file *enter_locked(struct cow_passthrough *p, fuse_req_t req,
@@ -63,7 +70,7 @@ static struct cow_pass_file *enter_locked(struct cow_passthrough *p, fuse_req_t 
 		p->on = false;
 		return NULL;
 	}
-	int fd = p->on ? cow_ovl_backing(o) : -1;
+	int fd = p->on && !strips(o) ? cow_ovl_backing(o) : -1;
 	int id = fd >= 0 ? fuse_passthrough_open(req, fd) : 0;
 	*f = (struct cow_pass_file){.node = node, .backing_id = id > 0 ? id : 0};
 	*at = f;

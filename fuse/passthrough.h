@@ -10,7 +10,6 @@
 
 #include <pthread.h>
 
-#define FUSE_USE_VERSION FUSE_MAKE_VERSION(3, 12)
 #include <fuse_lowlevel.h>
 
 #include "overlay/overlay.h"

@@ -11,10 +11,10 @@
 #include "internal.h"
 
 /* Linux 6.9 and later, every file system with a UUID; older headers lack it. */
+#ifndef FS_IOC_GETFSUUID
 struct fsuuid2 {
 	uint8_t len, uuid[16];
 };
-#ifndef FS_IOC_GETFSUUID
 #define FS_IOC_GETFSUUID _IOR(0x15, 0, struct fsuuid2)
 #endif
 
