@@ -123,7 +123,11 @@ static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_s
 	cow_caller_of(req, strips, &who);
 	const struct cow_ovl_cred *cred =
 	    strips && !(set.mask & COW_SET_MODE) ? &who.cred : &cow_ovl_root_cred;
-	int r = cow_ovl_setattr(cow_node_of(req, ino), cred, &set, &a);
+	unsigned tries = 0;
+	int r;
+	do { /* it may copy up */
+		r = cow_ovl_setattr(cow_node_of(req, ino), cred, &set, &a);
+	} while (cow_front_again(req, r, &tries));
 	if (r == -ESTALE && gathered(cow_front_of(req), &set))
 		r = cow_ovl_getattr(cow_node_of(req, ino), &a);
 	if (r < 0)

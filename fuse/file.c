@@ -49,7 +49,11 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	struct cow_caller who;
 	struct cow_ovl_open *o;
 	cow_caller_of(req, groups_matter(req, cow_node_of(req, ino), fi->flags), &who);
-	int r = cow_ovl_open(cow_node_of(req, ino), &who.cred, flags_of(fi->flags), &o);
+	unsigned tries = 0;
+	int r;
+	do { /* it may copy up */
+		r = cow_ovl_open(cow_node_of(req, ino), &who.cred, flags_of(fi->flags), &o);
+	} while (cow_front_again(req, r, &tries));
 	if (r < 0) {
 		cow_reply_int(req, r);
 		return;
@@ -121,7 +125,11 @@ static void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t siz
 	struct iovec iov = {.iov_base = (void *)(uintptr_t)buf, .iov_len = size};
 	/* Gathered writes come through any open of the file; the kernel gathers none that strip. */
 	unsigned flags = fi->writepage ? COW_WRITE_GATHERED : 0;
-	ssize_t n = cow_ovl_write(cow_open_of(fi), &iov, 1, (uint64_t)off, flags);
+	unsigned tries = 0;
+	ssize_t n;
+	do {
+		n = cow_ovl_write(cow_open_of(fi), &iov, 1, (uint64_t)off, flags);
+	} while (cow_front_again(req, n, &tries));
 	if (n < 0)
 		cow_reply_int(req, (int)n);
 	else
@@ -140,7 +148,12 @@ static void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_f
 static void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t len,
 			 struct fuse_file_info *fi)
 {
-	cow_reply_int(req, cow_ovl_fallocate(cow_open_of(fi), mode, (uint64_t)off, (uint64_t)len));
+	unsigned tries = 0;
+	int r;
+	do {
+		r = cow_ovl_fallocate(cow_open_of(fi), mode, (uint64_t)off, (uint64_t)len);
+	} while (cow_front_again(req, r, &tries));
+	cow_reply_int(req, r);
 }
 
 /*

@@ -7,12 +7,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "kernel.h"
 
-#define KEEP_S 3600.0	/* nobody else changes the tree; a swap tells the kernel */
-#define OBSERVER_S 1.0	/* somebody else does */
+#define KEEP_S 3600.0  /* nobody else changes the tree; a swap tells the kernel */
+#define OBSERVER_S 1.0 /* somebody else does */
+#define AGAIN_NS 5000000
+#define AGAIN_MAX 5u
 #define THREADS_MAX 16u /* more wait for each other in the kernel's queue */
 
 /* ---------------------------------------------------------------- what is asked of the kernel */
@@ -165,6 +168,23 @@ int cow_front_free(struct cow_front *f)
 	free(f->point);
 	free(f);
 	return r;
+}
+
+bool cow_front_again(fuse_req_t req, ssize_t r, unsigned *tries)
+{
+	struct cow_front *f = cow_front_of(req);
+	const struct timespec pause = {.tv_nsec = AGAIN_NS};
+	struct cow_ovl_stats st;
+	if (r != -ENOSPC || (*tries)++ == AGAIN_MAX)
+		return false;
+	pthread_rwlock_rdlock(&f->swap);
+	cow_ovl_stats(f->inst, &st);
+	pthread_rwlock_unlock(&f->swap);
+	if (st.kept == 0)
+		return false;
+	cow_turn_slow(&f->turn); /* the others see to what is forgotten */
+	(void)nanosleep(&pause, NULL);
+	return true;
 }
 
 /* ---------------------------------------------------------------- swap */

@@ -83,6 +83,12 @@ struct cow_caller {
 };
 void cow_caller_of(fuse_req_t req, bool groups, struct cow_caller *ret);
 
+/*
+ * No space: what was removed a moment ago is given back when the kernel forgets it, which may still
+ * be on its way. Waits for that. Return: whether to try again; @tries begins with 0.
+ */
+bool cow_front_again(fuse_req_t req, ssize_t r, unsigned *tries);
+
 /* ---- names.c: make an object as the caller asks; the umask is applied here. Caller puts. */
 int cow_front_make(fuse_req_t req, fuse_ino_t parent, const char *name, struct cow_ovl_create *how,
 		   struct cow_ovl_node **ret, struct cow_ovl_attr *ret_attr);

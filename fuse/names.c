@@ -69,7 +69,12 @@ int cow_front_make(fuse_req_t req, fuse_ino_t parent, const char *name, struct c
 	if (!S_ISLNK(how->type))
 		how->mode = masked(req, dir, how->mode);
 	cow_caller_of(req, how->mode & S_ISGID, &who);
-	return cow_ovl_create(dir, name, strlen(name), &who.cred, how, ret, ret_attr);
+	unsigned tries = 0;
+	int r;
+	do {
+		r = cow_ovl_create(dir, name, strlen(name), &who.cred, how, ret, ret_attr);
+	} while (cow_front_again(req, r, &tries));
+	return r;
 }
 
 static void make(fuse_req_t req, fuse_ino_t parent, const char *name, struct cow_ovl_create how)

@@ -348,5 +348,6 @@ void cow_keep_end(struct cow_ovl_node *n, struct cow_fd *f)
 	struct cow_fd *none = NULL;
 	if (mine && atomic_compare_exchange_strong(&n->keep, &none, mine))
 		mine = NULL;
-	atomic_store(&n->kept, true);
+	if (!atomic_exchange(&n->kept, true))
+		atomic_fetch_add(&n->inst->kept, 1);
 }

@@ -459,6 +459,7 @@ void cow_ovl_stats(struct cow_ovl_inst *i, struct cow_ovl_stats *ret)
 	*ret = (struct cow_ovl_stats){
 	    .nodes = atomic_load(&i->nodes),
 	    .opens = atomic_load(&i->opens),
+	    .kept = atomic_load(&i->kept),
 	    .fds = cow_fd_count(i),
 	    .fd_opens = atomic_load(&i->fd_opens),
 	    .commits = atomic_load(&i->commits),

@@ -86,7 +86,7 @@ struct cow_ovl_inst {
 	pthread_mutex_t limit_m;
 
 	atomic_size_t refs; /* memory: the opener, each node */
-	atomic_uint_fast64_t nodes, opens, fd_opens, commits, commit_waits;
+	atomic_uint_fast64_t nodes, kept, opens, fd_opens, commits, commit_waits;
 	/* Objects brought up so far, and of these the ones whose names are on disk for sure. */
 	atomic_uint_fast64_t brought_up, settled;
 	LIST_HEAD(, cow_fd) fds; /* guarded by the fd cache lock */

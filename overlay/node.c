@@ -309,6 +309,8 @@ void cow_ovl_put(struct cow_ovl_node *n)
 	bool last = atomic_fetch_sub(&n->refs, 1) == 1;
 	if (last)
 		remove_locked(s, n);
+	if (last && atomic_load(&n->kept))
+		atomic_fetch_sub(&i->kept, 1);
 	bool kept = last && spare_keep_locked(s, n);
 	pthread_mutex_unlock(&s->m);
 	if (!last)

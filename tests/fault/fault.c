@@ -175,6 +175,8 @@ WRAP(int, name_to_handle_at,
 WRAP(int, open_by_handle_at, (int fd, struct file_handle *h, int flags), (fd, h, flags), -1)
 WRAP(ssize_t, pread64, (int fd, void *buf, size_t len, off_t off), (fd, buf, len, off), -1)
 WRAP(ssize_t, preadv64, (int fd, const struct iovec *v, int n, off_t off), (fd, v, n, off), -1)
+WRAP(ssize_t, preadv64v2, (int fd, const struct iovec *v, int n, off_t off, int flags),
+     (fd, v, n, off, flags), -1)
 WRAP(ssize_t, pwrite64, (int fd, const void *buf, size_t len, off_t off), (fd, buf, len, off), -1)
 WRAP(ssize_t, pwritev64, (int fd, const struct iovec *v, int n, off_t off), (fd, v, n, off), -1)
 WRAP(ssize_t, read, (int fd, void *buf, size_t len), (fd, buf, len), -1)

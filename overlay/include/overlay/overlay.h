@@ -226,6 +226,7 @@ int cow_ovl_statfs(struct cow_ovl_inst *i, struct cow_ovl_statfs *ret);
 
 struct cow_ovl_stats {
 	uint64_t nodes, opens, fds, fd_opens, commits, commit_waits;
+	uint64_t kept; /* nodes without a name that somebody holds: their space comes back later */
 	uint64_t limit, used; /* bytes; used only with a limit */
 };
 void cow_ovl_stats(struct cow_ovl_inst *i, struct cow_ovl_stats *ret);
