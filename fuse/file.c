@@ -21,19 +21,46 @@ static unsigned flags_of(int flags)
 	return f;
 }
 
-static void fill_info(fuse_req_t req, struct fuse_file_info *fi, struct cow_ovl_open *o)
+/* Take @o over, also on failure, and tell how it is to be used. */
+static int give_file(fuse_req_t req, struct fuse_file_info *fi, struct cow_ovl_open *o)
 {
-	const struct cow_front_opts *opts = &cow_front_of(req)->opts;
-	fi->fh = (uint64_t)(uintptr_t)o;
-	fi->keep_cache = !opts->observer;
-	fi->noflush = !opts->writeback; /* nothing of ours waits for a close */
-	cow_pass_open(&cow_front_of(req)->pass, req, o, fi);
+	struct cow_front *f = cow_front_of(req);
+	struct cow_front_file *x = malloc(sizeof(*x));
+	if (!x) {
+		cow_ovl_close(o);
+		return -ENOMEM;
+	}
+	x->o = o;
+	pthread_mutex_lock(&f->files_m);
+	LIST_INSERT_HEAD(&f->files, x, all);
+	pthread_mutex_unlock(&f->files_m);
+	fi->fh = (uint64_t)(uintptr_t)x;
+	fi->keep_cache = !f->opts.observer;
+	fi->noflush = !f->opts.writeback; /* nothing of ours waits for a close */
+	cow_pass_open(&f->pass, req, o, fi);
+	return 0;
 }
 
-static void close_file(fuse_req_t req, struct cow_ovl_open *o)
+static void take_file_back(fuse_req_t req, const struct fuse_file_info *fi)
 {
-	cow_pass_close(&cow_front_of(req)->pass, req, o);
-	cow_ovl_close(o);
+	struct cow_front *f = cow_front_of(req);
+	struct cow_front_file *x = cow_file_of(fi);
+	cow_pass_close(&f->pass, req, x->o);
+	pthread_mutex_lock(&f->files_m);
+	LIST_REMOVE(x, all);
+	pthread_mutex_unlock(&f->files_m);
+	cow_ovl_close(x->o);
+	free(x);
+}
+
+void cow_files_close(struct cow_front *f)
+{
+	struct cow_front_file *x;
+	while ((x = LIST_FIRST(&f->files))) {
+		LIST_REMOVE(x, all);
+		cow_ovl_close(x->o);
+		free(x);
+	}
 }
 
 /* Whether his writes leave a setgid bit hangs on all his groups. */
@@ -54,13 +81,12 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	do { /* it may copy up */
 		r = cow_ovl_open(cow_node_of(req, ino), &who.cred, flags_of(fi->flags), &o);
 	} while (cow_front_again(req, r, &tries));
-	if (r < 0) {
+	if (r == 0)
+		r = give_file(req, fi, o);
+	if (r < 0)
 		cow_reply_int(req, r);
-		return;
-	}
-	fill_info(req, fi, o);
-	if (fuse_reply_open(req, fi) != 0)
-		close_file(req, o); /* nobody will */
+	else if (fuse_reply_open(req, fi) != 0)
+		take_file_back(req, fi); /* nobody else will */
 }
 
 static void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
@@ -78,6 +104,8 @@ static void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_
 	}
 	cow_caller_of(req, false, &who);
 	r = cow_ovl_open(n, &who.cred, flags_of(fi->flags) & ~(unsigned)COW_OPEN_TRUNC, &o);
+	if (r == 0)
+		r = give_file(req, fi, o);
 	if (r < 0) {
 		cow_ovl_put(n);
 		cow_reply_int(req, r);
@@ -85,16 +113,15 @@ static void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_
 	}
 	struct fuse_entry_param e;
 	cow_entry_of(cow_front_of(req), n, &a, &e);
-	fill_info(req, fi, o);
 	if (fuse_reply_create(req, &e, fi) != 0) {
-		close_file(req, o);
+		take_file_back(req, fi);
 		cow_ovl_put(n);
 	}
 }
 
 static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	close_file(req, cow_open_of(fi));
+	take_file_back(req, fi);
 	cow_reply_int(req, 0);
 }
 

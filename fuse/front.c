@@ -98,6 +98,7 @@ int cow_front_new(struct cow_ovl_inst *inst, const char *point, const struct cow
 	f->opts = *opts;
 	f->timeout_s = opts->observer ? OBSERVER_S : KEEP_S;
 	(void)pthread_rwlock_init(&f->swap, NULL); /* cannot fail without attributes */
+	(void)pthread_mutex_init(&f->files_m, NULL);
 	cow_pass_init(&f->pass);
 	int r = cow_turn_init(&f->turn);
 	if (r == 0)
@@ -152,6 +153,7 @@ int cow_front_free(struct cow_front *f)
 		(void)umount2(f->point, MNT_DETACH | UMOUNT_NOFOLLOW);
 	if (f->se)
 		fuse_session_destroy(f->se);
+	cow_files_close(f);
 	cow_ovl_put(atomic_load(&f->root));
 	if (f->inst)
 		cow_ovl_forget_all(f->inst); /* an unmount tells nobody */
@@ -163,6 +165,7 @@ int cow_front_free(struct cow_front *f)
 		free(o);
 	}
 	(void)pthread_rwlock_destroy(&f->swap);
+	(void)pthread_mutex_destroy(&f->files_m);
 	cow_turn_done(&f->turn);
 	cow_pass_done(&f->pass);
 	free(f->point);

@@ -11,6 +11,7 @@
 #include <fuse_lowlevel.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/queue.h>
 
 #include "fuse/front.h"
 #include "passthrough.h"
@@ -31,6 +32,12 @@ enum cow_init {
 	COW_INIT_DONE,
 };
 
+/* What the kernel has open. Listed, since not every open is given back when a mount ends. */
+struct cow_front_file {
+	struct cow_ovl_open *o;
+	LIST_ENTRY(cow_front_file) all; /* guarded by files_m */
+};
+
 struct cow_front {
 	struct fuse_session *se;
 	struct cow_ovl_inst *inst; /* guarded by swap */
@@ -38,6 +45,8 @@ struct cow_front {
 	struct cow_old_root *old; /* guarded by swap */
 	pthread_rwlock_t swap;
 	struct cow_front_opts opts;
+	pthread_mutex_t files_m;
+	LIST_HEAD(, cow_front_file) files;
 	double timeout_s;
 	char *point;
 	bool mounted;
@@ -59,15 +68,23 @@ static inline struct cow_ovl_node *cow_node_of(fuse_req_t req, fuse_ino_t ino)
 	return (struct cow_ovl_node *)(uintptr_t)ino;
 }
 
+static inline struct cow_front_file *cow_file_of(const struct fuse_file_info *fi)
+{
+	return (struct cow_front_file *)(uintptr_t)fi->fh;
+}
+
 static inline struct cow_ovl_open *cow_open_of(const struct fuse_file_info *fi)
 {
-	return (struct cow_ovl_open *)(uintptr_t)fi->fh;
+	return cow_file_of(fi)->o;
 }
 
 static inline void cow_reply_int(fuse_req_t req, int r)
 {
 	(void)fuse_reply_err(req, r < 0 ? -r : 0); /* fails when the request was aborted */
 }
+
+/* ---- file.c: at the end, when nobody asks any more */
+void cow_files_close(struct cow_front *f);
 
 /* ---- attr.c */
 

@@ -117,6 +117,9 @@ pid=$(fuse_pid)
 kill -9 "$pid"
 within 5 gone "$pid" || die "kill -9"
 ! ls "$m" 2>"$err" || die "a mount whose server is dead answers"
+# The last request of a server that is just dying is told otherwise.
+grep -qE 'not connected|connection abort' "$err" || die "a dead mount says: $(cat "$err")"
+! ls "$m" 2>"$err" || die "a mount whose server is dead answers"
 grep -q 'not connected' "$err" || die "a dead mount says: $(cat "$err")"
 cow client unmount "$m" >"$out"
 cow client mount one "$m" >"$out"
