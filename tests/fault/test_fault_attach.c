@@ -28,7 +28,8 @@ struct trial {
 	int (*act)(struct ovl *f);
 	void (*before)(struct ovl *f); /* NULL: nothing to do */
 	void (*after)(struct ovl *f, int r);
-	int also; /* another errno it may answer with; 0: none */
+	int also;      /* another errno it may answer with; 0: none */
+	bool attached; /* all the time: cached descriptors may go to make room */
 };
 
 static unsigned long faults;
@@ -42,11 +43,12 @@ static int one(const struct trial *t, int errnum, unsigned long nth)
 	fault_arm(errnum, nth);
 	int r = t->act(t->f);
 	bool fired = fault_disarm();
-	if (open_fds() != fds ||
+	unsigned left = open_fds();
+	if ((t->attached ? left > fds : left != fds) ||
 	    (r < 0 && (!fired || (r != expect && (t->also == 0 || r != -t->also))))) {
 		print_error("%s, %s %lu (%s): result %d, %u fds, before %u\n", t->what,
-			    errnum ? strerror(errnum) : "allocation", nth, fault_where(), r,
-			    open_fds(), fds);
+			    errnum ? strerror(errnum) : "allocation", nth, fault_where(), r, left,
+			    fds);
 		fail();
 	}
 	if (t->after)
@@ -107,7 +109,7 @@ static void an_image_is_built_or_not(void **state)
 	struct ovl *f = *state;
 	small_image(f);
 	cow_autofree char *before = raw_text(f->tree);
-	try_all(&(struct trial){"build", f, build, NULL, build_after, 0});
+	try_all(&(struct trial){"build", f, build, NULL, build_after, 0, false});
 	cow_autofree char *now = raw_text(f->tree);
 	assert_string_equal(before, now);
 	ok(cow_sweep_tmp_at(f->image));
@@ -151,9 +153,9 @@ static void an_image_is_loaded_and_verified_or_not(void **state)
 	struct ovl *f = *state;
 	small_image(f);
 	ok(build(f));
-	try_all(&(struct trial){"load", f, load, NULL, NULL, 0});
-	try_all(&(struct trial){"peek", f, peek, NULL, NULL, 0});
-	try_all(&(struct trial){"verify", f, verify, NULL, NULL, 0});
+	try_all(&(struct trial){"load", f, load, NULL, NULL, 0, false});
+	try_all(&(struct trial){"peek", f, peek, NULL, NULL, 0, false});
+	try_all(&(struct trial){"verify", f, verify, NULL, NULL, 0, false});
 }
 
 /* ---------------------------------------------------------------- roots */
@@ -195,9 +197,53 @@ static void a_root_is_made_or_not(void **state)
 	struct ovl *f = *state;
 	small_image(f);
 	layer_image(f);
-	try_all(&(struct trial){"create", f, create, empty_root, create_after, 0});
-	try_all(
-	    &(struct trial){"create by the header", f, create_peek, empty_root, create_after, 0});
+	try_all(&(struct trial){"create", f, create, empty_root, create_after, 0, false});
+	try_all(&(struct trial){"create by the header", f, create_peek, empty_root, create_after, 0,
+				false});
+}
+
+/* ---------------------------------------------------------------- files of a fresh root */
+
+static void fresh_root(struct ovl *f)
+{
+	empty_root(f);
+	ok(create_peek(f));
+}
+
+/* A file of the image replaced, one made below it, a link where there was none. */
+static int seed(struct ovl *f)
+{
+	struct cow_ovl_seed *s = NULL;
+	int r = cow_ovl_seed_begin(f->dirfd, f->image, &s, NULL);
+	if (r == 0)
+		r = cow_ovl_seed_file(s, "f", "seeded", 6, 0600);
+	if (r == 0)
+		r = cow_ovl_seed_file(s, "d/made/new", "new", 3, 0640);
+	if (r == 0)
+		r = cow_ovl_seed_symlink(s, "link", "f");
+	cow_ovl_seed_end(s);
+	return r;
+}
+
+/* A file is as it was or as it is to be, and the next attempt does it. */
+static void seed_after(struct ovl *f, int r)
+{
+	if (r < 0)
+		ok(seed(f));
+	ovl_attach(f);
+	assert_text_at(f, "f", "seeded");
+	assert_text_at(f, "d/made/new", "new");
+	assert_text_at(f, "d/a", "a");
+	ovl_detach(f);
+	assert_int_equal(cow_ovl_inst_check(f->dirfd, f->img, NULL, NULL, NULL), 0);
+}
+
+static void a_root_is_seeded_or_not(void **state)
+{
+	struct ovl *f = *state;
+	small_image(f);
+	layer_image(f);
+	try_all(&(struct trial){"seed", f, seed, fresh_root, seed_after, 0, false});
 }
 
 static char *wanted; /* how the root looks */
@@ -281,11 +327,11 @@ static void a_root_is_attached_or_not(void **state)
 {
 	struct ovl *f = *state;
 	a_lived_in_root(f);
-	try_all(&(struct trial){"attach", f, attach, NULL, attach_after, 0});
-	try_all(&(struct trial){"attach after a crash", f, attach, crash, attach_after, 0});
+	try_all(&(struct trial){"attach", f, attach, NULL, attach_after, 0, false});
+	try_all(&(struct trial){"attach after a crash", f, attach, crash, attach_after, 0, false});
 	try_all(&(struct trial){"attach after a kernel mount", f, attach, kernel_was_here,
-				attach_after, 0});
-	try_all(&(struct trial){"observe", f, observe, NULL, attach_after, 0});
+				attach_after, 0, false});
+	try_all(&(struct trial){"observe", f, observe, NULL, attach_after, 0, false});
 }
 
 /* Closed all the same, with whatever error: nothing open, the lock given back. */
@@ -383,10 +429,44 @@ static void a_root_is_renewed_and_examined_or_not(void **state)
 	struct ovl *f = *state;
 	a_lived_in_root(f);
 	ok(diff(f));
-	try_all(&(struct trial){"renew", f, renew, renew_before, renew_after, 0});
-	try_all(&(struct trial){"read the epoch", f, read_epoch, NULL, NULL, 0});
-	try_all(&(struct trial){"check", f, check, NULL, attach_after, 0});
-	try_all(&(struct trial){"diff", f, diff, NULL, attach_after, ELOOP});
+	try_all(&(struct trial){"renew", f, renew, renew_before, renew_after, 0, false});
+	try_all(&(struct trial){"read the epoch", f, read_epoch, NULL, NULL, 0, false});
+	try_all(&(struct trial){"check", f, check, NULL, attach_after, 0, false});
+	try_all(&(struct trial){"diff", f, diff, NULL, attach_after, ELOOP, false});
+}
+
+/* ---------------------------------------------------------------- the limit */
+
+static int limit(struct ovl *f)
+{
+	return cow_ovl_inst_limit(f->inst, 64 << 20);
+}
+
+/* It holds or it does not; the root works either way, and its use is counted right when it holds. */
+static void limit_after(struct ovl *f, int r)
+{
+	static uint64_t used;
+	struct cow_ovl_stats st;
+	cow_ovl_stats(f->inst, &st);
+	assert_int_equal(st.limit, r == 0 ? 64 << 20 : 0);
+	if (r == 0 && used == 0)
+		used = st.used;
+	if (r == 0)
+		assert_int_equal(st.used, used);
+	cow_autofree char *now = tree_text(f->inst);
+	assert_string_equal(now, wanted);
+	ok(cow_ovl_inst_limit(f->inst, 0));
+}
+
+static void a_limit_is_set_or_not(void **state)
+{
+	struct ovl *f = *state;
+	a_lived_in_root(f);
+	ovl_attach(f);
+	ok(limit(f)); /* once, so that what is cached meanwhile is no leak */
+	limit_after(f, 0);
+	try_all(&(struct trial){"limit", f, limit, NULL, limit_after, 0, true});
+	ovl_detach(f);
 }
 
 static int tear_down(void **state)
@@ -403,9 +483,11 @@ int main(void)
 	    T(an_image_is_built_or_not),
 	    T(an_image_is_loaded_and_verified_or_not),
 	    T(a_root_is_made_or_not),
+	    T(a_root_is_seeded_or_not),
 	    T(a_root_is_attached_or_not),
 	    T(a_root_is_detached_whatever_fails),
 	    T(a_root_is_renewed_and_examined_or_not),
+	    T(a_limit_is_set_or_not),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
