@@ -183,18 +183,6 @@ int cow_fd_chmod(const struct cow_fd *f, mode_t mode)
 	return chmod(path, mode) < 0 ? cow_nerr() : 0;
 }
 
-/* Source: inode(7); since Linux 6.2 the group counts where the group may not execute. */
-int cow_strip_suid(const struct cow_fd *f, bool in_group)
-{
-	struct stat st;
-	if (fstat(f->fd, &st) < 0)
-		return cow_nerr();
-	mode_t mode = st.st_mode & 07777 & ~(mode_t)S_ISUID;
-	if (mode & S_IXGRP || !in_group)
-		mode &= ~(mode_t)S_ISGID;
-	return mode == (st.st_mode & 07777) ? 0 : cow_fd_chmod(f, mode);
-}
-
 int cow_strip_caps(int fd)
 {
 	if (fremovexattr(fd, "security.capability") < 0 && errno != ENODATA && errno != EOPNOTSUPP)
@@ -202,6 +190,7 @@ int cow_strip_caps(int fd)
 	return 0;
 }
 
+/* Source: inode(7); since Linux 6.2 the group counts where the group may not execute. */
 int cow_strip_for(const struct cow_fd *f, const struct cow_ovl_cred *cred)
 {
 	struct stat st;
@@ -209,7 +198,10 @@ int cow_strip_for(const struct cow_fd *f, const struct cow_ovl_cred *cred)
 		return 0;
 	if (fstat(f->fd, &st) < 0)
 		return cow_nerr();
-	return cow_strip_suid(f, cow_cred_has_group(cred, st.st_gid));
+	mode_t mode = st.st_mode & 07777 & ~(mode_t)S_ISUID;
+	if (mode & S_IXGRP || !cow_cred_has_group(cred, st.st_gid))
+		mode &= ~(mode_t)S_ISGID;
+	return mode == (st.st_mode & 07777) ? 0 : cow_fd_chmod(f, mode);
 }
 
 static int set_size(struct cow_ovl_node *n, const struct cow_fd *f, const struct cow_ovl_cred *cred,

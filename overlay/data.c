@@ -8,6 +8,7 @@
 #include <linux/falloc.h>
 #include <linux/fs.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -75,17 +76,20 @@ static int open_entered(struct cow_ovl_node *n, const struct cow_ovl_cred *cred,
 		r = -ESTALE;
 	if (r != 0)
 		return r;
-	struct cow_ovl_open *o = malloc(sizeof(*o));
+	size_t ngroups = cow_cred_is_root(cred) ? 0 : cred->ngroups;
+	struct cow_ovl_open *o = malloc(sizeof(*o) + ngroups * sizeof(*o->groups));
 	if (!o)
 		return -ENOMEM;
-	bool in_group = !f->lower && cow_cred_has_group(cred, attr.gid);
 	*o = (struct cow_ovl_open){
 	    .node = cow_ovl_get(n),
 	    .fd = cow_steal_ptr(&f),
 	    .flags = flags,
-	    .strip = !cow_cred_is_root(cred),
-	    .in_group = in_group,
+	    .who = cow_cred_is_root(cred) ? cow_ovl_root_cred : *cred,
 	};
+	if (ngroups > 0)
+		memcpy(o->groups, cred->groups, ngroups * sizeof(*o->groups));
+	o->who.groups = o->groups;
+	o->who.ngroups = ngroups;
 	atomic_fetch_add(&n->opens, 1);
 	if (flags & COW_OPEN_WRITE)
 		atomic_fetch_add(&n->writers, 1);
@@ -304,8 +308,7 @@ static int sync_data(struct cow_ovl_node *n, int fd)
 static ssize_t write_entered(struct cow_ovl_open *o, const struct iovec *iov, int iovcnt,
 			     uint64_t off, size_t total, unsigned flags)
 {
-	bool strip = o->strip && !(flags & COW_WRITE_GATHERED);
-	int r = strip ? cow_strip_suid(o->fd, o->in_group) : 0;
+	int r = flags & COW_WRITE_GATHERED ? 0 : cow_strip_for(o->fd, &o->who);
 	if (r < 0)
 		return r;
 	struct cow_reserved res;
@@ -352,7 +355,7 @@ static int range_check(uint64_t off, uint64_t len)
 
 static int fallocate_entered(struct cow_ovl_open *o, int mode, uint64_t off, uint64_t len)
 {
-	int r = o->strip ? cow_strip_suid(o->fd, o->in_group) : 0;
+	int r = cow_strip_for(o->fd, &o->who);
 	if (r == 0)
 		r = cow_strip_caps(o->fd->fd); /* btrfs leaves them where nothing was allocated */
 	if (r < 0)
@@ -494,7 +497,7 @@ static int clone_entered(struct cow_ovl_open *src, uint64_t src_off, struct cow_
 	int r = src_fd < 0 ? src_fd : clone_check(src, src_fd, src_off, dst, dst_off, &len);
 	if (r < 0 || len == 0)
 		return r;
-	r = dst->strip ? cow_strip_suid(dst->fd, dst->in_group) : 0;
+	r = cow_strip_for(dst->fd, &dst->who);
 	if (r < 0)
 		return r;
 	struct cow_reserved res;

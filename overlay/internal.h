@@ -100,11 +100,11 @@ struct cow_ovl_node {
 	atomic_uint refs;	   /* 0 -> 1 never; 1 -> 0 under the shard lock */
 	atomic_uint opens;
 	atomic_uint writers; /* those of them that may write */
-	atomic_uint bump;   /* changes made through us, see attr.c */
-	atomic_int wb_err;  /* negative errno of a write-back nobody was told about */
-	atomic_bool dirty;  /* written since the last commit */
-	atomic_bool orphan; /* upper seen without a name, which is for ever: keep no idle fd */
-	atomic_bool gone;   /* of an image object and of directories: no name left, for ever */
+	atomic_uint bump;    /* changes made through us, see attr.c */
+	atomic_int wb_err;   /* negative errno of a write-back nobody was told about */
+	atomic_bool dirty;   /* written since the last commit */
+	atomic_bool orphan;  /* upper seen without a name, which is for ever: keep no idle fd */
+	atomic_bool gone;    /* of an image object and of directories: no name left, for ever */
 	mode_t type;
 	uint64_t hash, id;
 	struct cow_key key;
@@ -138,8 +138,8 @@ struct cow_ovl_open {
 	 * upper. */
 	struct cow_fd *fd;
 	unsigned flags;
-	bool strip;    /* writer is not root: writes clear setuid and setgid */
-	bool in_group; /* he was in the file's group at open */
+	struct cow_ovl_cred who; /* opened it: what his writes strip of setuid and setgid */
+	gid_t groups[];		 /* of who */
 };
 
 /* ---- inst.c */
@@ -284,11 +284,9 @@ int cow_set_apply(struct cow_ovl_node *n, const struct cow_fd *f, const struct c
 unsigned cow_set_level(const struct cow_ovl_set *set);
 /* chmod through an fd of any level. */
 int cow_fd_chmod(const struct cow_fd *f, mode_t mode);
-/* What write(2) by an ordinary user does to setuid and setgid; is he in the file's group? */
-int cow_strip_suid(const struct cow_fd *f, bool in_group);
 /* What every change of data does to capabilities. */
 int cow_strip_caps(int fd);
-/* cow_strip_suid() for @cred; nothing for root. */
+/* What write(2) by @cred does to setuid and setgid; nothing for root. */
 int cow_strip_for(const struct cow_fd *f, const struct cow_ovl_cred *cred);
 void cow_node_bump(struct cow_ovl_node *n);
 

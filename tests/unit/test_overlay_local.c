@@ -151,6 +151,33 @@ static void writers_are_counted(void **state)
 	assert_int_equal(cow_ovl_writers(n), 0);
 }
 
+/* Who was in the file's group when he opened it need not be in the one it has when he writes. */
+static void a_write_strips_by_the_group_of_now(void **state)
+{
+	struct ovl *f = *state;
+	const gid_t groups[] = {1003};
+	const struct cow_ovl_cred user = {.uid = 1001, .gid = 1001, .groups = groups, .ngroups = 1};
+	static const struct {
+		gid_t gid;
+		mode_t mode;
+	} now[] = {{1001, 02640}, {1003, 02640}, {1004, 0640}};
+	for (size_t k = 0; k < sizeof(now) / sizeof(*now); k++) {
+		cow_autonode n = NULL;
+		cow_autoopen o = NULL;
+		ok(make_file(f->root, "g", &n));
+		struct cow_ovl_set set = {
+		    .mask = COW_SET_UID | COW_SET_GID, .uid = 1001, .gid = 1001};
+		ok(cow_ovl_setattr(n, &cow_ovl_root_cred, &set, NULL));
+		ok(cow_ovl_open(n, &user, COW_OPEN_WRITE, &o));
+		set = (struct cow_ovl_set){
+		    .mask = COW_SET_GID | COW_SET_MODE, .gid = now[k].gid, .mode = 02640};
+		ok(cow_ovl_setattr(n, &cow_ovl_root_cred, &set, NULL));
+		assert_int_equal(put_text(o, "x", 0), 1);
+		assert_int_equal(attr_of(n).mode & 07777, now[k].mode);
+		ok(rm(f->root, "g", COW_REMOVE_FILE));
+	}
+}
+
 /* What was just written is in memory: all of it, and up to the end. Beyond is an end too. */
 static void cached_reads(void **state)
 {
