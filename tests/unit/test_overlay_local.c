@@ -202,9 +202,13 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, layer_teardown)
 	const struct CMUnitTest tests[] = {
-	    T(files_work_on_without_a_name), T(replaced_files_and_directories),
-	    T(another_name_is_left),	     T(all_are_given_back_at_once),
-	    T(writers_are_counted),	     T(cached_reads),
+	    T(files_work_on_without_a_name),
+	    T(replaced_files_and_directories),
+	    T(another_name_is_left),
+	    T(all_are_given_back_at_once),
+	    T(writers_are_counted),
+	    T(a_write_strips_by_the_group_of_now),
+	    T(cached_reads),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
