@@ -138,6 +138,8 @@ int cow_front_run(struct cow_front *f, bool signals)
 	int r = signals && fuse_set_signal_handlers(f->se) < 0 ? -EINVAL : 0;
 	if (r == 0) {
 		r = fuse_session_loop_mt(f->se, config);
+		if (r == 0) /* the kernel ended it: what is on the point now is not ours */
+			f->mounted = false;
 		if (signals)
 			fuse_remove_signal_handlers(f->se);
 	}
@@ -149,7 +151,7 @@ int cow_front_free(struct cow_front *f)
 {
 	if (!f)
 		return 0;
-	if (f->mounted) /* fails where it is unmounted already */
+	if (f->mounted)
 		(void)umount2(f->point, MNT_DETACH | UMOUNT_NOFOLLOW);
 	if (f->se)
 		fuse_session_destroy(f->se);

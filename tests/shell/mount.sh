@@ -78,6 +78,18 @@ fails 1 'Not a directory' cow client mount one "$COWHERD_CONFIG"
 fails 3 'no client' cow client mount two "$m"
 ok "mount, unmount"
 
+# ------------------------------------------------------------ over another mount
+mount -t tmpfs tmpfs "$r"
+echo below >"$r/below"
+cow client mount one "$r" >"$out"
+pid=$(fuse_pid)
+[[ ! -e $r/below ]] || die "the mount does not cover what is below it"
+cow client unmount one >"$out"
+gone "$pid" || die "cowherd-fuse runs on after unmount returned"
+[[ $(cat "$r/below") == below ]] || die "unmounting took the mount below with it"
+umount "$r"
+ok "over another mount"
+
 # ------------------------------------------------------------ one writer, any number of readers
 cow client mount one "$m" >"$out"
 fails 4 "attached by cowherd-fuse pid [0-9]+ on $m; unmount it first" cow client mount one "$r"
