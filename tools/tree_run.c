@@ -195,12 +195,13 @@ static int enter_tree(const struct start *s, struct trouble *t)
 	if (chdir(s->point) < 0)
 		return trouble(t, -errno, s->point);
 	int r = mount_system(t);
-	if (r == 0)
-		r = give_resolv(s->resolv, s->resolv_len, t);
 	if (r < 0)
 		return r;
 	if (chroot(".") < 0 || chdir("/") < 0)
 		return trouble(t, -errno, "enter the tree");
+	r = give_resolv(s->resolv, s->resolv_len, t); /* in here, where links of the tree end */
+	if (r < 0)
+		return r;
 	r = environment(s->o);
 	return r < 0 ? trouble(t, r, "environment") : 0;
 }

@@ -179,6 +179,12 @@ cow client mount one "$r" --read-only >"$out"
 cow client unmount one >"$out"
 ! pgrep -f "$nap" >"$out" || die "what the command started runs on: $(cat "$out")"
 ! echo 'echo x >/data/file' | inside --read-only -- /bin/sh 2>"$err" || die "exec --read-only takes writes"
+# What the tree's links say counts in the tree, not on this machine.
+cow client mount one "$m" >"$out"
+mv "$m/etc" "$m/elsewhere"
+ln -s /elsewhere "$m/etc"
+cow client unmount one >"$out"
+[[ $(inside -- /bin/cat /etc/resolv.conf) == "$(cat /etc/resolv.conf)" ]] || die "exec: name servers where /etc is a link"
 printf 'exit 3\n' >"$work/script"
 status=0
 inside <"$work/script" || status=$?
