@@ -9,9 +9,18 @@
 # SCRIPT is text for bash, run as root with the client's NFS root as "/". What it
 # prints goes to $LAB/NAME/out/output; /run/out inside is $LAB/NAME/out here, at
 # once in both directions, so a script and a test can wait for each other.
-# UML_OPTS adds NFS mount options, UML_MEM sets the memory (256M).
+# UML_OPTS adds NFS mount options, UML_MEM sets the memory (256M), UML_ARGS adds to the kernel's command line.
+# UML_PLAIN=1: the script stays outside the NFS root, which is mounted on /run/root, with programs of the test
+# image; /mnt inside is $LAB/NAME/mnt here. `nfs_mount VERSION DIR` mounts the root once more.
 
 UML_MODULES=${UML_MODULES:-/usr/lib/uml/modules}
+
+# See uml_xstate.c.
+uml_preload()
+{
+	local lib=${COWHERD_BUILD:-}/tests/vm/uml_xstate.so
+	[ ! -e "$lib" ] || echo "$lib"
+}
 
 uml_start()
 {
@@ -21,7 +30,7 @@ uml_start()
 	rm -f "$dir/out/"{status,output,mounted}
 	printf '%s\n' "$script" >"$dir/mnt/script"
 	printf 'UML_%s=%q\n' NAME "${mac//:/-}" IP "$ip" ROOT "$root" VERSION "$version" OPTS "${UML_OPTS:-}" \
-		OUT "$dir/out" >"$dir/mnt/uml.env"
+		OUT "$dir/out" PLAIN "${UML_PLAIN:-}" >"$dir/mnt/uml.env"
 	cp "$LAB_SOURCE/uml-init" "$dir/mnt/init"
 	# What the machine sees by hostfs is put together here with bind mounts.
 	if ! mountpoint -q "$dir/root"; then
@@ -32,9 +41,9 @@ uml_start()
 	fi
 	console_open "$name"
 	# Its memory is a file in TMPDIR. A session of its own: uml_kill ends all of its processes.
-	TMPDIR=/run/uml-$name setsid linux.uml "mem=${UML_MEM:-256M}" "umid=$name" "uml_dir=/run/uml-$name" \
+	TMPDIR=/run/uml-$name LD_PRELOAD=$(uml_preload) setsid linux.uml "mem=${UML_MEM:-256M}" "umid=$name" "uml_dir=/run/uml-$name" \
 		rootfstype=hostfs "rootflags=$dir/root" ro init=/mnt/init panic=-1 quiet \
-		con=null con0=null,fd:1 \
+		con=null con0=null,fd:1 ${UML_ARGS:+"$UML_ARGS"} \
 		"vec0:transport=tap,ifname=$tap,depth=64,vec=0,mac=$mac" \
 		</dev/null >"$dir/console.log" 2>&1 &
 	lab_note_pid "$name"
