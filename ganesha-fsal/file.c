@@ -386,6 +386,25 @@ static fsal_status_t op_open2(struct fsal_obj_handle *h, struct state_t *state,
 	return s;
 }
 
+/*
+ * The server checks no permission when an OPEN adds access to one there is: who may read would write.
+ * As with its own check of a first OPEN, who may execute may read. What a client had before a restart
+ * was checked then.
+ */
+static int may_gain(fsal_openflags_t old, const struct open_args *a, const struct cow_ovl_attr *attr)
+{
+	struct cow_ovl_cred cred = cow_caller();
+	fsal_openflags_t more = a->flags & ~old;
+	int r = 0;
+	if (more & FSAL_O_RECLAIM)
+		return 0;
+	if (more & FSAL_O_WRITE)
+		r = cow_perm_check(attr, &cred, COW_MAY_WRITE);
+	if (r == 0 && more & FSAL_O_READ && cow_perm_check(attr, &cred, COW_MAY_READ) < 0)
+		r = cow_perm_check(attr, &cred, COW_MAY_EXEC);
+	return r;
+}
+
 /* Another access or deny mode for an open, perhaps with truncation (OPEN upgrade, OPEN_DOWNGRADE).
  */
 static fsal_status_t op_reopen2(struct fsal_obj_handle *h, struct state_t *state,
@@ -396,14 +415,16 @@ static fsal_status_t op_reopen2(struct fsal_obj_handle *h, struct state_t *state
 	struct open_args a = {.s = st, .flags = flags};
 	cow_autouse u = {0};
 	struct cow_ovl_attr attr = {0};
+	fsal_openflags_t old = st->fd.openflags;
 	int r = cow_use(o, &u);
-	if (r == 0 && flags & FSAL_O_TRUNC)
+	if (r == 0)
 		r = cow_ovl_getattr(u.n, &attr);
-	if (r == 0 && flags & FSAL_O_TRUNC)
+	if (r == 0)
+		r = may_gain(old, &a, &attr);
+	if (r == 0)
 		r = may_truncate(&a, &attr);
 	if (r < 0)
 		return cow_obj_status(o, r);
-	fsal_openflags_t old = st->fd.openflags;
 	fsal_status_t s = share_take(o, old, flags);
 	if (FSAL_IS_ERROR(s))
 		return s;

@@ -493,6 +493,31 @@ static void a_create_that_is_not_allowed_truncates_nothing(void)
 	WANT("REMOVE", remove_name(&root, &top, "v42"), NFS4_OK);
 }
 
+/* Who may only read, opens a second time, for writing: the same state gets more access. */
+static void an_open_gains_no_access_that_is_not_allowed(void)
+{
+	struct fh h;
+	struct stateid st, reader, writer;
+	char buf[8];
+	uint32_t eof = 0;
+	struct open_how create = {.access = BOTH, .create = 1};
+	struct open_how read = {.access = READ};
+	struct open_how write = {.access = WRITE};
+	WANT("create", open_file(&root, &top, "v42", create, &h, &st), NFS4_OK);
+	WANT("WRITE", write_at(&root, &h, &st, 0, "keep", 4), NFS4_OK);
+	WANT("another user reads", open_file(&user, &top, "v42", read, &h, &reader), NFS4_OK);
+	WANT("and would write", open_file(&user, &top, "v42", write, &h, &writer), ERR_ACCESS);
+	WANT("what it has is for reading", read_at(&user, &h, &reader, 0, buf, sizeof(buf), &eof),
+	     4);
+	WANT("CLOSE", close_file(&user, &h, &reader), NFS4_OK);
+	WANT("the owner reads", open_file(&root2, &top, "v42", read, &h, &reader), NFS4_OK);
+	WANT("and writes", open_file(&root2, &top, "v42", write, &h, &writer), NFS4_OK);
+	WANT("WRITE", write_at(&root2, &h, &writer, 0, "more", 4), NFS4_OK);
+	WANT("CLOSE", close_file(&root2, &h, &writer), NFS4_OK);
+	WANT("CLOSE", close_file(&root, &h, &st), NFS4_OK);
+	WANT("REMOVE", remove_name(&root, &top, "v42"), NFS4_OK);
+}
+
 static void big_writes_read_back(void)
 {
 	static uint8_t out[256 * 1024], in[256 * 1024];
@@ -626,6 +651,8 @@ int main(int argc, char **argv)
 	run("an unchecked create opens what is there", an_unchecked_create_opens_what_is_there);
 	run("a create that is not allowed truncates nothing",
 	    a_create_that_is_not_allowed_truncates_nothing);
+	run("an open gains no access that is not allowed",
+	    an_open_gains_no_access_that_is_not_allowed);
 	run("big writes read back", big_writes_read_back);
 	run("share reservations deny and end", share_reservations_deny_and_end);
 	run("holes are found, made and filled", holes_are_found_made_and_filled);
