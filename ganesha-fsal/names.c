@@ -125,6 +125,8 @@ static fsal_status_t op_link(struct fsal_obj_handle *h, struct fsal_obj_handle *
 		r = cow_perm_add(&da, &cred);
 	if (r == 0)
 		r = cow_ovl_link(uo.n, ud.n, name, strlen(name), &cred);
+	if (r == 0)
+		cow_obj_changed(dir); /* with Dir_Chunk=0 the server forgets to */
 	return cow_obj_status(dir, r);
 }
 

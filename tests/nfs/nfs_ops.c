@@ -177,7 +177,11 @@ static void hard_links_share_one_file(void)
 	struct nfs_context *nfs = begin("/lnk");
 	size_t len;
 	nfs_put(nfs, "/lnk/a", 0644, "x", 1);
+	struct nfs_stat_64 before = nfs_look(nfs, "/lnk");
 	OK(nfs, nfs_link(nfs, "/lnk/a", "/lnk/b"));
+	struct nfs_stat_64 after = nfs_look(nfs, "/lnk");
+	EQUAL(before.nfs_mtime != after.nfs_mtime || before.nfs_mtime_nsec != after.nfs_mtime_nsec,
+	      1);
 	struct nfs_stat_64 a = nfs_look(nfs, "/lnk/a"), b = nfs_look(nfs, "/lnk/b");
 	EQUAL(a.nfs_ino, b.nfs_ino);
 	EQUAL(a.nfs_nlink, 2);
