@@ -391,7 +391,8 @@ static fsal_status_t op_open2(struct fsal_obj_handle *h, struct state_t *state,
  * As with its own check of a first OPEN, who may execute may read. What a client had before a restart
  * was checked then.
  */
-static int may_gain(fsal_openflags_t old, const struct open_args *a, const struct cow_ovl_attr *attr)
+static int may_gain(fsal_openflags_t old, const struct open_args *a,
+		    const struct cow_ovl_attr *attr)
 {
 	struct cow_ovl_cred cred = cow_caller();
 	fsal_openflags_t more = a->flags & ~old;
