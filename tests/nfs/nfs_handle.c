@@ -7,109 +7,71 @@
  *	nfs_handle ping    ADDR NFSPORT		the server answers NULL
  *	nfs_handle read    ADDR NFSPORT HANDLE	prints the first 100 bytes, or the NFS status
  */
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "rawrpc.h"
-
-#define FH_MAX 64
-
-struct fh {
-	uint8_t b[FH_MAX];
-	size_t len;
-};
-
-static struct xdr args, res;
-
-static struct fh unhex(const char *s)
-{
-	struct fh h = {.len = strlen(s) / 2};
-	if (h.len > FH_MAX || strlen(s) % 2)
-		raw_die("no handle: %s", s);
-	for (size_t i = 0; i < h.len; i++) {
-		char byte[3] = {s[2 * i], s[2 * i + 1], 0};
-		h.b[i] = (uint8_t)strtoul(byte, NULL, 16);
-	}
-	return h;
-}
-
-static void print_handle(void)
-{
-	uint8_t b[FH_MAX];
-	size_t len = r_opaque(&res, b, sizeof(b));
-	for (size_t i = 0; i < len; i++)
-		(void)printf("%02x", b[i]);
-	(void)printf("\n");
-}
-
-static void nfs3(const char *addr, const char *port, uint32_t proc)
-{
-	struct raw c = raw_connect(addr, (unsigned)strtoul(port, NULL, 10), 0, 0);
-	raw_call(&c, 100003, 3, proc, &args, &res);
-}
+#include "raw3.h"
 
 static void root(char **argv)
 {
-	struct raw c = raw_connect(argv[2], (unsigned)strtoul(argv[3], NULL, 10), 0, 0);
-	x_str(&args, argv[4]);
-	raw_call(&c, 100005, 3, 1, &args, &res);
-	uint32_t status = r_u32(&res);
+	struct raw c = n3_connect(argv[2], argv[3], 0);
+	struct fh3 h;
+	uint32_t status = n3_mount(&c, argv[4], &h);
 	if (status)
 		(void)printf("mount %u\n", status);
 	else
-		print_handle();
+		n3_print(&h);
 }
 
-static uint32_t with_handle(char **argv, uint32_t proc, const char *name)
+static void lookup(char **argv)
 {
-	struct fh h = unhex(argv[4]);
-	x_opaque(&args, h.b, h.len);
-	if (name)
-		x_str(&args, name);
-	nfs3(argv[2], argv[3], proc);
-	return r_u32(&res);
+	struct raw c = n3_connect(argv[2], argv[3], 0);
+	struct fh3 dir = n3_unhex(argv[4]), h;
+	uint32_t status = n3_lookup(&c, &dir, argv[5], &h);
+	if (status)
+		(void)printf("%u\n", status);
+	else
+		n3_print(&h);
 }
 
 static void print_data(char **argv)
 {
 	char buf[100];
-	struct fh h = unhex(argv[4]);
-	x_opaque(&args, h.b, h.len);
-	x_u64(&args, 0);
-	x_u32(&args, sizeof(buf));
-	nfs3(argv[2], argv[3], 6);
-	uint32_t status = r_u32(&res);
-	if (status) {
+	struct raw c = n3_connect(argv[2], argv[3], 0);
+	struct fh3 h = n3_unhex(argv[4]);
+	size_t n;
+	uint32_t eof, status = n3_read(&c, &h, 0, buf, sizeof(buf), &n, &eof);
+	if (status)
 		(void)printf("%u\n", status);
-		return;
-	}
-	if (r_u32(&res))
-		r_raw(&res, NULL, 84); /* fattr3 */
-	r_u32(&res);
-	r_u32(&res);
-	size_t n = r_opaque(&res, buf, sizeof(buf));
-	(void)fwrite(buf, 1, n, stdout);
+	else
+		(void)fwrite(buf, 1, n, stdout);
+}
+
+static void getattr(char **argv)
+{
+	struct raw c = n3_connect(argv[2], argv[3], 0);
+	struct fh3 h = n3_unhex(argv[4]);
+	(void)printf("%u\n", n3_getattr(&c, &h, &(struct n3_attr){0}));
+}
+
+static void ping(char **argv)
+{
+	struct raw c = n3_connect(argv[2], argv[3], 0);
+	n3_args.len = 0;
+	raw_call(&c, 100003, 3, 0, &n3_args, &n3_res);
 }
 
 int main(int argc, char **argv)
 {
 	alarm(30);
 	if (argc == 4 && !strcmp(argv[1], "ping")) {
-		nfs3(argv[2], argv[3], 0);
-		return 0;
-	}
-	if (argc == 5 && !strcmp(argv[1], "root")) {
+		ping(argv);
+	} else if (argc == 5 && !strcmp(argv[1], "root")) {
 		root(argv);
 	} else if (argc == 6 && !strcmp(argv[1], "lookup")) {
-		uint32_t status = with_handle(argv, 3, argv[5]);
-		if (status)
-			(void)printf("%u\n", status);
-		else
-			print_handle();
+		lookup(argv);
 	} else if (argc == 5 && !strcmp(argv[1], "getattr")) {
-		(void)printf("%u\n", with_handle(argv, 1, NULL));
+		getattr(argv);
 	} else if (argc == 5 && !strcmp(argv[1], "read")) {
 		print_data(argv);
 	} else {

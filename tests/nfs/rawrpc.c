@@ -9,6 +9,8 @@
 
 #include "rawrpc.h"
 
+const char *raw_running = "set-up";
+
 void raw_die(const char *fmt, ...)
 {
 	va_list ap;
@@ -148,8 +150,8 @@ static void recv_record(int fd, struct xdr *x)
 	} while (!(mark & 0x80000000));
 }
 
-void raw_call(struct raw *c, uint32_t prog, uint32_t vers, uint32_t proc, const struct xdr *args,
-	      struct xdr *res)
+uint32_t raw_try(struct raw *c, uint32_t prog, uint32_t vers, uint32_t proc, const struct xdr *args,
+		 struct xdr *res)
 {
 	static struct xdr req, cred;
 	req.len = cred.len = 0;
@@ -157,8 +159,10 @@ void raw_call(struct raw *c, uint32_t prog, uint32_t vers, uint32_t proc, const 
 	x_str(&cred, "raw");
 	x_u32(&cred, c->uid);
 	x_u32(&cred, c->gid);
-	x_u32(&cred, 0); /* no further groups */
-	x_u32(&req, 0);	 /* record mark, below */
+	x_u32(&cred, c->n_groups);
+	for (uint32_t i = 0; i < c->n_groups; i++)
+		x_u32(&cred, c->groups[i]);
+	x_u32(&req, 0); /* record mark, below */
 	x_u32(&req, ++c->xid);
 	x_u32(&req, 0); /* CALL */
 	x_u32(&req, 2);
@@ -176,11 +180,17 @@ void raw_call(struct raw *c, uint32_t prog, uint32_t vers, uint32_t proc, const 
 	recv_record(c->fd, res);
 	if (r_u32(res) != c->xid || r_u32(res) != 1)
 		raw_die("reply to another call");
-	if (r_u32(res) != 0)
-		raw_die("call denied");
+	if (r_u32(res) != 0) /* denied: by version (0) or by who asks (1, and why) */
+		return RAW_DENIED + (r_u32(res) == 1 ? r_u32(res) : 0);
 	r_u32(res); /* verifier */
 	r_skip_opaque(res);
-	uint32_t stat = r_u32(res);
-	if (stat != 0)
-		raw_die("call not accepted: %u", stat);
+	return r_u32(res);
+}
+
+void raw_call(struct raw *c, uint32_t prog, uint32_t vers, uint32_t proc, const struct xdr *args,
+	      struct xdr *res)
+{
+	uint32_t r = raw_try(c, prog, vers, proc, args, res);
+	if (r)
+		raw_die("call of program %u, procedure %u: not accepted, %u", prog, proc, r);
 }
