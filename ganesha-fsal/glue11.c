@@ -67,6 +67,12 @@ static void log_attach(const char *text)
 	LogCrit(COMPONENT_FSAL, "cowherd: cannot serve a root: %s", text);
 }
 
+static void log_refused(const char *text)
+{
+	SetNameFunction("cowherd"); /* of the thread, as the log shows it */
+	LogWarn(COMPONENT_FSAL, "cowherd: %s", text);
+}
+
 /*
  * A server that starts with no client at all loads us with the first AddExport, and then hands us
  * that call's file, which has no block of ours: look into the server's own configuration.
@@ -99,6 +105,7 @@ static fsal_status_t init_config(struct fsal_module *fsal, config_file_t conf,
 	}
 	cow_nfs_set_idle_s(cow_module.idle_s);
 	cow_nfs_set_log(log_attach);
+	cow_nfs_set_refused_log(log_refused);
 	LogEvent(COMPONENT_FSAL,
 		 "cowherd: serving the store '%s' (an idle root is closed after %u s)",
 		 cow_module.store_path, cow_module.idle_s);
@@ -135,10 +142,12 @@ MODULE_INIT void cow_module_load(void)
 	me->m_ops.update_export = check_update;
 	me->m_ops.init_config = init_config;
 	cow_obj_ops_init(&cow_module.obj_ops);
+	cow_watch_start();
 }
 
 MODULE_FINI void cow_module_unload(void)
 {
+	cow_watch_stop();
 	/* The last export has ended the housekeeping thread and detached every instance. */
 	cow_store_close(cow_module.store);
 	cow_module.store = NULL;

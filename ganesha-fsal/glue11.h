@@ -25,6 +25,7 @@
 
 #include "nfs_root.h"
 #include "perm.h"
+#include "refuse.h"
 
 #define COW_FSAL_NAME "COWHERD"
 #define COW_FSAL_HANDLE_V1 0xc1
@@ -182,6 +183,15 @@ fsal_status_t cow_op_create_handle(struct fsal_export *e, struct gsh_buffdesc *f
 fsal_status_t cow_op_handle_to_wire(const struct fsal_obj_handle *h, fsal_digesttype_t type,
 				    struct gsh_buffdesc *fh);
 void cow_op_handle_to_key(struct fsal_obj_handle *h, struct gsh_buffdesc *fh);
+
+/* -------------------------------------------------- watch.c */
+
+/* The request being served was refused. @e: the export it was for, NULL when it is none of ours. */
+void cow_refused(struct cow_export *e, enum cow_refuse_cause cause);
+
+/* Hear of what the server refuses without asking us, from now on. */
+void cow_watch_start(void);
+void cow_watch_stop(void);
 
 /* -------------------------------------------------- operation tables */
 

@@ -19,12 +19,19 @@ static int bind_for_handle(struct cow_export *e, struct cow_nfs_bind **ret)
 	return r == -ENOENT || r == -ESHUTDOWN ? -ESTALE : r;
 }
 
+/* Could this be one of ours? Needs nothing but its bytes. */
+static int looks_right(const struct gsh_buffdesc *fh)
+{
+	const uint8_t *p = fh->addr;
+	return fh->len >= 2 && fh->len <= COW_FSAL_WIRE_MAX && p[0] == COW_FSAL_HANDLE_V1;
+}
+
 /* Engine handle inside @fh, or the reason why there is none. */
 static int unwrap(const struct cow_nfs_bind *b, const struct gsh_buffdesc *fh, const uint8_t **ret,
 		  size_t *ret_len)
 {
 	const uint8_t *p = fh->addr;
-	if (fh->len < 2 || fh->len > COW_FSAL_WIRE_MAX || p[0] != COW_FSAL_HANDLE_V1)
+	if (!looks_right(fh))
 		return -EBADMSG;
 	*ret = p + 1;
 	*ret_len = fh->len - 1;
@@ -51,11 +58,16 @@ fsal_status_t cow_op_wire_to_host(struct fsal_export *ex, fsal_digesttype_t type
 	cow_autobind b = NULL;
 	const uint8_t *h;
 	size_t len;
-	int r = bind_for_handle(e, &b);
+	/* What cannot be a handle does not make us attach a root. */
+	int r = looks_right(fh) ? bind_for_handle(e, &b) : -EBADMSG;
 	if (r == 0)
 		r = unwrap(b, fh, &h, &len);
 	if (r == 0)
 		note_caller(e);
+	else if (r == -EBADMSG)
+		cow_refused(e, COW_REFUSE_MALFORMED);
+	else if (r == -ESTALE)
+		cow_refused(e, COW_REFUSE_STALE);
 	return cow_status(r);
 }
 

@@ -10,6 +10,7 @@
 
 #include "common/clock.h"
 #include "nfs_root.h"
+#include "refuse.h"
 
 /* Serialises start and end of the thread; taken before keeper_lock, never by the thread itself. */
 static pthread_mutex_t admin_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -64,6 +65,13 @@ static struct cow_nfs_root *next_root(const struct cow_nfs_root *r)
 	return n;
 }
 
+static void (*log_refused)(const char *text);
+
+void cow_nfs_set_refused_log(void (*log)(const char *text))
+{
+	log_refused = log;
+}
+
 static void tick_all(void)
 {
 	uint64_t now = cow_now_ms();
@@ -74,6 +82,8 @@ static void tick_all(void)
 		cow_nfs_root_put(r);
 		r = n;
 	}
+	if (log_refused)
+		cow_refuse_tick(now, log_refused);
 }
 
 /* Wait for something to detach, the end, or the next round. Return: 1 when a round is due. */

@@ -255,6 +255,32 @@ void cow_nfs_root_seen(struct cow_nfs_root *r, const char *addr)
 	pthread_mutex_unlock(&r->seen_lock);
 }
 
+void cow_nfs_root_refused(struct cow_nfs_root *r, const char *addr)
+{
+	pthread_mutex_lock(&r->seen_lock);
+	r->refused++;
+	(void)snprintf(r->refused_addr, sizeof(r->refused_addr), "%s", addr);
+	pthread_mutex_unlock(&r->seen_lock);
+}
+
+static void write_refused(struct cow_nfs_root *r, uint64_t now_ms)
+{
+	char addr[sizeof(r->refused_addr)];
+	uint64_t more = 0;
+	pthread_mutex_lock(&r->seen_lock);
+	if (r->refused && (!r->refused_ms || now_ms - r->refused_ms >= COW_NFS_STATE_MS)) {
+		more = r->refused;
+		r->refused = 0;
+		r->refused_ms = now_ms;
+		memcpy(addr, r->refused_addr, sizeof(addr));
+	}
+	pthread_mutex_unlock(&r->seen_lock);
+	/* What cannot be written is in the server's log all the same. */
+	if (more)
+		(void)cow_client_state_refused(r->store, &r->mac, cow_realtime_s(), addr, more,
+					       NULL);
+}
+
 static void write_state(struct cow_nfs_root *r, uint64_t now_ms)
 {
 	char addr[sizeof(r->addr)];
@@ -286,4 +312,5 @@ void cow_nfs_root_tick(struct cow_nfs_root *r, uint64_t now_ms)
 	if (swapped)
 		tell_swapped(r);
 	write_state(r, now_ms);
+	write_refused(r, now_ms);
 }

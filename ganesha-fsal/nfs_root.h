@@ -25,7 +25,8 @@
 
 struct cow_nfs_bind {
 	atomic_uint refs;
-	uint64_t serial; /* unique in the process: objects remember under which bind a node was got */
+	uint64_t
+	    serial; /* unique in the process: objects remember under which bind a node was got */
 	uint64_t epoch; /* of the instance */
 	uint64_t seen;	/* what the epoch file held while attaching, see cow_nfs_bind_current() */
 	const volatile uint64_t *now; /* the mapped epoch; outlives every bind */
@@ -62,6 +63,10 @@ struct cow_nfs_root {
 	pthread_mutex_t seen_lock; /* guards the last caller */
 	uint64_t written_ms;	   /* when it was last written into the store */
 	char addr[46];
+	uint64_t
+	    refused; /* requests not yet in the store; this and the next guarded by seen_lock */
+	uint64_t refused_ms; /* when they were last written there */
+	char refused_addr[46];
 };
 
 /*
@@ -101,6 +106,9 @@ int cow_nfs_bind_is_root(const struct cow_nfs_bind *b, const uint8_t *h, size_t 
 int cow_nfs_root_seen_due(const struct cow_nfs_root *r);
 void cow_nfs_root_seen(struct cow_nfs_root *r, const char *addr);
 
+/* A request of @addr (text) for this root was refused: counted in the client's state/refused. */
+void cow_nfs_root_refused(struct cow_nfs_root *r, const char *addr);
+
 /* -------------------------------------------------- for the keeper (keeper.c) */
 
 #define COW_NFS_IDLE_S 600	  /* default of the next */
@@ -112,6 +120,9 @@ void cow_nfs_set_idle_s(unsigned seconds);
 
 /* Where a failed attach is told, once per cause and root. Set before the first root is made. */
 void cow_nfs_set_log(void (*log)(const char *text));
+
+/* Where refused requests are told (refuse.h). Set before the first root is made. */
+void cow_nfs_set_refused_log(void (*log)(const char *text));
 
 /* One round: drop a replaced or idle bind, write state/nfs. */
 void cow_nfs_root_tick(struct cow_nfs_root *r, uint64_t now_ms);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later
  *
- * clients/ID/state/{boot,nfs}: "time = ...", "address = ...". Written often and worth little after
- * a crash, so they are replaced by rename but not synced; a torn or missing one reads as "never".
+ * clients/ID/state/{boot,nfs,refused}: "time = ...", "address = ..."; refused has "count = ...". Written
+ * often and worth little after a crash, so they are replaced by rename but not synced; a torn or missing one reads as "never".
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -28,12 +28,15 @@ static int state_open(struct cow_store *s, const struct cow_mac *mac, int make)
 	return fd < 0 ? -errno : fd;
 }
 
-static void read_one(int dir, const char *name, int64_t *ret_when, char ret_addr[46])
+static void read_one(int dir, const char *name, int64_t *ret_when, char ret_addr[46],
+		     uint64_t *ret_count)
 {
 	cow_autokv kv = NULL;
 	uint64_t when = 0;
 	*ret_when = 0;
 	ret_addr[0] = 0;
+	if (ret_count)
+		*ret_count = 0;
 	if (cow_kv_read_at(dir, name, &kv, NULL) < 0 ||
 	    cow_kv_get_u64(kv, "", "time", 0, INT64_MAX, &when, NULL) < 0)
 		return;
@@ -41,6 +44,8 @@ static void read_one(int dir, const char *name, int64_t *ret_when, char ret_addr
 	const char *addr = cow_kv_get(kv, "", "address");
 	if (addr && strlen(addr) < 46)
 		memcpy(ret_addr, addr, strlen(addr) + 1);
+	if (ret_count && cow_kv_get_u64(kv, "", "count", 0, UINT64_MAX, ret_count, NULL) < 0)
+		*ret_count = 0;
 }
 
 int cow_client_state_read(struct cow_store *s, const struct cow_mac *mac,
@@ -55,8 +60,9 @@ int cow_client_state_read(struct cow_store *s, const struct cow_mac *mac,
 	}
 	if (dir < 0)
 		return cow_err_set(err, dir, "open the state of client %s", id);
-	read_one(dir, "boot", &ret->boot_s, ret->boot_addr);
-	read_one(dir, "nfs", &ret->nfs_s, ret->nfs_addr);
+	read_one(dir, "boot", &ret->boot_s, ret->boot_addr, NULL);
+	read_one(dir, "nfs", &ret->nfs_s, ret->nfs_addr, NULL);
+	read_one(dir, "refused", &ret->refused_s, ret->refused_addr, &ret->refused);
 	return 0;
 }
 
@@ -68,13 +74,14 @@ static int is_address(const char *addr)
 
 /* Each record has one writer, so one fixed temporary name will do. */
 static int write_one(struct cow_store *s, const struct cow_mac *mac, const char *name,
-		     const char *temp, int64_t when_s, const char *addr, struct cow_err *err)
+		     const char *temp, int64_t when_s, const char *addr, const char *more,
+		     struct cow_err *err)
 {
-	char text[128];
+	char text[192];
 	if (when_s < 0 || (addr && *addr && !is_address(addr)))
 		return cow_err_set(err, -EINVAL, "record '%s' of a client", name);
-	int len = snprintf(text, sizeof(text), "time = %lld\naddress = %s\n", (long long)when_s,
-			   addr ? addr : "");
+	int len = snprintf(text, sizeof(text), "time = %lld\naddress = %s\n%s", (long long)when_s,
+			   addr ? addr : "", more);
 	char id[COW_MAC_TEXT_LEN + 1];
 	cow_mac_text(mac, id);
 	cow_autoclose int dir = state_open(s, mac, 1);
@@ -91,11 +98,23 @@ static int write_one(struct cow_store *s, const struct cow_mac *mac, const char 
 int cow_client_state_boot(struct cow_store *s, const struct cow_mac *mac, int64_t when_s,
 			  const char *addr, struct cow_err *err)
 {
-	return write_one(s, mac, "boot", ".boot", when_s, addr, err);
+	return write_one(s, mac, "boot", ".boot", when_s, addr, "", err);
 }
 
 int cow_client_state_nfs(struct cow_store *s, const struct cow_mac *mac, int64_t when_s,
 			 const char *addr, struct cow_err *err)
 {
-	return write_one(s, mac, "nfs", ".nfs", when_s, addr, err);
+	return write_one(s, mac, "nfs", ".nfs", when_s, addr, "", err);
+}
+
+int cow_client_state_refused(struct cow_store *s, const struct cow_mac *mac, int64_t when_s,
+			     const char *addr, uint64_t more, struct cow_err *err)
+{
+	struct cow_client_state st = {0};
+	char text[48];
+	int r = cow_client_state_read(s, mac, &st, err);
+	if (r < 0)
+		return r;
+	(void)snprintf(text, sizeof(text), "count = %llu\n", (unsigned long long)st.refused + more);
+	return write_one(s, mac, "refused", ".refused", when_s, addr, text, err);
 }

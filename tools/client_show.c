@@ -76,6 +76,9 @@ static struct json_object *client_json(const struct cow_client *c,
 	cow_cli_json_str(o, "boot_address", st->boot_addr);
 	cow_cli_json_time(o, "last_nfs", st->nfs_s);
 	cow_cli_json_str(o, "nfs_address", st->nfs_addr);
+	cow_cli_json_u64(o, "refused", st->refused);
+	cow_cli_json_time(o, "last_refused", st->refused_s);
+	cow_cli_json_str(o, "refused_address", st->refused_addr);
 	return o;
 }
 
@@ -175,6 +178,14 @@ static void time_line(const char *key, int64_t when, const char *addr)
 		     addr ? addr : "");
 }
 
+static void refused_line(const struct cow_client_state *st)
+{
+	char text[COW_TIME_TEXT_LEN + 1] = "";
+	cow_time_text(st->refused_s, text);
+	(void)printf("%-11s %llu requests, the last %s from %s\n", "refused",
+		     (unsigned long long)st->refused, text, st->refused_addr);
+}
+
 static void print_client(const struct cow_client *c, const struct cow_client_state *st)
 {
 	char kept[32] = "";
@@ -204,6 +215,8 @@ static void print_client(const struct cow_client *c, const struct cow_client_sta
 	time_line("swapped", c->swapped_s, NULL);
 	time_line("last boot", st->boot_s, st->boot_addr);
 	time_line("last nfs", st->nfs_s, st->nfs_addr);
+	if (st->refused)
+		refused_line(st);
 }
 
 int cow_cmd_client_show(int argc, char **argv)

@@ -54,6 +54,21 @@ static const char ganesha_format[] = "# Written by cowherd at every start; chang
 				     "\tSecType = sys;\n"
 				     "\tAttr_Expiration_Time = 60;\n"
 				     "}\n"
+				     /* What the server refuses it tells the plugin at this level,
+				      * which counts it and says it once a minute: ganesha-fsal/watch.c */
+				     "LOG {\n"
+				     "\tCOMPONENTS {\n"
+				     "\t\tEXPORT = INFO;\n"
+				     "\t\tNFSPROTO = INFO;\n"
+				     "\t}\n"
+				     "\tFACILITY {\n"
+				     "\t\tname = STDERR;\n"
+				     "\t\tdestination = STDERR;\n"
+				     "\t\tmax_level = %s;\n"
+				     "\t\theaders = all;\n"
+				     "\t\tenable = active;\n"
+				     "\t}\n"
+				     "}\n"
 				     "COWHERD {\n"
 				     "\tStore = \"%s\";\n"
 				     "}\n"
@@ -63,7 +78,8 @@ int cow_text_ganesha(const struct cow_config *c, const struct cow_serve_net *net
 		     const struct cow_serve_paths *p, char **ret)
 {
 	if (asprintf(ret, ganesha_format, net->address, c->nfs_port, c->nfs_mount_port,
-		     p->plugin_dir, p->state, p->store, p->run) < 0)
+		     p->plugin_dir, p->state, c->log_level >= 4 ? "INFO" : "EVENT", p->store,
+		     p->run) < 0)
 		return -ENOMEM;
 	return 0;
 }

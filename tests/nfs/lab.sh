@@ -17,6 +17,8 @@
 
 readonly LAB_ADDR=10.99.0.1 LAB_PORT=20490 LAB_MOUNT_PORT=20491
 readonly GRACE_S=3
+# shellcheck disable=SC2034 # used by the tests
+readonly M1=dc-a6-32-01-02-03 M2=dc-a6-32-01-02-04 M3=dc-a6-32-01-02-05 M4=dc-a6-32-01-02-06
 readonly LAB_BACKEND=${COWHERD_TEST_BACKEND:-overlay}
 case $LAB_BACKEND in overlay) LAB_FS=ext4 ;; *) LAB_FS=btrfs ;; esac
 
@@ -113,6 +115,30 @@ lab_store()
 	"$LAB_TOOLS/store_tool" init "$LAB/store" || lab_fail "no store on $LAB/store"
 }
 
+tool() { "$LAB_TOOLS/store_tool" "$1" "$LAB/store" "${@:2}"; }
+
+make_image() # what the test programs expect
+{
+	local d f
+	mkdir -p "$LAB/image/big" "$LAB/image/some" "$LAB/image/tree" "$LAB/image/links/far"
+	(cd "$LAB/image/big" && seq -f 'f%04g' 0 4999 | xargs touch)
+	(cd "$LAB/image/some" && seq -f 'f%03g' 0 599 | xargs touch)
+	echo linked >"$LAB/image/links/a"
+	ln "$LAB/image/links/a" "$LAB/image/links/b"
+	ln "$LAB/image/links/a" "$LAB/image/links/far/c"
+	for d in 1 2 3 4 5; do
+		mkdir "$LAB/image/tree/d$d"
+		for f in 1 2 3 4; do
+			echo "$f" >"$LAB/image/tree/d$d/f$f"
+		done
+		ln -s f1 "$LAB/image/tree/d$d/l"
+	done
+	mkdir -p "$LAB/image/tree/d1/d2/d3"
+	echo golden >"$LAB/image/hello"
+	chmod 755 "$LAB/image"
+	tool import test "$LAB/image"
+}
+
 lab_export_block() # MAC ID [ADDRESS]
 {
 	cat <<-CONF
@@ -135,7 +161,9 @@ lab_conf() # DIR_CHUNK [more of the block COWHERD]
 	MDCACHE { Dir_Chunk = $1; Entries_HWMark = 300000; }
 	EXPORT_DEFAULTS { SecType = sys; Access_Type = NONE; Squash = no_root_squash;
 	 Attr_Expiration_Time = 60; }
-	LOG { Default_Log_Level = EVENT; }
+	LOG { Default_Log_Level = EVENT; COMPONENTS { EXPORT = INFO; NFSPROTO = INFO; }
+	 FACILITY { name = FILE; destination = "$LAB/server.log"; max_level = EVENT; headers = all;
+	  enable = active; } }
 	COWHERD { Store = "$LAB/store"; ${2:-} }
 	%include "$LAB/exports.conf"
 	CONF
@@ -203,6 +231,28 @@ lab_client() # PROGRAM VERSION MAC [ARG…]
 }
 
 lab_root_handle() { "$LAB_TOOLS/nfs_handle" root "$LAB_ADDR" "$LAB_MOUNT_PORT" "/clients/$1"; }
+# A machine of its own network and address, 10.99.1.N, which reaches the server.
+lab_machine() # NAME N
+{
+	if ! ip link show labbr >/dev/null 2>&1; then
+		ip link add labbr type bridge
+		ip addr add 10.99.1.1/24 dev labbr
+		ip link set labbr up
+	fi
+	ip netns add "$1"
+	ip link add "to-$1" type veth peer name eth0 netns "$1"
+	ip link set "to-$1" master labbr up
+	ip -n "$1" link set lo up
+	ip -n "$1" addr add "10.99.1.$2/24" dev eth0
+	ip -n "$1" link set eth0 up
+	ip -n "$1" route add default via 10.99.1.1
+}
+
+lab_on() # NAME COMMAND…: run there
+{
+	ip netns exec "$@"
+}
+
 lab_lookup() { "$LAB_TOOLS/nfs_handle" lookup "$LAB_ADDR" "$LAB_PORT" "$1" "$2"; }
 lab_path() # HANDLE NAME…: look up one after the other
 {
@@ -213,6 +263,15 @@ lab_path() # HANDLE NAME…: look up one after the other
 	done
 	echo "$h"
 }
+# The engine keeps the `lock` file of a root it has attached open.
+is_closed() # MAC
+{
+	local held
+	# A descriptor may go while find looks; that is no answer.
+	held=$(find "/proc/$LAB_SERVER/fd" -lname "$LAB/store/clients/$1/roots/*/lock" 2>/dev/null || true)
+	[[ -z $held ]]
+}
+
 lab_getattr() { "$LAB_TOOLS/nfs_handle" getattr "$LAB_ADDR" "$LAB_PORT" "$1"; }
 lab_read() { "$LAB_TOOLS/nfs_handle" read "$LAB_ADDR" "$LAB_PORT" "$1"; }
 

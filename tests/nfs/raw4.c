@@ -85,7 +85,9 @@ uint32_t n4_send_on_fh(struct session *s)
 {
 	uint32_t status = n4_send(s);
 	n4_result_sequence(s);
-	WANT("PUTFH", n4_result(OP_PUTFH), NFS4_OK);
+	uint32_t put = n4_result(OP_PUTFH);
+	if (put)
+		WANT("compound that ended at PUTFH", status, put);
 	return status;
 }
 

@@ -113,7 +113,8 @@ uint32_t n4_send(struct session *s);
 uint32_t n4_result(uint32_t number); /* header of the next result; its status */
 void n4_result_sequence(const struct session *s);
 
-/* After SEQUENCE and PUTFH: the next result is the operation's. Return: the compound's status. */
+/* After SEQUENCE and PUTFH: the next result is the operation's, unless the handle was refused. Return:
+ * the compound's status. */
 uint32_t n4_send_on_fh(struct session *s);
 
 /* A client of its own. @name must be unique. */

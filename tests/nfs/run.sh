@@ -9,30 +9,6 @@ cd "$(dirname "$0")"
 . ./lab.sh
 lab_enter "$@"
 
-readonly M1=dc-a6-32-01-02-03 M2=dc-a6-32-01-02-04 M3=dc-a6-32-01-02-05 M4=dc-a6-32-01-02-06
-tool() { "$LAB_TOOLS/store_tool" "$1" "$LAB/store" "${@:2}"; }
-
-make_image() # what nfs_ops.c and nfs_image.c expect
-{
-	local d f
-	mkdir -p "$LAB/image/big" "$LAB/image/some" "$LAB/image/tree" "$LAB/image/links/far"
-	(cd "$LAB/image/big" && seq -f 'f%04g' 0 4999 | xargs touch)
-	(cd "$LAB/image/some" && seq -f 'f%03g' 0 599 | xargs touch)
-	echo linked >"$LAB/image/links/a"
-	ln "$LAB/image/links/a" "$LAB/image/links/b"
-	ln "$LAB/image/links/a" "$LAB/image/links/far/c"
-	for d in 1 2 3 4 5; do
-		mkdir "$LAB/image/tree/d$d"
-		for f in 1 2 3 4; do
-			echo "$f" >"$LAB/image/tree/d$d/f$f"
-		done
-		ln -s f1 "$LAB/image/tree/d$d/l"
-	done
-	mkdir -p "$LAB/image/tree/d1/d2/d3"
-	echo golden >"$LAB/image/hello"
-	chmod 755 "$LAB/image"
-	tool import test "$LAB/image"
-}
 
 write_exports() # MAC…
 {
@@ -232,15 +208,6 @@ idle_roots_are_closed_and_opened_again()
 	is_closed "$M1" && lab_fail "the check for an open root does not work"
 	lab_equal "root" "$(lab_getattr "$root")" 0
 	lab_ok "idle roots are closed, and opened again under the same handles"
-}
-
-# The engine keeps the `lock` file of a root it has attached open.
-is_closed() # MAC
-{
-	local held
-	# A descriptor may go while find looks; that is no answer.
-	held=$(find "/proc/$LAB_SERVER/fd" -lname "$LAB/store/clients/$1/roots/*/lock" 2>/dev/null || true)
-	[[ -z $held ]]
 }
 
 # A client that writes while the server is killed and comes back: no error, no byte lost.

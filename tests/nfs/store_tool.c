@@ -5,6 +5,7 @@
  *	store_tool reset STORE MAC | rollback STORE MAC
  *	store_tool id STORE MAC		export id
  *	store_tool state STORE MAC	last NFS use, address
+ *	store_tool refused STORE MAC	how many requests were refused, the last one's address
  */
 #include <stdio.h>
 #include <string.h>
@@ -14,8 +15,8 @@
 
 static int usage(void)
 {
-	(void)fprintf(stderr,
-		      "usage: store_tool init|import|add|reset|rollback|id|state STORE …\n");
+	(void)fprintf(
+	    stderr, "usage: store_tool init|import|add|reset|rollback|id|state|refused STORE …\n");
 	return 2;
 }
 
@@ -46,7 +47,9 @@ static int on_client(struct cow_store *s, const char *verb, const char *text, ch
 		return r;
 	}
 	int r = cow_client_state_read(s, &mac, &st, err);
-	if (r == 0)
+	if (r == 0 && !strcmp(verb, "refused"))
+		(void)printf("%llu %s\n", (unsigned long long)st.refused, st.refused_addr);
+	else if (r == 0)
 		(void)printf("%lld %s\n", (long long)st.nfs_s, st.nfs_addr);
 	return r;
 }

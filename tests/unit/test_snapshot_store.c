@@ -194,6 +194,13 @@ static void state_records_come_back(void **state)
 	assert_string_equal(st.boot_addr, "10.77.0.101");
 	assert_int_equal(st.nfs_s, now);
 	assert_string_equal(st.nfs_addr, "fd00::1");
+	assert_int_equal(st.refused, 0);
+	assert_int_equal(cow_client_state_refused(f->s, &mac, now, "10.0.0.9", 3, &f->err), 0);
+	assert_int_equal(cow_client_state_refused(f->s, &mac, now, "10.0.0.8", 2, &f->err), 0);
+	assert_int_equal(cow_client_state_read(f->s, &mac, &st, &f->err), 0);
+	assert_int_equal(st.refused, 5);
+	assert_int_equal(st.refused_s, now);
+	assert_string_equal(st.refused_addr, "10.0.0.8");
 	assert_int_equal(cow_client_reset(f->s, &mac, 0, &f->err), -EBUSY);
 	assert_int_equal(cow_client_reset(f->s, &mac, COW_SWAP_NOW, &f->err), 0);
 }

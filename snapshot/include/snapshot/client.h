@@ -148,12 +148,17 @@ void cow_client_epoch_unmap(const volatile uint64_t *epoch); /* NULL is fine */
  * State of a client, STORE/clients/MAC/state/: small records, one writer each.
  *	boot	written by `cowherd serve` for the TFTP server: time, address, file
  *	nfs	written by the NFS plugin while the root is used: time, address
+ *	refused	written by the NFS plugin: how many requests for the root it refused; the last one's
+ *		time and address
  */
 struct cow_client_state {
 	int64_t boot_s;	    /* last boot; 0: never */
 	char boot_addr[46]; /* "" unknown */
 	int64_t nfs_s;	    /* last NFS request; 0: never */
 	char nfs_addr[46];
+	uint64_t refused;  /* requests for the root that were refused */
+	int64_t refused_s; /* the last of them; 0: never */
+	char refused_addr[46];
 };
 int cow_client_state_read(struct cow_store *s, const struct cow_mac *mac,
 			  struct cow_client_state *ret, struct cow_err *err);
@@ -161,6 +166,10 @@ int cow_client_state_boot(struct cow_store *s, const struct cow_mac *mac, int64_
 			  const char *addr, struct cow_err *err);
 int cow_client_state_nfs(struct cow_store *s, const struct cow_mac *mac, int64_t when_s,
 			 const char *addr, struct cow_err *err);
+
+/* @more: requests that were refused since the last call. */
+int cow_client_state_refused(struct cow_store *s, const struct cow_mac *mac, int64_t when_s,
+			     const char *addr, uint64_t more, struct cow_err *err);
 
 /* A client counts as running when its root was used by NFS in the last 90 seconds. */
 #define COW_CLIENT_RUNNING_S 90
