@@ -83,22 +83,22 @@ static void an_open_gains_no_access_that_is_not_allowed(void)
 	struct stateid st, reader, writer;
 	char buf[8];
 	uint32_t eof = 0;
-	struct open_how create = {.access = BOTH, .create = 1};
+	struct open_how create = {.access = BOTH, .create = CREATE_UNCHECKED};
 	struct open_how read = {.access = READ};
 	struct open_how write = {.access = WRITE};
-	WANT("create", open_file(&root, &top, "v42", create, &h, &st), NFS4_OK);
-	WANT("WRITE", write_at(&root, &h, &st, 0, "keep", 4), NFS4_OK);
-	WANT("another user reads", open_file(&user, &top, "v42", read, &h, &reader), NFS4_OK);
-	WANT("and would write", open_file(&user, &top, "v42", write, &h, &writer), ERR_ACCESS);
-	WANT("what it has is for reading", read_at(&user, &h, &reader, 0, buf, sizeof(buf), &eof),
+	WANT("create", n4_open(&root, &top, "v42", create, &h, &st), NFS4_OK);
+	WANT("WRITE", n4_write(&root, &h, &st, 0, "keep", 4), NFS4_OK);
+	WANT("another user reads", n4_open(&user, &top, "v42", read, &h, &reader), NFS4_OK);
+	WANT("and would write", n4_open(&user, &top, "v42", write, &h, &writer), ERR_ACCESS);
+	WANT("what it has is for reading", n4_read(&user, &h, &reader, 0, buf, sizeof(buf), &eof),
 	     4);
-	WANT("CLOSE", close_file(&user, &h, &reader), NFS4_OK);
-	WANT("the owner reads", open_file(&root2, &top, "v42", read, &h, &reader), NFS4_OK);
-	WANT("and writes", open_file(&root2, &top, "v42", write, &h, &writer), NFS4_OK);
-	WANT("WRITE", write_at(&root2, &h, &writer, 0, "more", 4), NFS4_OK);
-	WANT("CLOSE", close_file(&root2, &h, &writer), NFS4_OK);
-	WANT("CLOSE", close_file(&root, &h, &st), NFS4_OK);
-	WANT("REMOVE", remove_name(&root, &top, "v42"), NFS4_OK);
+	WANT("CLOSE", n4_close(&user, &h, &reader), NFS4_OK);
+	WANT("the owner reads", n4_open(&root2, &top, "v42", read, &h, &reader), NFS4_OK);
+	WANT("and writes", n4_open(&root2, &top, "v42", write, &h, &writer), NFS4_OK);
+	WANT("WRITE", n4_write(&root2, &h, &writer, 0, "more", 4), NFS4_OK);
+	WANT("CLOSE", n4_close(&root2, &h, &writer), NFS4_OK);
+	WANT("CLOSE", n4_close(&root, &h, &st), NFS4_OK);
+	WANT("REMOVE", n4_remove(&root, &top, "v42"), NFS4_OK);
 }
 
 static void big_writes_read_back(void)
