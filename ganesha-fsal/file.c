@@ -282,31 +282,42 @@ static fsal_status_t open_by_handle(struct cow_obj *o, const struct open_args *a
 	return attrs_out ? cow_attr_answer(o, cow_ovl_getattr(u.n, &attr), &attr, attrs_out) : ok();
 }
 
-/* Look the name up, or create it. @ret_created: 1 when this call made the file. */
+static int create_file(struct cow_ovl_node *dir, const char *name, const struct open_args *a,
+		       struct cow_ovl_node **ret, struct cow_ovl_attr *attr)
+{
+	struct cow_ovl_cred cred = cow_caller();
+	struct cow_ovl_create how = {.type = S_IFREG};
+	int r = cow_create_prepare(dir, &cred, a->in, 0600, &how);
+	if (r < 0)
+		return r;
+	if (a->mode >= FSAL_EXCLUSIVE) {
+		how.set.mask |= COW_SET_ATIME | COW_SET_MTIME;
+		how.set.mask &= ~(unsigned)(COW_SET_ATIME_NOW | COW_SET_MTIME_NOW);
+		verifier_times(a->verifier, &how.set.atime, &how.set.mtime);
+	}
+	return cow_ovl_create(dir, name, strlen(name), &cred, &how, ret, attr);
+}
+
+/*
+ * Look the name up, or create it. The server has looked just before and found nothing, so creating
+ * comes first; why that failed matters only where there is still nothing.
+ * @ret_created: 1 when this call made the file.
+ */
 static int find_or_create(struct cow_ovl_node *dir, const char *name, const struct open_args *a,
 			  struct cow_ovl_node **ret, struct cow_ovl_attr *attr, int *ret_created)
 {
-	struct cow_ovl_cred cred = cow_caller();
-	size_t len = strlen(name);
-	int r = -EEXIST;
 	/* Another may create or remove the name between our two looks. */
-	for (int i = 0; i < 8 && r == -EEXIST; i++) {
-		r = cow_ovl_lookup(dir, name, len, ret, attr);
-		if (r != -ENOENT || a->mode == FSAL_NO_CREATE)
-			return r;
-		struct cow_ovl_create how = {.type = S_IFREG};
-		r = cow_create_prepare(dir, &cred, a->in, 0600, &how);
-		if (r < 0)
-			return r;
-		if (a->mode >= FSAL_EXCLUSIVE) {
-			how.set.mask |= COW_SET_ATIME | COW_SET_MTIME;
-			how.set.mask &= ~(unsigned)(COW_SET_ATIME_NOW | COW_SET_MTIME_NOW);
-			verifier_times(a->verifier, &how.set.atime, &how.set.mtime);
-		}
-		r = cow_ovl_create(dir, name, len, &cred, &how, ret, attr);
-		*ret_created = r == 0;
+	for (int i = 0; i < 8; i++) {
+		int made =
+		    a->mode == FSAL_NO_CREATE ? -ENOENT : create_file(dir, name, a, ret, attr);
+		*ret_created = made == 0;
+		if (made == 0)
+			return 0;
+		int r = cow_ovl_lookup(dir, name, strlen(name), ret, attr);
+		if (r != -ENOENT || made != -EEXIST)
+			return r == -ENOENT ? made : r;
 	}
-	return r == -EEXIST ? -EAGAIN : r;
+	return -EAGAIN;
 }
 
 static int check_existing(const struct open_args *a, const struct cow_ovl_node *n,

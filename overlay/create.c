@@ -97,6 +97,8 @@ static int finish(struct cow_ovl_node *n, const struct cow_ovl_cred *cred,
 		  const struct cow_ovl_create *how, struct cow_ovl_attr *attr)
 {
 	cow_autofd f = NULL;
+	if (!how->set.mask && !(how->mode & SPECIAL_BITS & ~attr->mode))
+		return 0; /* what most are: nothing follows */
 	int r = cow_fd_get(n, cow_set_level(&how->set), &f);
 	if (r == 0)
 		r = add_special_bits(n, f, cred, how->mode, attr);
@@ -133,9 +135,7 @@ static int make_whole(struct cow_ovl_inst *i, int dirfd, const char *name,
 	unsigned level = S_ISREG(how->type) ? COW_FD_WRITE : COW_FD_PATH;
 	if (!S_ISREG(how->type))
 		fd = cow_open_name(dirfd, name);
-	int r = fd < 0 ? fd : cow_upper_made(i, fd, level, &n);
-	if (r == 0)
-		r = cow_attr_get(n, ret_attr);
+	int r = fd < 0 ? fd : cow_upper_made(i, fd, level, &n, ret_attr);
 	if (r == 0)
 		r = finish(n, cred, how, ret_attr);
 	if (r == 0)

@@ -95,9 +95,13 @@ struct cow_ovl_inst {
 };
 
 struct cow_ovl_node {
-	struct cow_ovl_inst *inst; /* counted */
+	/* What is looked at to find one, close together: a table holds many, and memory is slow. */
 	struct cow_ovl_node *next; /* guarded by the shard lock */
-	atomic_uint refs;	   /* 0 -> 1 never; 1 -> 0 under the shard lock */
+	uint64_t hash;
+	struct cow_key key;
+	atomic_uint refs; /* 0 -> 1 never; 1 -> 0 under the shard lock */
+
+	struct cow_ovl_inst *inst; /* counted */
 	atomic_uint opens;
 	atomic_uint writers; /* those of them that may write */
 	atomic_uint bump;    /* changes made through us, see attr.c */
@@ -106,8 +110,7 @@ struct cow_ovl_node {
 	atomic_bool orphan;  /* upper seen without a name, which is for ever: keep no idle fd */
 	atomic_bool gone;    /* of an image object and of directories: no name left, for ever */
 	mode_t type;
-	uint64_t hash, id;
-	struct cow_key key;
+	uint64_t id;
 	uint32_t low;	    /* number in the image; 0: born in the upper */
 	atomic_bool has_up; /* false -> true once: under the fd cache lock, and under names of the
 			       parent, where the object has one */
@@ -217,8 +220,9 @@ bool cow_node_linked(const struct cow_ovl_node *n);
  */
 int cow_upper_node(struct cow_ovl_inst *i, struct cow_ovl_node *dir, const struct cow_man_ent *low,
 		   int fd, unsigned level, struct cow_ovl_node **ret);
-/* The same for what was just made in the upper and is no image object. */
-int cow_upper_made(struct cow_ovl_inst *i, int fd, unsigned level, struct cow_ovl_node **ret);
+/* The same for what was just made in the upper and is no image object. @ret_attr may be NULL. */
+int cow_upper_made(struct cow_ovl_inst *i, int fd, unsigned level, struct cow_ovl_node **ret,
+		   struct cow_ovl_attr *ret_attr);
 /* Node of an upper file system's handle that is kind U. */
 int cow_upper_from_fh(struct cow_ovl_inst *i, const struct cow_fh *fh, struct cow_ovl_node **ret);
 

@@ -114,7 +114,8 @@ int cow_upper_node(struct cow_ovl_inst *i, struct cow_ovl_node *dir, const struc
 	return r != 0 ? r : to_cache(&n, &fd, level, ret);
 }
 
-int cow_upper_made(struct cow_ovl_inst *i, int fd_taken, unsigned level, struct cow_ovl_node **ret)
+int cow_upper_made(struct cow_ovl_inst *i, int fd_taken, unsigned level, struct cow_ovl_node **ret,
+		   struct cow_ovl_attr *ret_attr)
 {
 	cow_autoclose int fd = fd_taken;
 	cow_autonode n = NULL;
@@ -122,6 +123,8 @@ int cow_upper_made(struct cow_ovl_inst *i, int fd_taken, unsigned level, struct 
 	int r = cow_attr_of_fd(i, fd, &attr);
 	if (r == 0)
 		r = intern(i, fd, 0, &attr, &n);
+	if (r == 0 && ret_attr)
+		*ret_attr = attr;
 	return r != 0 ? r : to_cache(&n, &fd, level, ret);
 }
 
@@ -145,6 +148,6 @@ int cow_upper_from_fh(struct cow_ovl_inst *i, const struct cow_fh *fh, struct co
 	int fd = cow_fh_open(i, fh, O_PATH | O_CLOEXEC);
 	if (fd < 0)
 		return fd;
-	int r = cow_upper_made(i, fd, COW_FD_PATH, ret);
+	int r = cow_upper_made(i, fd, COW_FD_PATH, ret, NULL);
 	return r == -EXDEV ? -ESTALE : r; /* a handle of ours never led there */
 }
