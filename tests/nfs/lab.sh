@@ -151,7 +151,7 @@ lab_export_block() # MAC ID [ADDRESS]
 lab_conf() # DIR_CHUNK [more of the block COWHERD]
 {
 	cat >"$LAB/ganesha.conf" <<-CONF
-	NFS_CORE_PARAM { Protocols = 3, 4; mount_path_pseudo = true; Enable_NLM = false;
+	NFS_CORE_PARAM { Protocols = 3, 4; mount_path_pseudo = true; Enable_NLM = false; Enable_NFSACL = false;
 	 Enable_RQUOTA = false; Plugins_Dir = "$LAB_PLUGIN"; NFS_Port = $LAB_PORT;
 	 MNT_Port = $LAB_MOUNT_PORT; Bind_addr = $LAB_ADDR; }
 	NFSV4 { Minor_Versions = 0, 1, 2; Only_Numeric_Owners = true; Graceless = false;

@@ -105,12 +105,19 @@ static void subnet_and_open_let_in_more(void **state)
 static void server_configuration_names_what_it_must(void **state)
 {
 	static const char *const words[] = {
-	    "Bind_addr = 10.77.0.1;",	   "NFS_Port = 2049;",
-	    "MNT_Port = 20048;",	   "Plugins_Dir = \"/lib/plug\";",
-	    "mount_path_pseudo = true;",   "Enable_NLM = false;",
-	    "Graceless = false;",	   "RecoveryRoot = \"/srv/store/state/ganesha\";",
-	    "Only_Numeric_Owners = true;", "Dir_Chunk = 0;",
-	    "Store = \"/srv/store\";",	   "%include \"/run/cow/exports.conf\"\n",
+	    "Bind_addr = 10.77.0.1;",
+	    "NFS_Port = 2049;",
+	    "MNT_Port = 20048;",
+	    "Plugins_Dir = \"/lib/plug\";",
+	    "mount_path_pseudo = true;",
+	    "Enable_NLM = false;",
+	    "Enable_NFSACL = false;",
+	    "Graceless = false;",
+	    "RecoveryRoot = \"/srv/store/state/ganesha\";",
+	    "Only_Numeric_Owners = true;",
+	    "Dir_Chunk = 0;",
+	    "Store = \"/srv/store\";",
+	    "%include \"/run/cow/exports.conf\"\n",
 	};
 	struct world *w = *state;
 	cow_autofree char *text = NULL;
