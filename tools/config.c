@@ -164,6 +164,7 @@ static const struct key keys[] = {
     NUMBER_KEY("nfs", "mount_port", nfs_mount_port, "20048", "1..65535", 1, 65535),
     TEXT_KEY("nfs", "version", nfs_version, "4.1", "3, 4.0, 4.1 or 4.2", check_version),
     CHOICE_KEY("nfs", "access", nfs_access, "bound", "bound, subnet or open", access_words),
+    NUMBER_KEY("nfs", "lease", nfs_lease, "30", "5..120", 5, 120),
     TEXT_KEY("nfs", "plugin_dir", plugin_dir, "", PATH_FORM " or empty", check_opt_path),
 
     CHOICE_KEY("tftp", "enabled", tftp_enabled, "yes", "yes or no", switch_words),

@@ -42,6 +42,7 @@ struct cow_config {
 	unsigned nfs_mount_port;
 	char *nfs_version;
 	unsigned nfs_access; /* enum cow_nfs_access */
+	unsigned nfs_lease;  /* s */
 	char *plugin_dir;
 
 	unsigned tftp_enabled;

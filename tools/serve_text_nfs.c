@@ -39,8 +39,8 @@ static const char ganesha_format[] = "# Written by cowherd at every start; chang
 				     "\tMinor_Versions = 0,1,2;\n"
 				     "\tOnly_Numeric_Owners = true;\n"
 				     "\tGraceless = false;\n"
-				     "\tLease_Lifetime = 30;\n"
-				     "\tGrace_Period = 30;\n"
+				     "\tLease_Lifetime = %u;\n"
+				     "\tGrace_Period = %u;\n"
 				     "\tDelegations = false;\n"
 				     "\tRecoveryRoot = \"%s/ganesha\";\n"
 				     "}\n"
@@ -81,8 +81,8 @@ int cow_text_ganesha(const struct cow_config *c, const struct cow_serve_net *net
 		     const struct cow_serve_paths *p, char **ret)
 {
 	if (asprintf(ret, ganesha_format, net->address, c->nfs_port, c->nfs_mount_port,
-		     p->plugin_dir, p->state, c->log_level >= 4 ? "INFO" : "EVENT", p->store,
-		     p->run) < 0)
+		     p->plugin_dir, c->nfs_lease, c->nfs_lease, p->state,
+		     c->log_level >= 4 ? "INFO" : "EVENT", p->store, p->run) < 0)
 		return -ENOMEM;
 	return 0;
 }

@@ -82,6 +82,7 @@ static void bad_values_are_refused_with_what_is_allowed(void **state)
 	BAD("[nfs]\nenabled = maybe\n", "yes or no");
 	BAD("[nfs]\naccess = all\n", "bound, subnet or open");
 	BAD("[nfs]\nversion = 5\n", "3, 4.0, 4.1 or 4.2");
+	BAD("[nfs]\nlease = 4\n", "[nfs] lease", "5..120");
 	BAD("[serve]\naddress = 10.77.0.256\n", "IPv4");
 	BAD("[serve]\ninterface = a/b\n", "interface name");
 	BAD("[serve]\nrun_dir = run\n", "absolute path");

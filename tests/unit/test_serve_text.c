@@ -113,6 +113,8 @@ static void server_configuration_names_what_it_must(void **state)
 	    "Enable_NLM = false;",
 	    "Enable_NFSACL = false;",
 	    "Graceless = false;",
+	    "Lease_Lifetime = 17;",
+	    "Grace_Period = 17;",
 	    "RecoveryRoot = \"/srv/store/state/ganesha\";",
 	    "Only_Numeric_Owners = true;",
 	    "Dir_Chunk = 0;",
@@ -122,6 +124,7 @@ static void server_configuration_names_what_it_must(void **state)
 	struct world *w = *state;
 	cow_autofree char *text = NULL;
 
+	set(w, "nfs", "lease", "17");
 	assert_int_equal(cow_text_ganesha(w->config, &w->net, &w->paths, &text), 0);
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
 		if (!strstr(text, words[i]))
