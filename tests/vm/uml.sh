@@ -11,7 +11,8 @@
 # once in both directions, so a script and a test can wait for each other.
 # UML_OPTS adds NFS mount options, UML_MEM sets the memory (256M), UML_ARGS adds to the kernel's command line.
 # UML_PLAIN=1: the script stays outside the NFS root, which is mounted on /run/root, with programs of the test
-# image; /mnt inside is $LAB/NAME/mnt here. `nfs_mount VERSION DIR` mounts the root once more.
+# image; /mnt inside is $LAB/NAME/mnt here. `nfs_mount VERSION DIR [SERVER:/PATH]` mounts the root once
+# more, or another.
 
 UML_MODULES=${UML_MODULES:-/usr/lib/uml/modules}
 
