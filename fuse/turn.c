@@ -15,7 +15,9 @@
 
 #define LOOK_NS 60000 /* about what a thread takes to fall asleep and be woken */
 #define WORTH_MAX 64
-#define QUICK_READ 32768u  /* to copy more is worth a second thread */
+#define STOLEN_NS 500000     /* so long nobody thinks who asks again at once */
+#define CROWDED_NS 250000000 /* what a look then costs, a time slice, is little of this */
+#define QUICK_READ 32768u    /* to copy more is worth a second thread */
 #define QUICK_WRITE 16384u /* more can run into the limit of dirty memory, and then wait for long */
 #define STREAK_MAX 4	   /* requests that were there already: more than one thread can answer */
 
@@ -106,10 +108,10 @@ static bool is_quick(const void *request, ssize_t len)
 }
 
 /* Looking is given up while it does not pay, and tried again now and then. */
-static bool worth_looking(struct cow_turn *t)
+static bool worth_looking(struct cow_turn *t, uint64_t now)
 {
 	int worth = atomic_load_explicit(&t->worth, memory_order_relaxed);
-	if (!t->look)
+	if (!t->look || now < atomic_load_explicit(&t->crowded_until, memory_order_relaxed))
 		return false;
 	if (worth > 0)
 		return true;
@@ -125,27 +127,44 @@ static void judge(struct cow_turn *t, bool paid)
 		atomic_store_explicit(&t->worth, worth + (paid ? 1 : -1), memory_order_relaxed);
 }
 
-/* Other threads of this processor come first: who asks may be one of them. */
-static ssize_t look(struct cow_turn *t, int fd, void *buf, size_t len)
+/*
+ * Other threads of this processor come first: who asks may be one of them. Where others compute, a yield
+ * costs a time slice, while a sleeper that is woken comes before them: so no looking for a while.
+ */
+static ssize_t look(struct cow_turn *t, int fd, void *buf, size_t len, uint64_t now)
 {
-	uint64_t end = cow_now_ns() + LOOK_NS;
+	uint64_t end = now + LOOK_NS, before;
 	ssize_t n;
 	do {
+		before = now;
 		(void)sched_yield();
+		now = cow_now_ns();
 		n = read(fd, buf, len);
-	} while (n < 0 && errno == EAGAIN && cow_now_ns() < end);
+	} while (n < 0 && errno == EAGAIN && now < end);
 	int saved = errno;
-	judge(t, n >= 0);
+	if (now - before >= STOLEN_NS)
+		atomic_store_explicit(&t->crowded_until, now + CROWDED_NS, memory_order_relaxed);
+	else
+		judge(t, n >= 0);
 	errno = saved;
 	return n;
+}
+
+static ssize_t look_if_worth(struct cow_turn *t, int fd, void *buf, size_t len)
+{
+	uint64_t now = cow_now_ns();
+	if (worth_looking(t, now))
+		return look(t, fd, buf, len, now);
+	errno = EAGAIN;
+	return -1;
 }
 
 static ssize_t next_request(struct cow_turn *t, int fd, void *buf, size_t len)
 {
 	ssize_t n = read(fd, buf, len);
 	streak = n >= 0 ? streak + 1 : 0;
-	if (n < 0 && errno == EAGAIN && worth_looking(t))
-		n = look(t, fd, buf, len);
+	if (n < 0 && errno == EAGAIN)
+		n = look_if_worth(t, fd, buf, len);
 	while (n < 0 && errno == EAGAIN) {
 		struct pollfd p = {.fd = fd, .events = POLLIN};
 		if (poll(&p, 1, -1) < 0)

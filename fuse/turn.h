@@ -14,12 +14,14 @@
 #include <semaphore.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 struct cow_turn {
-	sem_t free;	  /* the turn, while nobody has it */
-	bool look;	  /* more than one processor */
-	atomic_int worth; /* whether looking has paid of late */
+	sem_t free;			/* the turn, while nobody has it */
+	bool look;			/* more than one processor */
+	atomic_int worth;		/* whether looking has paid of late */
+	_Atomic uint64_t crowded_until; /* clock: others compute on these processors */
 };
 
 /* Return: 0 or -errno. */
