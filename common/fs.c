@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -19,6 +20,7 @@
 #include "common/cleanup.h"
 
 #define TMP_PREFIX ".tmp-"
+#define FD_RESERVE_MAX 65536
 
 ssize_t cow_read_full(int fd, void *buf, size_t len)
 {
@@ -331,4 +333,15 @@ int cow_open_beneath(int dirfd, const char *path, int flags, mode_t mode)
 		fd = syscall(SYS_openat2, dirfd, path, &how, sizeof(how));
 	} while (fd < 0 && (errno == EINTR || errno == EAGAIN));
 	return fd < 0 ? -errno : (int)fd;
+}
+
+void cow_fd_table_reserve(void)
+{
+	struct rlimit lim;
+	cow_autoclose int fd = open("/", O_PATH | O_CLOEXEC);
+	if (fd < 0 || getrlimit(RLIMIT_NOFILE, &lim) < 0 || lim.rlim_cur == 0)
+		return;
+	int last = lim.rlim_cur < FD_RESERVE_MAX ? (int)lim.rlim_cur - 1 : FD_RESERVE_MAX - 1;
+	cow_autoclose int high = fcntl(fd, F_DUPFD_CLOEXEC, last);
+	(void)high; /* its number alone mattered */
 }

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "common/cleanup.h"
+#include "common/fs.h"
 #include "common/log.h"
 #include "fuse/front.h"
 #include "options.h"
@@ -170,6 +171,7 @@ static void raise_fd_limit(void)
 		return;
 	lim.rlim_cur = lim.rlim_max;
 	(void)setrlimit(RLIMIT_NOFILE, &lim); /* the lower limit opens fewer at once, no worse */
+	cow_fd_table_reserve();
 }
 
 /* Nobody reads our terminal, or waits for us to let go of his pipes. */

@@ -19,12 +19,14 @@
 #define CROWDED_NS 250000000 /* what a look then costs, a time slice, is little of this */
 #define QUICK_READ 32768u    /* to copy more is worth a second thread */
 #define QUICK_WRITE 16384u /* more can run into the limit of dirty memory, and then wait for long */
-#define STREAK_MAX 4	   /* requests that were there already: more than one thread can answer */
+#define STREAK_MAX                                                                                 \
+	4 /* requests of different clients that were there already: one thread is not enough */
 
 /* Of this thread. */
 static _Thread_local bool have_turn;
 static _Thread_local int prepared = -1; /* the descriptor that does not block */
 static _Thread_local unsigned streak;
+static _Thread_local uint32_t last_client;
 
 int cow_turn_init(struct cow_turn *t)
 {
@@ -162,9 +164,11 @@ static ssize_t look_if_worth(struct cow_turn *t, int fd, void *buf, size_t len)
 static ssize_t next_request(struct cow_turn *t, int fd, void *buf, size_t len)
 {
 	ssize_t n = read(fd, buf, len);
-	streak = n >= 0 ? streak + 1 : 0;
-	if (n < 0 && errno == EAGAIN)
-		n = look_if_worth(t, fd, buf, len);
+	if (n < 0) {
+		streak = 0;
+		if (errno == EAGAIN)
+			n = look_if_worth(t, fd, buf, len);
+	}
 	while (n < 0 && errno == EAGAIN) {
 		struct pollfd p = {.fd = fd, .events = POLLIN};
 		if (poll(&p, 1, -1) < 0)
@@ -172,6 +176,20 @@ static ssize_t next_request(struct cow_turn *t, int fd, void *buf, size_t len)
 		n = read(fd, buf, len);
 	}
 	return n;
+}
+
+/* Where client and server share a processor, the client's next request is always there already. What
+ * nobody waits for (RELEASE, FORGET) has no client. */
+static bool is_crowd(const void *request, ssize_t len)
+{
+	const struct fuse_in_header *head = request;
+	if (len < (ssize_t)sizeof(*head))
+		return false;
+	if (head->pid != 0 && head->pid != last_client) {
+		last_client = head->pid;
+		streak++;
+	}
+	return streak >= STREAK_MAX;
 }
 
 void cow_turn_slow(struct cow_turn *t)
@@ -191,7 +209,7 @@ ssize_t cow_turn_read(struct cow_turn *t, int fd, void *buf, size_t len)
 	take_turn(t);
 	ssize_t n = next_request(t, fd, buf, len);
 	int saved = errno;
-	if (n < 0 || streak >= STREAK_MAX || !is_quick(buf, n))
+	if (n < 0 || is_crowd(buf, n) || !is_quick(buf, n))
 		give_turn(t);
 	errno = saved;
 	return n;

@@ -11,7 +11,8 @@
 #	--svg FILE  the plot itself
 #	KIND        others than cowherd fuse-overlayfs kernel (tests/torture/stage.sh); no goals then
 #
-# The environment also names FSWORK.
+# After the table: what a FUSE server that does nothing (floor.c) takes for the same calls on the same machine.
+# The environment also names FSWORK and FLOOR.
 # shellcheck source-path=SCRIPTDIR source=../shell/lib.sh
 . "$(dirname "$0")/../shell/lib.sh"
 # shellcheck source=../torture/stage.sh
@@ -96,12 +97,32 @@ one_round()
 	fresh "$kind"
 }
 
+# one_floor: no server can be faster than this one.
+one_floor()
+{
+	local at=$work/mnt/floor kind=floor pid tries=0
+	mkdir -p "$at"
+	"$FLOOR" "$at" &
+	pid=$!
+	until mountpoint -q "$at"; do
+		if ((tries++ > 500)) || ! kill -0 "$pid" 2>/dev/null; then
+			die "the floor was not mounted"
+		fi
+		sleep 0.02
+	done
+	do_work "create $many" create "$at" "$many"
+	do_work "unlink $many" unlink "$at" "$many"
+	umount "$at"
+	wait "$pid" || die "the floor's server ended with $?"
+}
+
 stage 6G
 "$FSWORK" make "$lower" "$files" "$large" "$medium"
 for ((round = 1; round <= rounds; round++)); do
 	for kind in "${kinds[@]}"; do
 		one_round
 	done
+	[[ -z ${FLOOR:-} ]] || one_floor
 done
 status=0
 echo "medians of $rounds rounds; lower tree of $files files; 2 shared cores, Debian 12, kernel $(uname -r | cut -d. -f1,2)"

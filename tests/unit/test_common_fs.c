@@ -110,6 +110,31 @@ static void removal_goes_deep_without_a_deep_stack(void **state)
 	assert_int_equal(count_entries(t->fd), 0);
 }
 
+static unsigned long fd_table_size(void)
+{
+	char text[4096];
+	cow_autoclose int fd = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
+	ssize_t n = cow_read_full(fd, text, sizeof(text) - 1);
+	assert_true(n > 0);
+	text[n] = '\0';
+	const char *line = strstr(text, "\nFDSize:");
+	assert_non_null(line);
+	return strtoul(line + sizeof("\nFDSize:") - 1, NULL, 10);
+}
+
+static void descriptors_are_reserved_up_to_the_limit(void **state)
+{
+	struct rlimit before, some = {.rlim_cur = 5000};
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	some.rlim_max = before.rlim_max;
+	assert_true(fd_table_size() < 5000);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &some), 0);
+	cow_fd_table_reserve();
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	assert_true(fd_table_size() >= 5000);
+	assert_int_equal(fcntl(4999, F_GETFD), -1); /* none is left open */
+}
+
 static void removal_does_not_enter_a_mount(void **state)
 {
 	struct tmpdir *t = *state;
@@ -187,7 +212,8 @@ static void beneath_refuses_every_way_out(void **state)
 	assert_int_equal(symlinkat("f", t->fd, "root/in"), 0);
 	cow_autoclose int root = cow_opendir_at(t->fd, "root");
 	assert_true(root >= 0);
-	static const char *const out[] = {"../secret", "/etc/passwd", "up", "abs", "x/../../secret"};
+	static const char *const out[] = {"../secret", "/etc/passwd", "up", "abs",
+					  "x/../../secret"};
 	for (size_t i = 0; i < sizeof(out) / sizeof(out[0]); i++)
 		assert_true(cow_open_beneath(root, out[i], O_RDONLY, 0) < 0);
 	int fd = cow_open_beneath(root, "in", O_RDONLY, 0);
@@ -227,18 +253,19 @@ static void existence_is_told_from_absence_and_error(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(removal_takes_everything_below_and_nothing_beside),
-		T(removal_of_a_link_to_a_directory_removes_the_link),
-		T(removal_refuses_names_that_are_paths),
-		T(removal_of_contents_keeps_the_directory),
-		T(removal_goes_deep_without_a_deep_stack),
-		T(removal_does_not_enter_a_mount),
-		T(replacement_is_atomic_and_leaves_no_temporary),
-		T(sweep_removes_temporaries_only),
-		T(link_swap_replaces_in_one_step),
-		T(beneath_refuses_every_way_out),
-		T(existence_is_told_from_absence_and_error),
-		T(lock_excludes_within_one_process_too),
+	    T(removal_takes_everything_below_and_nothing_beside),
+	    T(removal_of_a_link_to_a_directory_removes_the_link),
+	    T(removal_refuses_names_that_are_paths),
+	    T(removal_of_contents_keeps_the_directory),
+	    T(removal_goes_deep_without_a_deep_stack),
+	    cmocka_unit_test(descriptors_are_reserved_up_to_the_limit),
+	    T(removal_does_not_enter_a_mount),
+	    T(replacement_is_atomic_and_leaves_no_temporary),
+	    T(sweep_removes_temporaries_only),
+	    T(link_swap_replaces_in_one_step),
+	    T(beneath_refuses_every_way_out),
+	    T(existence_is_told_from_absence_and_error),
+	    T(lock_excludes_within_one_process_too),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
