@@ -346,6 +346,9 @@ int cow_view_locked(struct cow_ovl_node *dir, int dirfd, const char *name, size_
 /* The node of a view that shows something. */
 int cow_view_node_locked(struct cow_ovl_node *dir, int dirfd, const char *name,
 			 const struct cow_view *v, struct cow_ovl_node **ret);
+/* The same where the node is in memory as a rule, since somebody has just looked the name up. */
+int cow_view_victim_locked(struct cow_ovl_node *dir, int dirfd, const char *name,
+			 const struct cow_view *v, struct cow_ovl_node **ret);
 /* Nothing visible in it? 1, 0 or -errno. Needs the names lock of @dir, exclusive. */
 int cow_dir_empty_locked(struct cow_ovl_node *dir);
 

@@ -300,7 +300,7 @@ static int find_locked(struct removal *rm, struct cow_ovl_node *hint)
 		r = cow_gone_is_stale(dirfd, -ENOENT);
 	if (r == 0)
 		r = cow_not_ours(rm->i, dirfd, rm->name,
-				 cow_view_node_locked(rm->dir, dirfd, rm->name, &rm->v, &n));
+				 cow_view_victim_locked(rm->dir, dirfd, rm->name, &rm->v, &n));
 	if (r == 0 && S_ISDIR(n->type) && !(rm->flags & COW_REMOVE_DIR))
 		r = -EISDIR;
 	if (r == 0 && !S_ISDIR(n->type) && !(rm->flags & COW_REMOVE_FILE))

@@ -61,7 +61,7 @@ static int side_look(struct side *s)
 	r = cow_view_locked(s->dir, dirfd, s->name, s->len, &s->v);
 	if (r == 0 && s->v.what != COW_NOTHING)
 		r = cow_not_ours(s->dir->inst, dirfd, s->name,
-				 cow_view_node_locked(s->dir, dirfd, s->name, &s->v, &s->n));
+				 cow_view_victim_locked(s->dir, dirfd, s->name, &s->v, &s->n));
 	if (r == 0 && !s->n)
 		r = cow_gone_is_stale(dirfd, -ENOENT) == -ESTALE ? -ESTALE : 0;
 	return r;

@@ -174,6 +174,27 @@ int cow_view_node_locked(struct cow_ovl_node *dir, int dirfd, const char *name,
 	return r;
 }
 
+/* An object of the image is found by its number alone, so this finds none, and no whiteout. */
+static struct cow_ovl_node *find_born(struct cow_ovl_inst *i, int dirfd, const char *name)
+{
+	struct cow_fh fh;
+	struct cow_key key;
+	int mnt_id;
+	if (cow_fh_of_name(dirfd, name, &fh, &mnt_id) < 0 || mnt_id != i->mnt_id)
+		return NULL;
+	cow_key_of_upper(&fh, &key);
+	return cow_node_find(i, &key);
+}
+
+int cow_view_victim_locked(struct cow_ovl_node *dir, int dirfd, const char *name,
+			   const struct cow_view *v, struct cow_ovl_node **ret)
+{
+	*ret = v->what == COW_UPPER && (!v->known || v->number == 0)
+		   ? find_born(dir->inst, dirfd, name)
+		   : NULL;
+	return *ret ? 0 : cow_view_node_locked(dir, dirfd, name, v, ret);
+}
+
 /* ---------------------------------------------------------------- emptiness */
 
 static int is_visible(void *ctx, const char *name)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later
  *
  * floor DIR - mounts a FUSE server that does nothing: it knows of each name "new/NAME-NUMBER" whether it is
- * there, and keeps no data. What `fswork create` and `unlink` take on it is what the kernel, libfuse and the
+ * there, and keeps no data. What `fswork create`, `open` and `unlink` take on it is what the kernel, libfuse and the
  * waking of threads take by themselves; a server that stores files takes longer. It asks the kernel for what
  * cowherd-fuse asks, and waits for requests as that does. Ends when it is unmounted.
  */
@@ -98,6 +98,13 @@ static void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_
 	(void)fuse_reply_create(req, &e, fi);
 }
 
+static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	fi->keep_cache = 1;
+	fi->noflush = 1;
+	(void)fuse_reply_open(req, fi);
+}
+
 static void op_remove(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
 	if (mark(req, ino_of(parent, name), false))
@@ -126,6 +133,7 @@ static const struct fuse_lowlevel_ops ops = {
     .mkdir = op_mkdir,
     .rmdir = op_remove,
     .create = op_create,
+    .open = op_open,
     .unlink = op_remove,
     .write = op_write,
     .release = op_release,

@@ -9,6 +9,7 @@
  *	fswork read DIR [THREADS]       and read all files below top*, as tar does
  *	fswork stat DIR FILES N         stat of N files at random, by path
  *	fswork create DIR N             N new files with 100 bytes in a new directory
+ *	fswork open DIR N               they are opened for reading, and closed
  *	fswork unlink DIR N             they go
  *	fswork rmtree DIR               top8 and top9, a fifth of the tree
  *	fswork change DIR N             a byte in each of N files
@@ -253,6 +254,18 @@ static int create(int dir, unsigned n)
 	return end();
 }
 
+static int open_new(int dir, unsigned n)
+{
+	new_paths(n);
+	begin();
+	for (unsigned k = 0; k < n; k++) {
+		int fd = openat(dir, paths[k], O_RDONLY | O_CLOEXEC);
+		must(fd, paths[k]);
+		must(close(fd), paths[k]);
+	}
+	return end();
+}
+
 static int remove_new(int dir, unsigned n)
 {
 	new_paths(n);
@@ -376,6 +389,8 @@ int main(int argc, char **argv)
 		return stat_storm(dir, n, number(argc, argv, 4, 1));
 	if (strcmp(what, "create") == 0)
 		return create(dir, n);
+	if (strcmp(what, "open") == 0)
+		return open_new(dir, n);
 	if (strcmp(what, "unlink") == 0)
 		return remove_new(dir, n);
 	if (strcmp(what, "rmtree") == 0)

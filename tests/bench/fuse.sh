@@ -83,6 +83,7 @@ one_round()
 	do_work "read $large MiB first" readfile "$at/large"
 	do_work "read $large MiB warm" readfile "$at/large"
 	do_work "create $many" create "$at" "$many"
+	do_work "open $many" open "$at" "$many"
 	do_work "unlink $many" unlink "$at" "$many"
 	do_work "copy-up of $some small" change "$at" "$some"
 	do_work "append to $few" append "$at" "$few"
@@ -111,6 +112,7 @@ one_floor()
 		sleep 0.02
 	done
 	do_work "create $many" create "$at" "$many"
+	do_work "open $many" open "$at" "$many"
 	do_work "unlink $many" unlink "$at" "$many"
 	umount "$at"
 	wait "$pid" || die "the floor's server ended with $?"
