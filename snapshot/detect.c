@@ -99,7 +99,7 @@ static const char *detect_boot_dir(int tree)
 	return "boot";
 }
 
-static const char *detect_initramfs(int tree)
+const char *cow_detect_initramfs(int tree)
 {
 	if (cow_tree_has(tree, "etc/initramfs-tools/scripts/cowherd") ||
 	    cow_tree_has(tree, "usr/share/initramfs-tools/scripts/cowherd"))
@@ -113,7 +113,7 @@ int cow_detect(int tree, struct cow_detected *ret)
 {
 	ret->arch = detect_arch(tree);
 	ret->boot_dir = detect_boot_dir(tree);
-	ret->initramfs = detect_initramfs(tree);
+	ret->initramfs = cow_detect_initramfs(tree);
 	ret->os = detect_os(tree);
 	return ret->os ? 0 : -ENOMEM;
 }

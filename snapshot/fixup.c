@@ -27,6 +27,7 @@ static const struct fixup {
     {"clock", cow_fix_clock, "no hourly writing of the time to the root"},
     {"timers", cow_fix_timers, "daily jobs of the herd are spread over hours"},
     {"eeprom", cow_fix_eeprom, "no board flashes its boot loader by itself"},
+    {"initramfs", cow_fix_initramfs, "the initramfs mounts the root over any version of NFS"},
 };
 #define NFIXUPS (sizeof(fixups) / sizeof(*fixups))
 static_assert(NFIXUPS <= COW_FIXUPS_MAX, "commit.c keeps a list of them");

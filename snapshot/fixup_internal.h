@@ -66,5 +66,6 @@ int cow_fix_first_boot(struct cow_fix *f);
 int cow_fix_clock(struct cow_fix *f);
 int cow_fix_timers(struct cow_fix *f);
 int cow_fix_eeprom(struct cow_fix *f);
+int cow_fix_initramfs(struct cow_fix *f);
 
 #endif

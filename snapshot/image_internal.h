@@ -67,6 +67,9 @@ struct cow_detected {
 };
 int cow_detect(int tree, struct cow_detected *ret);
 
+/* What an initramfs made in the tree can mount: "cowherd", "klibc" or "none". */
+const char *cow_detect_initramfs(int tree);
+
 /* A value for a record from text of any kind: control bytes become '?', outer blanks go. */
 char *cow_conf_text(const char *s);
 

@@ -107,7 +107,9 @@ int cow_new_version_describe(struct cow_new_version *v, struct cow_err *err)
 	r = cow_fixup_tree(v->tree, boot_dir, &skip, cow_new_version_fixup, v, err);
 	if (r < 0)
 		return r;
-	r = conf_notes(v);
+	r = set_text(v->conf, "initramfs", cow_detect_initramfs(v->tree)); /* as it is now */
+	if (r == 0)
+		r = conf_notes(v);
 	return r < 0 ? cow_err_set(err, r, "describe image %s", v->name) : 0;
 }
 

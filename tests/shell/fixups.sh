@@ -137,8 +137,109 @@ ok "the source is unchanged"
 # ------------------------------------------------------------ once more: nothing to do
 cow image import again "$tree" >"$out"
 cow image show again >"$work/again"
-[[ $(grep -c '^fixup = .*: not needed' "$work/again") == 13 ]] || die "a fix-up is made twice: $(grep ^fixup "$work/again")"
+[[ $(grep -c '^fixup = .*: not needed' "$work/again") == 14 ]] || die "a fix-up is made twice: $(grep ^fixup "$work/again")"
 ok "a second time none is needed"
+
+# ------------------------------------------------------------ initramfs
+# Two kernels: one that needs help to mount its root, and one that does not. Modules need each other.
+deb=$work/deb
+mkdir -p "$deb"/{boot,etc/initramfs-tools,usr/lib/klibc/bin,usr/share/initramfs-tools,usr/lib/modules}
+ln -s usr/lib "$deb/lib"
+: >"$deb/usr/share/initramfs-tools/hook-functions"
+echo 'klibc mount' >"$deb/usr/lib/klibc/bin/mount"
+kernel() # VERSION ROOT_NFS
+{
+	local dir=$deb/usr/lib/modules/$1 module
+	mkdir -p "$dir"/kernel/{fs/{nfs,lockd,overlayfs},net/packet}
+	for module in fs/nfs/nfs fs/nfs/nfsv3 fs/nfs/nfsv4 fs/lockd/lockd fs/overlayfs/overlay net/packet/af-packet fs/other; do
+		echo "$1 $module" >"$dir/kernel/$module.ko.xz"
+	done
+	cat >"$dir/modules.dep" <<'END'
+kernel/fs/other.ko.xz:
+kernel/fs/nfs/nfsv3.ko.xz: kernel/fs/nfs/nfs.ko.xz kernel/fs/lockd/lockd.ko.xz
+kernel/fs/nfs/nfsv4.ko.xz: kernel/fs/nfs/nfs.ko.xz kernel/fs/lockd/lockd.ko.xz
+kernel/fs/nfs/nfs.ko.xz: kernel/fs/lockd/lockd.ko.xz
+kernel/fs/lockd/lockd.ko.xz:
+kernel/fs/overlayfs/overlay.ko.xz:
+kernel/net/packet/af-packet.ko.xz:
+END
+	echo "index of $1" >"$dir/modules.dep.bin"
+	printf '# config\nCONFIG_ROOT_NFS=%s\nCONFIG_X=y\n' "$2" >"$deb/boot/config-$1"
+	echo "not looked into: $1" | gzip -n >"$deb/boot/initrd.img-$1"
+	touch -d '1 hour ago' "$deb/boot/initrd.img-$1"
+}
+# parts FILE OFFSET: what the archive at the next multiple of four holds, sorted, "MODE NAME SIZE".
+parts()
+{
+	python3 - "$1" "$2" <<'END'
+import sys
+data, at = open(sys.argv[1], 'rb').read(), (int(sys.argv[2]) + 3) & ~3
+out = []
+while True:
+    assert data[at:at + 6] == b'070701', data[at:at + 6]
+    field = [int(data[at + 6 + 8 * k:at + 14 + 8 * k], 16) for k in range(13)]
+    name = data[at + 110:at + 110 + field[11] - 1].decode()
+    body = (at + 110 + field[11] + 3) & ~3
+    if name == 'TRAILER!!!':
+        break
+    out.append('%o %s %s' % (field[1], name, data[body:body + field[6]].split(b'\n')[0].decode()[:24]))
+    at = (body + field[6] + 3) & ~3
+assert not data[body:].strip(b'\0')
+print('\n'.join(sorted(out)))
+END
+}
+kernel 6.1.0-amd64 n
+kernel 6.6.0-v8 y
+cp -a "$deb" "$work/keep-deb"
+cow image import deb "$deb" >"$out"
+grep -q '^  initramfs  *done: .*added to /boot/initrd.img-6.1.0-amd64' "$out" || die "initramfs: $(cat "$out")"
+tree=$store/images/deb/1/tree
+same_tree "$work/keep-deb" "$deb"
+cmp "$tree/boot/initrd.img-6.6.0-v8" "$deb/boot/initrd.img-6.6.0-v8" || die "an initramfs that needs nothing was changed"
+size=$(stat -c %s "$deb/boot/initrd.img-6.1.0-amd64")
+cmp -n "$size" "$tree/boot/initrd.img-6.1.0-amd64" "$deb/boot/initrd.img-6.1.0-amd64" || die "what was there was changed"
+m=lib/modules/6.1.0-amd64
+cat >"$work/want" <<END
+100644 $m/kernel/fs/lockd/lockd.ko.xz 6.1.0-amd64 fs/lockd/loc
+100644 $m/kernel/fs/nfs/nfs.ko.xz 6.1.0-amd64 fs/nfs/nfs
+100644 $m/kernel/fs/nfs/nfsv3.ko.xz 6.1.0-amd64 fs/nfs/nfsv3
+100644 $m/kernel/fs/nfs/nfsv4.ko.xz 6.1.0-amd64 fs/nfs/nfsv4
+100644 $m/kernel/fs/overlayfs/overlay.ko.xz 6.1.0-amd64 fs/overlayfs
+100644 $m/kernel/net/packet/af-packet.ko.xz 6.1.0-amd64 net/packet/a
+100644 $m/modules.dep kernel/fs/other.ko.xz:
+100644 $m/modules.dep.bin index of 6.1.0-amd64
+100644 scripts/cowherd # SPDX-License-Identifie
+100755 lib/cowherd/mount klibc mount
+END
+parts "$tree/boot/initrd.img-6.1.0-amd64" "$size" >"$work/parts"
+grep -v ^40755 "$work/parts" | diff "$work/want" - || die "the wrong things were added"
+for dir in lib scripts; do # links or directories of the initramfs: not to be replaced
+	! grep -q "^40755 $dir " "$work/parts" || die "an entry for /$dir"
+done
+grep -q "^40755 $m/kernel/fs/lockd " "$work/parts" || die "no entry for a directory"
+share=$(dirname "$0")/../../share/initramfs
+cmp "$share/scripts/cowherd" "$tree/etc/initramfs-tools/scripts/cowherd" || die "script"
+cmp "$share/hooks/cowherd" "$tree/etc/initramfs-tools/hooks/cowherd" || die "hook"
+[[ -x $tree/etc/initramfs-tools/hooks/cowherd ]] || die "the hook is no program"
+cow image show deb --json >"$work/show"
+grep -q '"initramfs": *"cowherd"' "$work/show" || die "not recorded: $(cat "$work/show")"
+ok "initramfs: what a kernel without NFS root needs is appended, to its own only"
+
+cow image import deb-again "$tree" >"$out"
+cow image show deb-again >"$out"
+grep -qx 'fixup = initramfs: not needed' "$out" || die "a second time: $(cat "$out")"
+rm "$deb/usr/lib/modules/6.1.0-amd64/kernel/fs/lockd/lockd.ko.xz"
+cow image import deb-broken "$deb" >"$out"
+grep -q '^  initramfs  *done: .*initrd.img-6.1.0-amd64 CANNOT mount' "$out" || die "a missing module: $(cat "$out")"
+rm "$deb/usr/lib/klibc/bin/mount"
+cow image import deb-without "$deb" >"$out"
+grep -q '^  initramfs  *done: .*klibc-utils' "$out" || die "no klibc: $(cat "$out")"
+[[ ! -e $store/images/deb-without/1/tree/etc/initramfs-tools/hooks ]] || die "a hook that would fail"
+rm "$deb/boot/initrd.img-6.1.0-amd64"
+cow image import deb-itself "$deb" >"$out"
+cow image show deb-itself >"$out"
+grep -qx 'fixup = initramfs: not needed' "$out" || die "a kernel that mounts its root: $(cat "$out")"
+ok "initramfs: once is enough; what cannot be done is said"
 
 # ------------------------------------------------------------ left out
 cow image import --no-fixup fstab --no-fixup timers some "$src" >"$out"
