@@ -12,12 +12,16 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "client_internal.h"
 #include "common/clock.h"
 #include "common/checked.h"
 #include "common/fs.h"
 #include "names.h"
+
+#define RELEASE_WAIT_MS 3000
+#define RELEASE_PAUSE_MS 50
 
 /* One above everything there is, so that a number names one root for ever. */
 static int next_root(int client_dir, unsigned *ret)
@@ -108,6 +112,34 @@ int cow_client_reset(struct cow_store *s, const struct cow_mac *mac, unsigned fl
 	return swap(s, mac, flags, "reset", reset_locked, err);
 }
 
+/*
+ * All handles given out for the root before are dead: the machine that holds one has since booted another
+ * root. Who served it until the last swap lets go of it within a second, and after a last sync.
+ */
+static int renew(int root, unsigned n, struct cow_err *err)
+{
+	const struct timespec pause = {.tv_nsec = RELEASE_PAUSE_MS * 1000000l};
+	char who[COW_OVL_HOLDER_MAX] = "";
+	uint64_t end = cow_now_ms() + RELEASE_WAIT_MS;
+	int r;
+	for (;;) {
+		struct cow_err why = COW_ERR_INIT;
+		r = cow_ovl_inst_renew(root, NULL, &why);
+		if (r != -EBUSY || cow_now_ms() >= end) {
+			if (err)
+				*err = why;
+			break;
+		}
+		(void)nanosleep(&pause, NULL);
+	}
+	if (r != -EBUSY)
+		return r;
+	if (cow_ovl_inst_holder(root, who) < 0 || !*who)
+		(void)snprintf(who, sizeof(who), "somebody");
+	return cow_err_say(err, COW_ERR_BUSY, r, "%s still holds root %u; try again in a moment",
+			   who, n);
+}
+
 static int rollback_locked(struct cow_store *s, int dir, const struct cow_client *c,
 			   struct cow_err *err)
 {
@@ -120,15 +152,8 @@ static int rollback_locked(struct cow_store *s, int dir, const struct cow_client
 	if (prev < 0)
 		return cow_err_set(err, prev, "open root %u", c->previous);
 	int r = cow_root_read(prev, &root, err);
-	if (r < 0)
-		return r;
-	/* All handles given out for it before are dead: the machine that holds one has since booted
-	 * another root. */
-	r = cow_ovl_inst_renew(prev, NULL, err);
-	if (r == -EBUSY)
-		return cow_err_say(err, COW_ERR_BUSY, r,
-				   "the NFS server still holds root %u; try again in a moment",
-				   c->previous);
+	if (r == 0)
+		r = renew(prev, c->previous, err);
 	if (r < 0)
 		return r;
 	root.previous = c->root;

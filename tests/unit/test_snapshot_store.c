@@ -6,6 +6,8 @@
  */
 #include "cow_test.h"
 
+#include <time.h>
+#include <pthread.h>
 #include <sched.h>
 #include <sys/mount.h>
 
@@ -145,16 +147,30 @@ static void attach_opens_the_current_root(void **state)
 	assert_int_equal(cow_ovl_inst_close(inst), 0);
 }
 
+/* As a server does that has just seen the swap. */
+static void *let_go_soon(void *inst)
+{
+	const struct timespec soon = {.tv_nsec = 400000000};
+	(void)nanosleep(&soon, NULL);
+	return cow_ovl_inst_close(inst) == 0 ? inst : NULL;
+}
+
 static void reset_works_under_an_attached_root_rollback_waits_for_it(void **state)
 {
 	struct fixture *f = *state;
 	struct cow_ovl_inst *inst;
+	pthread_t t;
+	void *done = NULL;
 	assert_int_equal(cow_client_attach(f->s, &mac, 0, &inst, &f->err), 0);
+	assert_int_equal(cow_ovl_inst_hold_as(inst, "somebody slow"), 0);
 	assert_int_equal(cow_client_reset(f->s, &mac, 0, &f->err), 0);
 	assert_int_equal(cow_client_rollback(f->s, &mac, 0, &f->err), -EBUSY);
 	assert_int_equal(f->err.code, COW_ERR_BUSY);
-	assert_int_equal(cow_ovl_inst_close(inst), 0);
+	assert_non_null(strstr(cow_err_str(&f->err), "somebody slow"));
+	assert_int_equal(pthread_create(&t, NULL, let_go_soon, inst), 0);
 	assert_int_equal(cow_client_rollback(f->s, &mac, 0, &f->err), 0);
+	assert_int_equal(pthread_join(t, &done), 0);
+	assert_ptr_equal(done, inst);
 }
 
 static void a_root_that_is_deleted_under_its_server_does_no_harm(void **state)
