@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 
 #include "common/bounds.h"
+#include "common/fs.h"
 #include "glue11.h"
 #include "nfs_core.h"
 
@@ -103,6 +104,7 @@ static fsal_status_t init_config(struct fsal_module *fsal, config_file_t conf,
 		LogCrit(COMPONENT_FSAL, "cowherd: %s", cow_err_str(&err));
 		return fsalstat(ERR_FSAL_INVAL, -r);
 	}
+	cow_fd_table_reserve(); /* the server has threads already: one wait now, not one for each doubling */
 	cow_nfs_set_idle_s(cow_module.idle_s);
 	cow_nfs_set_log(log_attach);
 	cow_nfs_set_refused_log(log_refused);
