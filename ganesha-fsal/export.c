@@ -50,8 +50,30 @@ static void root_swapped(void *arg)
 {
 	struct cow_export *e = arg;
 	struct gsh_buffdesc key = {.addr = e->root_key, .len = sizeof(e->root_key)};
+	LogEvent(COMPONENT_FSAL, "cowherd: %s shows another root from now on (change %u)", e->path,
+		 atomic_fetch_add(&e->swaps, 1) + 1);
 	(void)e->e.up_ops->invalidate(e->e.up_ops, &key,
 				      FSAL_UP_INVALIDATE_CACHE & ~FSAL_UP_INVALIDATE_PARENT);
+}
+
+/*
+ * The server's own try_release lacks a context to work in, which the cleaning of an object needs. The
+ * export cannot go meanwhile: op_prepare_unexport() waits for us (cow_nfs_root_quiet()).
+ */
+static int release_old(void *arg, const uint8_t *key, size_t len)
+{
+	struct cow_export *e = arg;
+	const struct fsal_up_vector *up = e->e.up_ops;
+	static char where[] = "release_old"; /* the server's macro casts a const away */
+	uint8_t copy[COW_OBJECT_KEY_MAX];
+	struct gsh_buffdesc k = {.addr = copy, .len = len};
+	struct req_op_context ctx;
+	memcpy(copy, key, len);
+	_get_gsh_export_ref(up->up_gsh_export, where, __LINE__, where);
+	init_op_context_simple(&ctx, up->up_gsh_export, up->up_fsal_export);
+	fsal_status_t s = up->try_release(up, &k, 0);
+	release_op_context();
+	return !FSAL_IS_ERROR(s);
 }
 
 static void export_free(struct cow_export *e)
@@ -151,7 +173,8 @@ static int export_open(struct cow_export *e, const char *path, struct cow_err *e
 	if (!e->path)
 		return cow_err_set(err, -ENOMEM, "export");
 	set_identity(e, &mac);
-	return cow_nfs_root_new(cow_module.store, &mac, root_swapped, e, &e->root, err);
+	const struct cow_nfs_up up = {.swapped = root_swapped, .release = release_old, .arg = e};
+	return cow_nfs_root_new(cow_module.store, &mac, &up, &e->root, err);
 }
 
 /* Only the name of the plugin: whatever else stands in the FSAL block is reported as unknown. */

@@ -49,6 +49,7 @@ struct cow_export {
 	char *path;
 	fsal_fsid_t fsid;
 	uint8_t root_key[sizeof(struct cow_mac) + 1];
+	atomic_uint swaps; /* since the export was made */
 
 	/* Readdir and removal of the export, see cow_export_enter_readdir(). */
 	pthread_mutex_t readdir_lock;
@@ -61,6 +62,7 @@ struct cow_export {
 struct cow_obj {
 	struct fsal_obj_handle h;
 	struct cow_nfs_root *root; /* counted: objects may outlive their export for a moment */
+	struct cow_object listed;  /* not the root directory, which outlives swaps */
 	struct cow_ovl_node *node; /* guarded by h.obj_lock; NULL for the root directory */
 	uint64_t serial;	   /* bind the node came from; guarded by h.obj_lock */
 	uint64_t epoch;

@@ -39,5 +39,8 @@ _Static_assert(offsetof(struct cow_state, state) == 0 &&
 		   offsetof(struct cow_state, fd) == sizeof(struct state_t),
 	       "the open flags must follow the state");
 
+_Static_assert(sizeof(((struct cow_obj *)0)->key) <= COW_OBJECT_KEY_MAX,
+	       "keys too long for the list");
+
 /* NFSv3 leaves 64 bytes less the server's own 5. */
 _Static_assert(COW_FSAL_WIRE_MAX <= 59, "handles too long for NFSv3");

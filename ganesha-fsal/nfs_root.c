@@ -10,7 +10,9 @@
 #include "common/clock.h"
 #include "nfs_root.h"
 
-#define RETRY_MS 500 /* a root that could not be attached is not tried again sooner */
+#define RELEASE_BATCH 32u
+#define RELEASE_ROUND 20000u /* objects of one root in one round of the keeper */
+#define RETRY_MS 500	     /* a root that could not be attached is not tried again sooner */
 
 static atomic_ullong last_serial;
 static uint64_t idle_ms = COW_NFS_IDLE_S * 1000ull;
@@ -27,8 +29,8 @@ void cow_nfs_set_idle_s(unsigned seconds)
 	idle_ms = seconds * 1000ull;
 }
 
-int cow_nfs_root_new(struct cow_store *store, const struct cow_mac *mac, void (*swapped)(void *),
-		     void *arg, struct cow_nfs_root **ret, struct cow_err *err)
+int cow_nfs_root_new(struct cow_store *store, const struct cow_mac *mac,
+		     const struct cow_nfs_up *up, struct cow_nfs_root **ret, struct cow_err *err)
 {
 	struct cow_nfs_root *r = calloc(1, sizeof(*r));
 	if (!r)
@@ -41,8 +43,8 @@ int cow_nfs_root_new(struct cow_store *store, const struct cow_mac *mac, void (*
 	r->refs = 1;
 	r->store = store;
 	r->mac = *mac;
-	r->swapped = swapped;
-	r->swapped_arg = arg;
+	r->up = *up;
+	cow_objects_init(&r->objects);
 	pthread_mutex_init(&r->attach_lock, NULL);
 	pthread_mutex_init(&r->swapped_lock, NULL);
 	pthread_mutex_init(&r->seen_lock, NULL);
@@ -72,6 +74,7 @@ void cow_nfs_root_put(struct cow_nfs_root *r)
 	pthread_mutex_destroy(&r->seen_lock);
 	pthread_mutex_destroy(&r->swapped_lock);
 	pthread_mutex_destroy(&r->attach_lock);
+	cow_objects_destroy(&r->objects);
 	free(r);
 }
 
@@ -161,8 +164,8 @@ static void bind_set_locked(struct cow_nfs_root *r, struct cow_nfs_bind *b)
 static void tell_swapped(struct cow_nfs_root *r)
 {
 	pthread_mutex_lock(&r->swapped_lock);
-	if (r->swapped)
-		r->swapped(r->swapped_arg);
+	if (r->up.swapped)
+		r->up.swapped(r->up.arg);
 	pthread_mutex_unlock(&r->swapped_lock);
 }
 
@@ -191,6 +194,7 @@ static int attach_locked(struct cow_nfs_root *r, int *ret_swapped)
 		return rc;
 	*ret_swapped = r->last_epoch && r->last_epoch != b->epoch;
 	r->last_epoch = b->epoch;
+	cow_objects_swap(&r->objects, b->epoch);
 	bind_set_locked(r, b);
 	return 0;
 }
@@ -224,7 +228,7 @@ int cow_nfs_root_bind(struct cow_nfs_root *r, struct cow_nfs_bind **ret)
 void cow_nfs_root_quiet(struct cow_nfs_root *r)
 {
 	pthread_mutex_lock(&r->swapped_lock);
-	r->swapped = NULL;
+	r->up = (struct cow_nfs_up){0};
 	pthread_mutex_unlock(&r->swapped_lock);
 }
 
@@ -296,6 +300,20 @@ static void write_state(struct cow_nfs_root *r, uint64_t now_ms)
 		(void)cow_client_state_nfs(r->store, &r->mac, cow_realtime_s(), addr, NULL);
 }
 
+/* Some at a time, so that nobody who has to tell a swap waits for long. */
+static void release_old(struct cow_nfs_root *r, uint64_t now_ms)
+{
+	unsigned n, all = 0;
+	do {
+		pthread_mutex_lock(&r->swapped_lock);
+		n = r->up.release ? cow_objects_release(&r->objects, now_ms, RELEASE_BATCH,
+							r->up.release, r->up.arg)
+				  : 0;
+		pthread_mutex_unlock(&r->swapped_lock);
+		all += n;
+	} while (n == RELEASE_BATCH && all < RELEASE_ROUND);
+}
+
 void cow_nfs_root_tick(struct cow_nfs_root *r, uint64_t now_ms)
 {
 	int swapped = 0;
@@ -313,4 +331,5 @@ void cow_nfs_root_tick(struct cow_nfs_root *r, uint64_t now_ms)
 		tell_swapped(r);
 	write_state(r, now_ms);
 	write_refused(r, now_ms);
+	release_old(r, now_ms);
 }

@@ -21,6 +21,7 @@
 #include "common/cleanup.h"
 #include "common/err.h"
 #include "overlay/overlay.h"
+#include "objects.h"
 #include "snapshot/client.h"
 
 struct cow_nfs_bind {
@@ -35,6 +36,15 @@ struct cow_nfs_bind {
 	uint8_t root_handle[COW_OVL_HANDLE_MAX];
 	size_t root_handle_len;
 	struct cow_nfs_bind *next; /* in the queue of binds to detach */
+};
+
+/* What is asked of the server. */
+struct cow_nfs_up {
+	/* The root has another content from now on; from any thread, also within an operation. */
+	void (*swapped)(void *arg);
+	/* Let the object of this key go, if it is not in use; from the keeper. Return: 1 it is gone. */
+	int (*release)(void *arg, const uint8_t *key, size_t len);
+	void *arg;
 };
 
 struct cow_nfs_root {
@@ -55,9 +65,9 @@ struct cow_nfs_root {
 	pthread_rwlock_t lock; /* guards bind */
 	struct cow_nfs_bind *bind;
 
-	pthread_mutex_t swapped_lock; /* held while swapped() runs; guards it */
-	void (*swapped)(void *arg);   /* the root has another content from now on */
-	void *swapped_arg;
+	pthread_mutex_t swapped_lock; /* held while a call of @up runs; guards it */
+	struct cow_nfs_up up;
+	struct cow_objects objects;
 
 	_Atomic uint64_t seen_ms;  /* when addr was last taken down; 0: never */
 	pthread_mutex_t seen_lock; /* guards the last caller */
@@ -71,18 +81,18 @@ struct cow_nfs_root {
 
 /*
  * cow_nfs_root_new - root of client @mac; attaches nothing. The keeper looks after it from now on.
- * @swapped: called when the content changed (epoch), from any thread, also within an operation.
+ * @up: copied.
  * Return: 0; -ENOENT no such client.
  */
-int cow_nfs_root_new(struct cow_store *store, const struct cow_mac *mac, void (*swapped)(void *),
-		     void *arg, struct cow_nfs_root **ret, struct cow_err *err);
+int cow_nfs_root_new(struct cow_store *store, const struct cow_mac *mac,
+		     const struct cow_nfs_up *up, struct cow_nfs_root **ret, struct cow_err *err);
 struct cow_nfs_root *cow_nfs_root_get(struct cow_nfs_root *r);
 void cow_nfs_root_put(struct cow_nfs_root *r); /* NULL is fine */
 
-/* No call of swapped() after this returns. */
+/* No call of @up after this returns. */
 void cow_nfs_root_quiet(struct cow_nfs_root *r);
 
-/* No further attach, no further call of swapped(); the instance is detached when it returns. */
+/* No further attach, no further call of @up; the instance is detached when it returns. */
 void cow_nfs_root_shut(struct cow_nfs_root *r);
 
 /*

@@ -59,6 +59,9 @@ struct cow_obj *cow_obj_new(struct cow_export *e, const struct cow_nfs_bind *b,
 	memcpy(o->key + MAC_LEN, handle, len);
 	o->handle_len = (uint8_t)len;
 	o->key_len = (uint8_t)(MAC_LEN + len - COW_OVL_HANDLE_MAC_LEN);
+	o->listed.key = o->key;
+	o->listed.key_len = o->key_len;
+	cow_objects_add(&o->root->objects, &o->listed, o->epoch);
 	return o;
 }
 
@@ -66,6 +69,7 @@ void cow_obj_free(struct cow_obj *o)
 {
 	if (!o)
 		return;
+	cow_objects_remove(&o->root->objects, &o->listed);
 	cow_ovl_put(o->node);
 	pthread_rwlock_destroy(&o->h.obj_lock);
 	cow_nfs_root_put(o->root);

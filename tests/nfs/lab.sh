@@ -148,6 +148,14 @@ lab_export_block() # MAC ID [ADDRESS]
 	CONF
 }
 
+write_exports() # MAC…
+{
+	local m
+	for m in "$@"; do
+		lab_export_block "$m" "$(tool id "$m")"
+	done >"$LAB/exports.conf"
+}
+
 lab_conf() # DIR_CHUNK [more of the block COWHERD]
 {
 	cat >"$LAB/ganesha.conf" <<-CONF

@@ -55,6 +55,8 @@ static void mounts_of_another_are_refused(void)
 		(void)snprintf(path, sizeof(path), "%s%s", theirs, behind[i]);
 		refused(path, n3_mount(&mnt, path, &h));
 	}
+	uint32_t known = n3_mount(&mnt, theirs, &h);
+	WANT("a name that does not exist", n3_mount(&mnt, "/clients/02-00-00-00-00-99", &h), known);
 	(void)snprintf(path, sizeof(path), "%s/..%s", theirs, strrchr(theirs, '/'));
 	refused(path, n3_mount(&mnt, path, &h));
 	(void)snprintf(path, sizeof(path), "%s/..%s", mine, strrchr(theirs, '/'));

@@ -93,9 +93,11 @@ uint32_t n4_send_on_fh(struct session *s)
 
 /* -------------------------------------------------- session */
 
+/* Another one each time: a second session of the same name is that client after a reboot. */
 static uint64_t verifier(void)
 {
-	return (uint64_t)getpid();
+	static uint64_t boots;
+	return ++boots << 32 | (uint64_t)getpid();
 }
 
 static void chan_attrs(void)

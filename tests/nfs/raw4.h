@@ -117,7 +117,7 @@ void n4_result_sequence(const struct session *s);
  * the compound's status. */
 uint32_t n4_send_on_fh(struct session *s);
 
-/* A client of its own. @name must be unique. */
+/* A client of its own. @name must be unique; given again, it is that client after a reboot. */
 struct session n4_session(const char *addr, const char *port, uint32_t minor, const char *name,
 			  uint32_t uid);
 

@@ -10,14 +10,6 @@ cd "$(dirname "$0")"
 lab_enter "$@"
 
 
-write_exports() # MAC…
-{
-	local m
-	for m in "$@"; do
-		lab_export_block "$m" "$(tool id "$m")"
-	done >"$LAB/exports.conf"
-}
-
 # I5: a handle outlives the server.
 handles_survive_a_kill()
 {
