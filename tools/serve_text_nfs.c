@@ -12,8 +12,9 @@
  * Why each of the less obvious values:
  *	mount_path_pseudo: one path for v3 and v4.
  *	Enable_NLM: with it the grace period never ends early; a root needs no remote locks.
- *	Enable_NFSACL: roots have no ACLs over NFS, and it answers NFSv3 clients as if: a default ACL is taken and
- *		lost, another one is an I/O error.
+ *	NFSACL_Program: a number that nobody asks for. Roots have no ACLs over NFS, and the server answers as if: a
+ *		default ACL is taken and lost, another one is an I/O error. Enable_NFSACL = false, the
+ *		default, only keeps it from rpcbind, which Linux does not ask.
  *	Only_Numeric_Owners: an initramfs has no id mapper.
  *	Graceless: true makes clients lose their locks at a restart.
  *	Dir_Chunk = 0: lookups reach the plugin, so that a reset shows at once.
@@ -29,7 +30,7 @@ static const char ganesha_format[] = "# Written by cowherd at every start; chang
 				     "\tPlugins_Dir = \"%s\";\n"
 				     "\tmount_path_pseudo = true;\n"
 				     "\tEnable_NLM = false;\n"
-				     "\tEnable_NFSACL = false;\n"
+				     "\tNFSACL_Program = 536870912;\n"
 				     "\tEnable_RQUOTA = false;\n"
 				     "\tRPC_Max_Connections = 8192;\n"
 				     "\tRPC_Ioq_ThrdMax = 200;\n"

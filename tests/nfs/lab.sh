@@ -159,7 +159,7 @@ write_exports() # MAC…
 lab_conf() # DIR_CHUNK [more of the block COWHERD]
 {
 	cat >"$LAB/ganesha.conf" <<-CONF
-	NFS_CORE_PARAM { Protocols = 3, 4; mount_path_pseudo = true; Enable_NLM = false; Enable_NFSACL = false;
+	NFS_CORE_PARAM { Protocols = 3, 4; mount_path_pseudo = true; Enable_NLM = false; NFSACL_Program = 536870912;
 	 Enable_RQUOTA = false; Plugins_Dir = "$LAB_PLUGIN"; NFS_Port = $LAB_PORT;
 	 MNT_Port = $LAB_MOUNT_PORT; Bind_addr = $LAB_ADDR; }
 	NFSV4 { Minor_Versions = 0, 1, 2; Only_Numeric_Owners = true; Graceless = false;

@@ -111,7 +111,7 @@ static void server_configuration_names_what_it_must(void **state)
 	    "Plugins_Dir = \"/lib/plug\";",
 	    "mount_path_pseudo = true;",
 	    "Enable_NLM = false;",
-	    "Enable_NFSACL = false;",
+	    "NFSACL_Program = 536870912;",
 	    "Graceless = false;",
 	    "Lease_Lifetime = 17;",
 	    "Grace_Period = 17;",
