@@ -8,6 +8,28 @@
 
 #define SMALL (2LL << 30)
 
+static int write_zeros(int fd, off_t at, off_t len)
+{
+	static char zeros[1 << 20];
+	for (off_t n; len > 0; at += n, len -= n) {
+		n = pwrite(fd, zeros, len < (off_t)sizeof(zeros) ? (size_t)len : sizeof(zeros), at);
+		if (n < 0)
+			return -1;
+	}
+	return fsync(fd);
+}
+
+/* By the best means there is: NFS has less and less of them the older it is. */
+static int take_blocks(int fd, off_t at, off_t len)
+{
+	int r = fallocate(fd, FALLOC_FL_KEEP_SIZE, at, len);
+	if (r < 0 && errno == EOPNOTSUPP)
+		r = fallocate(fd, 0, at, len);
+	if (r < 0 && errno == EOPNOTSUPP)
+		r = write_zeros(fd, at, len);
+	return r;
+}
+
 /* All blocks root can have, in "fill"; the fd. */
 static int fill(void)
 {
@@ -18,7 +40,7 @@ static int fill(void)
 	int fd = FD(open("fill", O_CREAT | O_EXCL | O_RDWR, 0644));
 	off_t at = 0;
 	for (off_t len = SMALL; len >= 4096;) {
-		if (fallocate(fd, FALLOC_FL_KEEP_SIZE, at, len) == 0) {
+		if (take_blocks(fd, at, len) == 0) {
 			at += len;
 			continue;
 		}
@@ -26,6 +48,11 @@ static int fill(void)
 		len /= 2;
 	}
 	return fd;
+}
+
+static int result(int r)
+{
+	return r < 0 ? errno : 0;
 }
 
 static void expect_big_intact(void)
@@ -40,7 +67,9 @@ static void full_write_is_refused(void)
 {
 	static char buf[1 << 20];
 	int fd = open_rw("file"), filler = fill();
-	FAILS(ENOSPC, fallocate(fd, 0, 1 << 20, 1 << 20));
+	int r = result(fallocate(fd, 0, 1 << 20, 1 << 20));
+	if (r != EOPNOTSUPP)
+		EQ(r, ENOSPC);
 	ssize_t n = pwrite(fd, buf, sizeof(buf), 4096);
 	if (n < 0)
 		EQ(errno, ENOSPC);
@@ -82,11 +111,6 @@ static void full_open_for_writing_is_refused_or_done(void)
 	SIZE("big", BIG_SIZE);
 	EQ(big_byte(0), 'A');
 	expect_big_intact();
-}
-
-static int result(int r)
-{
-	return r < 0 ? errno : 0;
 }
 
 static void full_removal_works(void)
