@@ -236,7 +236,7 @@ lab_store()
 		return
 	fi
 	truncate -s "$2" "$LAB/store.img"
-	mkfs.ext4 -q "$LAB/store.img"
+	mkfs.ext4 -q -b 4096 "$LAB/store.img"
 	mkdir "$1"
 	mount -o loop,noatime "$LAB/store.img" "$1"
 	cowherd init --store "$1"
