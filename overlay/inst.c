@@ -315,7 +315,7 @@ static int attach(struct cow_ovl_inst *i, int dirfd, struct cow_err *err)
 		r = cow_layers_open(i, dirfd, err);
 	if (r < 0)
 		return r;
-	r = cow_domain_get(i->treefd, &i->domain);
+	r = cow_domain_get(i->treefd, !(i->flags & COW_OVL_OBSERVER), &i->domain);
 	if (r < 0)
 		return cow_err_set(err, r, "prepare the group commit");
 	r = root_load(i, err);
@@ -354,7 +354,7 @@ static int mark_detached(struct cow_ovl_inst *i)
 {
 	if (i->flags & COW_OVL_OBSERVER)
 		return 0;
-	int r = cow_domain_commit(i->domain, i);
+	int r = cow_domain_sync(i->domain, i);
 	if (r < 0)
 		return r;
 	i->rec.flags |= COW_REC_CLEAN;
@@ -449,7 +449,7 @@ int cow_ovl_inst_sync(struct cow_ovl_inst *i)
 	int r = cow_inst_enter_change(i);
 	if (r < 0)
 		return r;
-	r = cow_domain_commit(i->domain, i);
+	r = cow_domain_sync(i->domain, i);
 	cow_inst_leave(i);
 	return r;
 }

@@ -527,10 +527,15 @@ int cow_cred_assume(const struct cow_ovl_cred *cred, struct cow_cred_saved **ret
 void cow_cred_restore(struct cow_cred_saved *s); /* NULL is fine */
 
 /* ---- sync.c */
-int cow_domain_get(int dirfd, struct cow_domain **ret);
+/* @writes: it may be written to. */
+int cow_domain_get(int dirfd, bool writes, struct cow_domain **ret);
 void cow_domain_put(struct cow_domain *d); /* NULL is fine */
-/* One syncfs(2) that began after the call is over; shared with other callers. */
+/*
+ * One sync that began after the call is over; shared with other callers.
+ * commit: names and attributes are on disk, as of all changes before; sync: data too.
+ */
 int cow_domain_commit(struct cow_domain *d, struct cow_ovl_inst *i);
+int cow_domain_sync(struct cow_domain *d, struct cow_ovl_inst *i);
 /* Copies brought up so far are on disk with their names and all directories above, or get there. */
 int cow_inst_settle(struct cow_ovl_inst *i);
 /* Only by group commits? */

@@ -8,12 +8,24 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "internal.h"
 
-/* A name that is replaced between open and stat, time and again, by a very busy neighbour. */
+/* A name that is replaced between open and stat, time and again, by a very busy neighbour; or one that
+ * is being removed: its object has no name left a while before the name leads nowhere. xfs may wait
+ * for its log in between, so after the first tries we wait too. */
 #define LOOKUP_TRIES 1000
+#define LOOKUP_SPINS 16
+#define LOOKUP_PAUSE_NS 100000
+
+static void pause_before_try(unsigned n)
+{
+	static const struct timespec pause = {.tv_nsec = LOOKUP_PAUSE_NS};
+	if (n > LOOKUP_SPINS)
+		(void)nanosleep(&pause, NULL); /* shorter is fine */
+}
 
 int cow_name_copy(const char *name, size_t len, char ret[COW_NAME_MAX + 1])
 {
@@ -53,6 +65,7 @@ int cow_lookup_upper(struct cow_ovl_node *dir, int dirfd, const char *name,
 		     struct cow_ovl_node **ret)
 {
 	for (unsigned n = 0; n < LOOKUP_TRIES; n++) {
+		pause_before_try(n);
 		int fd = cow_open_name(dirfd, name);
 		if (fd < 0)
 			return cow_gone_is_stale(dirfd, fd);
@@ -147,6 +160,7 @@ int cow_ovl_lookup(struct cow_ovl_node *dir, const char *name, size_t len,
 		if (r != -ESTALE || n == LOOKUP_TRIES || atomic_load(&dir->gone))
 			break;
 		struct cow_ovl_attr attr;
+		pause_before_try(n);
 		r = cow_attr_get(dir, &attr); /* or was it the directory? */
 	}
 	cow_inst_leave(dir->inst);

@@ -12,7 +12,9 @@
  *
  * Data is what the last step left that made it durable, and anything written since may be there,
  * byte by byte: a file is never shorter than all versions of it in that span, and has no byte
- * that none of them has. Times of data likewise.
+ * that none of them has. Times of data likewise. After a power cut no change of names or attributes
+ * makes data durable where they are committed through an ordered journal (overlay/sync.c); but a
+ * file that was truncated since has a size it had after that.
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -56,13 +58,27 @@ static bool makes_durable(const struct judgement *j, enum kind kind)
 	       (kind == K_ALLOC && j->strict);
 }
 
+static bool syncs_data(const struct judgement *j, const struct step *s)
+{
+	return s->kind == K_SYNC || (syncs_all(j, s) && !j->ordered);
+}
+
 static size_t durable_data(const struct judgement *j, uint64_t who)
 {
 	size_t k = j->acked;
-	while (k > 0 && !syncs_all(j, &j->h->step[k]) &&
+	while (k > 0 && !syncs_data(j, &j->h->step[k]) &&
 	       !(makes_durable(j, j->h->step[k].kind) && target(j->h, k) == who))
 		k--;
 	return k;
+}
+
+/* The last step that made the size durable, though not what is in it; else @from. */
+static size_t durable_size(const struct judgement *j, uint64_t who, size_t from)
+{
+	for (size_t k = j->acked; j->strict && k > from; k--)
+		if (j->h->step[k].kind == K_TRUNCATE && target(j->h, k) == who)
+			return k;
+	return from;
 }
 
 static const struct obj *find_who(const struct state *s, uint64_t who)
@@ -105,6 +121,7 @@ static bool attrs_same(const struct obj *want, const struct obj *got, char *why)
 struct versions {
 	const uint8_t *v[VERSIONS];
 	size_t len[VERSIONS], n, shortest, longest;
+	size_t old;   /* so many first ones have a size that is no longer possible */
 	bool written; /* by something that is no single step for a file system */
 };
 
@@ -112,15 +129,15 @@ static void version_add(struct versions *v, uint32_t number)
 {
 	size_t len;
 	const uint8_t *p = bytes_get(number, &len);
-	for (size_t k = 0; k < v->n; k++)
+	for (size_t k = v->old; k < v->n; k++)
 		if (v->v[k] == p)
 			return;
 	if (v->n == VERSIONS)
 		return; /* so many without a commit: steps are too few for it */
 	v->v[v->n] = p;
 	v->len[v->n++] = len;
-	v->shortest = v->n == 1 || len < v->shortest ? len : v->shortest;
-	v->longest = len > v->longest ? len : v->longest;
+	v->shortest = v->n == v->old + 1 || len < v->shortest ? len : v->shortest;
+	v->longest = v->n == v->old + 1 || len > v->longest ? len : v->longest;
 }
 
 static bool byte_known(const struct versions *v, size_t at, uint8_t byte)
@@ -135,9 +152,14 @@ static bool data_may_be(const struct judgement *j, const struct obj *got, char *
 {
 	struct versions v = {0};
 	size_t len, from = durable_data(j, got->who);
+	size_t sized = durable_size(j, got->who, from);
 	const uint8_t *p = bytes_get(got->data, &len);
 	for (size_t k = from; k <= j->started; k++) {
 		const struct obj *o = find_who(&j->h->state[k], got->who);
+		if (k == sized) {
+			v.old = v.n;
+			v.written = false;
+		}
 		if (o)
 			version_add(&v, o->data);
 		if (k == from || !is_data(j->h->step[k].kind) || target(j->h, k) != got->who)
@@ -149,7 +171,7 @@ static bool data_may_be(const struct judgement *j, const struct obj *got, char *
 	if (v.n == 0)
 		return no(why, "%s: data of an object that should not be there", got->path);
 	bool size_ok = v.written && len >= v.shortest && len <= v.longest;
-	for (size_t k = 0; k < v.n; k++)
+	for (size_t k = v.old; k < v.n; k++)
 		size_ok = size_ok || v.len[k] == len;
 	if (!size_ok)
 		return no(why, "%s: %zu bytes; %zu versions since step %zu have %zu to %zu",

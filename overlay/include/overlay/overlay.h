@@ -22,7 +22,8 @@
  *  - A node whose object is gone, and every node of a closed instance, answers -ESTALE; but see
  *    COW_OVL_LOCAL.
  *  - Durability follows the instance's mode (enum cow_ovl_durability). In `strict` a call that
- *    changed names or attributes returns after the change is on disk (I2).
+ *    changed names or attributes returns after the change is on disk (I2). That says nothing of data
+ *    that was written and not committed.
  */
 #ifndef COW_OVERLAY_OVERLAY_H
 #define COW_OVERLAY_OVERLAY_H
