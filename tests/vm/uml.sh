@@ -10,6 +10,7 @@
 # prints goes to $LAB/NAME/out/output; /run/out inside is $LAB/NAME/out here, at
 # once in both directions, so a script and a test can wait for each other.
 # UML_OPTS adds NFS mount options, UML_MEM sets the memory (256M), UML_ARGS adds to the kernel's command line.
+# UML_HOSTNAME is what it calls itself, instead of its MAC. What tells it from others is its nfs4_unique_id, the MAC.
 # UML_PLAIN=1: the script stays outside the NFS root, which is mounted on /run/root, with programs of the test
 # image; /mnt inside is $LAB/NAME/mnt here. `nfs_mount VERSION DIR [SERVER:/PATH]` mounts the root once
 # more, or another.
@@ -31,7 +32,7 @@ uml_start()
 	rm -f "$dir/out/"{status,output,mounted}
 	printf '%s\n' "$script" >"$dir/mnt/script"
 	printf 'UML_%s=%q\n' NAME "${mac//:/-}" IP "$ip" ROOT "$root" VERSION "$version" OPTS "${UML_OPTS:-}" \
-		OUT "$dir/out" PLAIN "${UML_PLAIN:-}" >"$dir/mnt/uml.env"
+		OUT "$dir/out" PLAIN "${UML_PLAIN:-}" HOSTNAME "${UML_HOSTNAME:-${mac//:/-}}" >"$dir/mnt/uml.env"
 	cp "$LAB_SOURCE/uml-init" "$dir/mnt/init"
 	# What the machine sees by hostfs is put together here with bind mounts.
 	if ! mountpoint -q "$dir/root"; then
