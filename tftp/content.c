@@ -9,7 +9,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/cleanup.h"
 #include "common/fs.h"
+#include "tftp/limits.h"
 
 void cow_tftp_content_free(struct cow_tftp_content *c)
 {
@@ -80,4 +82,45 @@ int cow_tftp_content_fd(int fd, uint64_t size, struct cow_tftp_content **ret)
 	f->fd = fd;
 	*ret = &f->base;
 	return 0;
+}
+
+/* Source: RFC 764, "The NVT printer and keyboard"; RFC 1350 section 1. */
+static size_t to_netascii(const char *in, size_t len, char *out)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < len; i++) {
+		if (in[i] == '\n')
+			out[n++] = '\r';
+		out[n++] = in[i];
+		if (in[i] == '\r')
+			out[n++] = '\0';
+	}
+	return n;
+}
+
+static int read_as_netascii(struct cow_tftp_content *c, struct cow_tftp_content **ret)
+{
+	if (c->size > COW_TFTP_NETASCII_MAX)
+		return -EFBIG;
+
+	size_t len = (size_t)c->size;
+	cow_autofree char *in = malloc(len + 1);
+	cow_autofree char *out = malloc(2 * len + 1);
+	int r = in && out ? c->read(c, in, len, 0) : -ENOMEM;
+
+	if (r == 0)
+		r = cow_tftp_content_memory(out, to_netascii(in, len, out), ret);
+	if (r == 0)
+		(void)cow_steal_ptr(&out); /* the content's */
+	return r;
+}
+
+int cow_tftp_content_netascii(struct cow_tftp_content **c)
+{
+	struct cow_tftp_content *plain = *c;
+	int r = read_as_netascii(plain, c);
+
+	cow_tftp_content_free(plain);
+	return r;
 }

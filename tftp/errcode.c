@@ -30,7 +30,10 @@ enum cow_tftp_code cow_tftp_code_of(int r, const char **ret_text)
 		*ret_text = "Malformed request";
 		return COW_TFTP_E_ILLEGAL;
 	case -EPROTONOSUPPORT:
-		*ret_text = "Only mode octet is served";
+		*ret_text = "Transfer mode not supported";
+		return COW_TFTP_E_ILLEGAL;
+	case -EFBIG:
+		*ret_text = "Too large for mode netascii";
 		return COW_TFTP_E_ILLEGAL;
 	default:
 		*ret_text = "Server error";

@@ -19,6 +19,10 @@ static const struct {
     /* More than we grant is acceptable: the answer is smaller (RFC 2348). */
     [COW_TFTP_OPT_BLKSIZE] = {"blksize", COW_TFTP_BLKSIZE_MIN, COW_TFTP_BLKSIZE_MAX},
     [COW_TFTP_OPT_TIMEOUT] = {"timeout", 1, COW_TFTP_TIMEOUT_MAX_S},
+    [COW_TFTP_OPT_UTIMEOUT] = {"utimeout", COW_TFTP_UTIMEOUT_MIN,
+			       COW_TFTP_TIMEOUT_MAX_S * 1000000ull},
+    [COW_TFTP_OPT_WINDOWSIZE] = {"windowsize", 1, COW_TFTP_WINDOW_ASKED_MAX},
+    [COW_TFTP_OPT_ROLLOVER] = {"rollover", 0, 1},
 };
 
 static int find_option(const char *name, size_t len)
@@ -68,6 +72,20 @@ static void parse_options(struct cow_span s, struct cow_tftp_request *rq)
 	}
 }
 
+static int find_mode(const char *mode, size_t len)
+{
+	static const char *const modes[] = {
+	    [COW_TFTP_OCTET] = "octet",
+	    [COW_TFTP_NETASCII] = "netascii",
+	};
+
+	for (int i = 0; i < 2; i++) {
+		if (strlen(modes[i]) == len && strncasecmp(modes[i], mode, len) == 0)
+			return i;
+	}
+	return -EPROTONOSUPPORT;
+}
+
 int cow_tftp_request_parse(struct cow_span body, struct cow_tftp_request *ret)
 {
 	struct cow_tftp_request rq;
@@ -78,12 +96,15 @@ int cow_tftp_request_parse(struct cow_span body, struct cow_tftp_request *ret)
 		return -EBADMSG;
 	if (!cow_span_cstr(&body, &mode, &mode_len) || mode_len == 0)
 		return -EBADMSG;
-	if (mode_len != strlen("octet") || strncasecmp(mode, "octet", mode_len) != 0)
-		return -EPROTONOSUPPORT;
+	int m = find_mode(mode, mode_len);
+
+	if (m < 0)
+		return m;
 	if (name_len > COW_TFTP_NAME_MAX)
 		return -ENAMETOOLONG;
 
 	memset(&rq, 0, sizeof(rq)); /* padding too: requests are compared as bytes */
+	rq.mode = (uint32_t)m;
 	memcpy(rq.name, name, name_len);
 	rq.name_len = name_len;
 	parse_options(body, &rq);
@@ -93,7 +114,7 @@ int cow_tftp_request_parse(struct cow_span body, struct cow_tftp_request *ret)
 
 bool cow_tftp_request_same(const struct cow_tftp_request *a, const struct cow_tftp_request *b)
 {
-	if (a->name_len != b->name_len || a->noptions != b->noptions ||
+	if (a->name_len != b->name_len || a->mode != b->mode || a->noptions != b->noptions ||
 	    memcmp(a->name, b->name, a->name_len) != 0)
 		return false;
 	for (unsigned i = 0; i < a->noptions; i++) {
@@ -115,34 +136,59 @@ static void put_option(struct cow_tftp_terms *t, enum cow_tftp_option opt, uint6
 		t->oack_len += (size_t)n + 1;
 }
 
-void cow_tftp_negotiate(const struct cow_tftp_request *rq, uint64_t size, uint16_t blksize_max,
-			struct cow_tftp_terms *ret)
+static uint16_t least(uint64_t a, uint16_t b)
 {
-	struct cow_tftp_terms t = {.blksize = COW_TFTP_BLKSIZE_DEFAULT};
+	return a < b ? (uint16_t)a : b;
+}
+
+/* One option as asked: agree on what is granted and say so, or leave it out. */
+static void grant(struct cow_tftp_terms *t, enum cow_tftp_option opt, uint64_t v, uint64_t size,
+		  const struct cow_tftp_grants *most)
+{
+	switch (opt) {
+	case COW_TFTP_OPT_TSIZE:
+		v = size;
+		break;
+	case COW_TFTP_OPT_BLKSIZE:
+		v = t->blksize = least(v, most->blksize);
+		break;
+	case COW_TFTP_OPT_TIMEOUT:
+		t->timeout_ms = (unsigned)v * 1000;
+		break;
+	case COW_TFTP_OPT_UTIMEOUT:
+		t->timeout_ms = (unsigned)(v / 1000);
+		break;
+	case COW_TFTP_OPT_WINDOWSIZE:
+		v = t->window = least(v, most->window);
+		break;
+	case COW_TFTP_OPT_ROLLOVER:
+		t->rollover = (uint16_t)v;
+		break;
+	case COW_TFTP_OPT_MAX_:
+		return;
+	}
+	put_option(t, opt, v);
+}
+
+void cow_tftp_negotiate(const struct cow_tftp_request *rq, uint64_t size,
+			const struct cow_tftp_grants *most, struct cow_tftp_terms *ret)
+{
+	struct cow_tftp_terms t = {.blksize = COW_TFTP_BLKSIZE_DEFAULT, .window = 1};
+	bool text = rq->mode == COW_TFTP_NETASCII;
 
 	/* Only what was asked, in the order asked: firmware and loaders refuse anything else. */
 	t.oack[1] = COW_TFTP_OACK;
 	t.oack_len = 2;
 	for (unsigned i = 0; i < rq->noptions; i++) {
-		uint64_t v = rq->options[i].value;
+		enum cow_tftp_option opt = (enum cow_tftp_option)rq->options[i].option;
 
-		switch ((enum cow_tftp_option)rq->options[i].option) {
-		case COW_TFTP_OPT_TSIZE:
-			put_option(&t, COW_TFTP_OPT_TSIZE, size);
-			break;
-		case COW_TFTP_OPT_BLKSIZE:
-			t.blksize = (uint16_t)(v < blksize_max ? v : blksize_max);
-			put_option(&t, COW_TFTP_OPT_BLKSIZE, t.blksize);
-			break;
-		case COW_TFTP_OPT_TIMEOUT:
-			t.timeout_s = (unsigned)v;
-			put_option(&t, COW_TFTP_OPT_TIMEOUT, v);
-			break;
-		case COW_TFTP_OPT_MAX_:
-			break;
-		}
+		if ((opt == COW_TFTP_OPT_UTIMEOUT && !most->utimeout) ||
+		    (opt == COW_TFTP_OPT_TSIZE && text) ||
+		    (opt == COW_TFTP_OPT_WINDOWSIZE && (text || most->window < 2)))
+			continue;
+		grant(&t, opt, rq->options[i].value, size, most);
 	}
-	if (rq->noptions == 0)
+	if (t.oack_len == 2)
 		t.oack_len = 0;
 	*ret = t;
 }

@@ -36,6 +36,7 @@
 
 struct cow_tftp_server {
 	struct cow_tftp_resolver resolver;
+	struct cow_tftp_grants grants;
 	int epoll, listen_fd, pool[POOL];
 	struct sockaddr_in bound;
 	in_port_t pool_port[POOL];
@@ -84,18 +85,29 @@ static bool is_live(const struct cow_tftp_slot *slot)
 	return slot->transfer.state == COW_TFTP_OFFER || slot->transfer.state == COW_TFTP_SENDING;
 }
 
-static void send_out(struct cow_tftp_server *s, const struct cow_tftp_slot *slot,
-		     const struct cow_tftp_out *out)
+static void send_packet(struct cow_tftp_server *s, const struct cow_tftp_slot *slot,
+			const void *buf, size_t len)
 {
-	if (out->len == 0)
-		return;
-
 	struct sockaddr_in to = address_of(&slot->peer);
 	unsigned flags =
 	    slot->transfer.confirmed && slot->transfer.tries == 0 ? COW_TFTP_SEND_CONFIRM : 0;
 
-	(void)cow_tftp_socket_send(s->pool[slot->socket], out->buf, out->len, &to, slot->local,
-				   flags);
+	(void)cow_tftp_socket_send(s->pool[slot->socket], buf, len, &to, slot->local, flags);
+}
+
+static void send_out(struct cow_tftp_server *s, struct cow_tftp_slot *slot,
+		     struct cow_tftp_out *out)
+{
+	for (unsigned k = 0; k < out->count; k++) {
+		ssize_t n = cow_tftp_transfer_block(&slot->transfer, out->first + k, s->outbuf);
+
+		if (n < 0)
+			cow_tftp_transfer_broken(&slot->transfer, s->now_ms, out);
+		else
+			send_packet(s, slot, s->outbuf, (size_t)n);
+	}
+	if (out->len > 0)
+		send_packet(s, slot, out->buf, out->len);
 }
 
 /* ---------------------------------------------------------------- life of a slot */
@@ -146,7 +158,7 @@ static void drop(struct cow_tftp_server *s, struct cow_tftp_slot *slot)
 
 /* After each call into the transfer: send, and follow its state. @was_live: before the call. */
 static void settle(struct cow_tftp_server *s, struct cow_tftp_slot *slot, bool was_live,
-		   const struct cow_tftp_out *out)
+		   struct cow_tftp_out *out)
 {
 	send_out(s, slot, out);
 	if (was_live && !is_live(slot))
@@ -195,6 +207,8 @@ static void begin(struct cow_tftp_server *s, const struct cow_tftp_datagram *d,
 	struct cow_tftp_out out = {.buf = s->outbuf};
 	int r = s->resolver.open(s->resolver.ctx, &who, rq->name, rq->name_len, &content);
 
+	if (r == 0 && rq->mode == COW_TFTP_NETASCII)
+		r = cow_tftp_content_netascii(&content);
 	if (r < 0) {
 		refuse(s, d, r);
 		return;
@@ -208,7 +222,7 @@ static void begin(struct cow_tftp_server *s, const struct cow_tftp_datagram *d,
 		return;
 	}
 	slot->request = *rq;
-	cow_tftp_negotiate(rq, content->size, COW_TFTP_BLKSIZE_PATH, &terms);
+	cow_tftp_negotiate(rq, content->size, &s->grants, &terms);
 	cow_tftp_transfer_start(&slot->transfer, &terms, content, s->now_ms, &out);
 	settle(s, slot, true, &out);
 }
@@ -479,6 +493,8 @@ int cow_tftp_server_new(const struct sockaddr_in *listen, const struct cow_tftp_
 	if (!s)
 		return cow_err_set(err, -ENOMEM, "make the TFTP server");
 	s->resolver = *resolver;
+	s->grants = (struct cow_tftp_grants){.blksize = COW_TFTP_BLKSIZE_PATH,
+					     .window = COW_TFTP_WINDOW_MAX};
 	s->epoll = s->listen_fd = -1;
 	for (unsigned i = 0; i < POOL; i++)
 		s->pool[i] = -1;

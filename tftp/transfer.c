@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later
  *
- * The lock-step state machine: see tftp/transfer.h.
+ * The state machine of a transfer: see tftp/transfer.h.
  */
 #include "tftp/transfer.h"
 
@@ -16,9 +16,15 @@
 #define RTO_MAX_MS 8000u
 #define TRIES_MAX 6u
 #define TRIES_UNCONFIRMED 3u
-#define TRIES_LAST_BLOCK 3u /* its ACK may never come: the client has all it wants */
+#define TRIES_LAST_BLOCK 3u	/* its ACK may never come: the client has all it wants */
+#define LAST_BLOCK_MIN_MS 3000u /* short time-outs use up their tries in no time */
+#define PATIENCE_MIN_MS 30000u
 #define STALL_MAX_MS 60000u
 #define DALLY_MS 3000u
+/* Clients that ask for windows or a time-out are none of these, and lose less when a resend comes as
+ * soon as the answer is late. */
+#define RTO_MEASURED_MIN_MS 100u
+#define NACK_REST_MIN_MS 5u /* the clock's step is 1 */
 
 static void end(struct cow_tftp_transfer *t, enum cow_tftp_state state, enum cow_tftp_outcome why,
 		uint64_t now_ms)
@@ -33,47 +39,94 @@ static void end(struct cow_tftp_transfer *t, enum cow_tftp_state state, enum cow
 static void end_with_error(struct cow_tftp_transfer *t, enum cow_tftp_outcome why, const char *text,
 			   uint64_t now_ms, struct cow_tftp_out *out)
 {
+	out->count = 0;
 	out->len = cow_tftp_build_error(out->buf, COW_TFTP_E_UNDEFINED, text);
 	end(t, COW_TFTP_OVER, why, now_ms);
 }
 
 static unsigned first_rto(const struct cow_tftp_transfer *t)
 {
-	return t->terms.timeout_s ? t->terms.timeout_s * 1000 : RTO_FIRST_MS;
+	unsigned most = t->terms.timeout_ms ? t->terms.timeout_ms : RTO_FIRST_MS;
+	unsigned late =
+	    t->answer_ms * 4 > RTO_MEASURED_MIN_MS ? t->answer_ms * 4 : RTO_MEASURED_MIN_MS;
+
+	if (!t->timed || (!t->terms.timeout_ms && t->terms.window == 1) || late > most)
+		return most;
+	return late;
 }
 
-/* Build what is in flight: the OACK or a DATA block, read afresh also when it is a resend. */
+/* The number of a block on the wire. */
+static uint16_t wire(const struct cow_tftp_transfer *t, uint64_t block)
+{
+	if (t->terms.rollover == 0 || block == 0)
+		return (uint16_t)block;
+	return (uint16_t)((block - 1) % UINT16_MAX + 1);
+}
+
+ssize_t cow_tftp_transfer_block(struct cow_tftp_transfer *t, uint64_t block, uint8_t *buf)
+{
+	uint64_t off = (block - 1) * t->terms.blksize;
+	uint64_t left = t->size - off;
+	size_t len = left < t->terms.blksize ? (size_t)left : t->terms.blksize;
+
+	if (len > 0) {
+		int r = t->content->read(t->content, buf + COW_TFTP_HEADER_LEN, len, off);
+
+		if (r < 0)
+			return r;
+	}
+	cow_tftp_put_header(buf, COW_TFTP_DATA, wire(t, block));
+	return (ssize_t)(COW_TFTP_HEADER_LEN + len);
+}
+
+void cow_tftp_transfer_broken(struct cow_tftp_transfer *t, uint64_t now_ms,
+			      struct cow_tftp_out *out)
+{
+	end_with_error(t, COW_TFTP_UNREADABLE, "File changed or unreadable", now_ms, out);
+}
+
+/* What is in flight, for the first time or again: the OACK or DATA blocks. */
 static void emit(struct cow_tftp_transfer *t, uint64_t now_ms, struct cow_tftp_out *out)
 {
 	if (t->state == COW_TFTP_OFFER) {
 		memcpy(out->buf, t->terms.oack, t->terms.oack_len);
 		out->len = t->terms.oack_len;
 	} else {
-		uint64_t off = (t->block - 1) * t->terms.blksize;
-		uint64_t left = t->size - off;
-		size_t len = left < t->terms.blksize ? (size_t)left : t->terms.blksize;
-
-		if (len &&
-		    t->content->read(t->content, out->buf + COW_TFTP_HEADER_LEN, len, off) < 0) {
-			end_with_error(t, COW_TFTP_UNREADABLE, "File changed or unreadable", now_ms,
-				       out);
-			return;
-		}
-		cow_tftp_put_header(out->buf, COW_TFTP_DATA, (uint16_t)t->block);
-		out->len = COW_TFTP_HEADER_LEN + len;
+		out->first = t->next;
+		out->count = (unsigned)(t->sent - t->next + 1);
 	}
+	t->window_ms = now_ms;
 	t->deadline_ms = now_ms + t->rto_ms;
 }
 
-static void emit_block(struct cow_tftp_transfer *t, uint64_t block, uint64_t now_ms,
-		       struct cow_tftp_out *out)
+/* A window that begins with @block; all before it is delivered. */
+static void emit_window(struct cow_tftp_transfer *t, uint64_t block, uint64_t now_ms,
+			struct cow_tftp_out *out)
 {
+	uint64_t left = t->last_block - block;
+
 	t->state = COW_TFTP_SENDING;
-	t->block = block;
+	t->next = block;
+	t->sent = block + (left < t->terms.window - 1u ? left : t->terms.window - 1u);
 	t->tries = 0;
 	t->rto_ms = first_rto(t);
 	t->progress_ms = now_ms;
 	emit(t, now_ms, out);
+}
+
+/* All that is in flight, once more. */
+static void again(struct cow_tftp_transfer *t, uint64_t now_ms, struct cow_tftp_out *out)
+{
+	t->tries++;
+	t->resends += (unsigned)(t->sent - t->next + 1);
+	t->crowded = true;
+	emit(t, now_ms, out);
+}
+
+static void nothing(struct cow_tftp_out *out)
+{
+	out->len = 0;
+	out->count = 0;
 }
 
 void cow_tftp_transfer_start(struct cow_tftp_transfer *t, const struct cow_tftp_terms *terms,
@@ -88,9 +141,9 @@ void cow_tftp_transfer_start(struct cow_tftp_transfer *t, const struct cow_tftp_
 	    .last_block = content->size / terms->blksize + 1,
 	    .started_ms = now_ms,
 	};
-	out->len = 0;
+	nothing(out);
 	if (terms->oack_len == 0) {
-		emit_block(t, 1, now_ms, out);
+		emit_window(t, 1, now_ms, out);
 		return;
 	}
 	t->state = COW_TFTP_OFFER;
@@ -99,24 +152,71 @@ void cow_tftp_transfer_start(struct cow_tftp_transfer *t, const struct cow_tftp_
 	emit(t, now_ms, out);
 }
 
+/* How long the answer took; one to something that was sent again tells nothing (Karn). */
+static void measure(struct cow_tftp_transfer *t, uint64_t now_ms)
+{
+	unsigned took =
+	    now_ms - t->window_ms < RTO_MAX_MS ? (unsigned)(now_ms - t->window_ms) : RTO_MAX_MS;
+
+	if (t->tries > 0)
+		return;
+	t->answer_ms = t->timed ? (7 * t->answer_ms + took) / 8 : took;
+	t->timed = true;
+}
+
+/*
+ * With windows, the block after the one acknowledged last was lost. Who says so is believed at once when
+ * nothing but one window was on its way; else it may be about what was sent before, and has to come
+ * later than an answer takes.
+ */
+static void take_nack(struct cow_tftp_transfer *t, uint64_t now_ms, struct cow_tftp_out *out)
+{
+	unsigned rest = t->answer_ms > NACK_REST_MIN_MS ? t->answer_ms : NACK_REST_MIN_MS;
+
+	if (t->terms.window == 1 || t->state != COW_TFTP_SENDING ||
+	    (t->crowded && now_ms - t->window_ms < rest))
+		return;
+	again(t, now_ms, out);
+}
+
+/* The block in flight, or the one before, that has this number. Return: false: none has. */
+static bool find_acked(const struct cow_tftp_transfer *t, uint16_t ack, uint64_t *ret)
+{
+	/* The one before the OACK has none. */
+	for (uint64_t k = t->next > 0 ? t->next - 1 : 0; k <= t->sent; k++) {
+		if (wire(t, k) == ack) {
+			*ret = k;
+			return true;
+		}
+	}
+	return false;
+}
+
 static void take_ack(struct cow_tftp_transfer *t, uint16_t ack, uint64_t now_ms,
 		     struct cow_tftp_out *out)
 {
-	/* Distance on the 16-bit circle from the block in flight: rollover goes to 0. */
-	int16_t ahead = (int16_t)(uint16_t)(ack - (uint16_t)t->block);
+	uint64_t k;
 
-	if (ahead < 0)
-		return; /* duplicate or late (T2) */
-	if (ahead > 0) {
+	if (!find_acked(t, ack, &k)) {
 		/* Never accepted as progress: a client that is ahead of us has lost data. */
-		end_with_error(t, COW_TFTP_CONFUSED, "Block not sent yet", now_ms, out);
+		if (t->terms.window == 1 && (int16_t)(uint16_t)(ack - wire(t, t->next)) > 0)
+			end_with_error(t, COW_TFTP_CONFUSED, "Block not sent yet", now_ms, out);
 		return;
 	}
+	if (k < t->next) {
+		take_nack(t, now_ms, out);
+		return;
+	}
+	t->crowded = k < t->sent; /* the rest of that window */
+	if (t->crowded)
+		t->resends += (unsigned)(t->sent - k);
+	else
+		measure(t, now_ms);
 	t->confirmed = true;
-	if (t->block == t->last_block)
+	if (k == t->last_block)
 		end(t, COW_TFTP_DALLY, COW_TFTP_DELIVERED, now_ms);
 	else
-		emit_block(t, t->block + 1, now_ms, out);
+		emit_window(t, k + 1, now_ms, out);
 }
 
 void cow_tftp_transfer_packet(struct cow_tftp_transfer *t, struct cow_span pkt, uint64_t now_ms,
@@ -124,7 +224,7 @@ void cow_tftp_transfer_packet(struct cow_tftp_transfer *t, struct cow_span pkt, 
 {
 	uint16_t op, value;
 
-	out->len = 0;
+	nothing(out);
 	if (t->state != COW_TFTP_OFFER && t->state != COW_TFTP_SENDING)
 		return; /* T4 */
 	if (!cow_span_be16(&pkt, &op) || !cow_span_be16(&pkt, &value))
@@ -138,7 +238,7 @@ void cow_tftp_transfer_packet(struct cow_tftp_transfer *t, struct cow_span pkt, 
 bool cow_tftp_transfer_repeat(struct cow_tftp_transfer *t, uint64_t now_ms,
 			      struct cow_tftp_out *out)
 {
-	out->len = 0;
+	nothing(out);
 	if (t->state != COW_TFTP_OFFER && t->state != COW_TFTP_SENDING)
 		return false;
 	if (!t->confirmed) { /* our first packet was lost, or their patience is short */
@@ -151,12 +251,22 @@ bool cow_tftp_transfer_repeat(struct cow_tftp_transfer *t, uint64_t now_ms,
 	return now_ms - t->progress_ms < RTO_FIRST_MS;
 }
 
-static unsigned tries_allowed(const struct cow_tftp_transfer *t)
+/* All but the last block has been acknowledged. */
+static bool at_last_block(const struct cow_tftp_transfer *t)
 {
+	return t->state == COW_TFTP_SENDING && t->next == t->last_block;
+}
+
+/* Enough tries, over enough time. An address that may be forged gets no more than its few packets. */
+static bool exhausted(const struct cow_tftp_transfer *t, uint64_t now_ms)
+{
+	uint64_t since = now_ms - t->progress_ms;
+
 	if (!t->confirmed)
-		return TRIES_UNCONFIRMED;
-	return t->state == COW_TFTP_SENDING && t->block == t->last_block ? TRIES_LAST_BLOCK
-									 : TRIES_MAX;
+		return t->tries >= TRIES_UNCONFIRMED;
+	if (at_last_block(t))
+		return t->tries >= TRIES_LAST_BLOCK && since >= LAST_BLOCK_MIN_MS;
+	return t->tries >= TRIES_MAX && since >= PATIENCE_MIN_MS;
 }
 
 static bool stalled(const struct cow_tftp_transfer *t, uint64_t now_ms)
@@ -170,26 +280,23 @@ static bool stalled(const struct cow_tftp_transfer *t, uint64_t now_ms)
 
 void cow_tftp_transfer_tick(struct cow_tftp_transfer *t, uint64_t now_ms, struct cow_tftp_out *out)
 {
-	out->len = 0;
+	nothing(out);
 	if (t->state == COW_TFTP_OVER || now_ms < t->deadline_ms)
 		return;
 	if (t->state == COW_TFTP_DALLY) {
 		t->state = COW_TFTP_OVER;
 		return;
 	}
-	if (t->tries >= tries_allowed(t) || stalled(t, now_ms)) {
-		bool all_but_last =
-		    t->confirmed && t->state == COW_TFTP_SENDING && t->block == t->last_block;
+	if (exhausted(t, now_ms) || stalled(t, now_ms)) {
+		bool all_but_last = t->confirmed && at_last_block(t);
 
 		end(t, COW_TFTP_OVER, all_but_last ? COW_TFTP_DELIVERED : COW_TFTP_TIMED_OUT,
 		    now_ms);
 		return;
 	}
-	t->tries++;
-	t->resends++;
 	if (t->rto_ms < RTO_MAX_MS)
 		t->rto_ms = t->rto_ms * 2 < RTO_MAX_MS ? t->rto_ms * 2 : RTO_MAX_MS;
-	emit(t, now_ms, out);
+	again(t, now_ms, out);
 }
 
 void cow_tftp_transfer_done(struct cow_tftp_transfer *t)

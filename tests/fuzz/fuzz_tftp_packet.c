@@ -40,16 +40,25 @@ static void check_name(const char *raw, size_t len)
 	(void)cow_tftp_policy_of(n.path);
 }
 
+static const struct cow_tftp_grants most = {
+    .blksize = COW_TFTP_BLKSIZE_PATH,
+    .window = COW_TFTP_WINDOW_MAX,
+    .utimeout = true,
+};
+
 static void check_terms(const struct cow_tftp_request *rq, const struct cow_tftp_terms *t)
 {
 	size_t strings = 0;
 
 	CHECK(t->blksize >= COW_TFTP_BLKSIZE_MIN && t->blksize <= COW_TFTP_BLKSIZE_PATH);
-	CHECK(t->timeout_s <= COW_TFTP_TIMEOUT_MAX_S);
-	CHECK((t->oack_len == 0) == (rq->noptions == 0) && t->oack_len <= COW_TFTP_OACK_MAX);
+	CHECK(t->timeout_ms <= COW_TFTP_TIMEOUT_MAX_S * 1000);
+	CHECK(t->window >= 1 && t->window <= COW_TFTP_WINDOW_MAX && t->rollover <= 1);
+	CHECK(t->oack_len != 2 && t->oack_len <= COW_TFTP_OACK_MAX);
 	for (size_t i = 2; i < t->oack_len; i++)
 		strings += t->oack[i] == 0;
-	CHECK(strings == 2ul * rq->noptions); /* a name and a value each, all terminated */
+	/* A name and a value each, all terminated; netascii leaves some out. */
+	CHECK(rq->mode == COW_TFTP_OCTET ? strings == 2ul * rq->noptions
+					 : strings % 2 == 0 && strings <= 2ul * rq->noptions);
 	for (unsigned i = 0; i < rq->noptions; i++) {
 		if (rq->options[i].option == COW_TFTP_OPT_BLKSIZE)
 			CHECK(t->blksize <= rq->options[i].value);
@@ -70,7 +79,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	      strlen(rq.name) == rq.name_len);
 	CHECK(rq.noptions <= COW_TFTP_OPT_MAX_);
 	CHECK(cow_tftp_request_parse(pkt, &again) == 0 && cow_tftp_request_same(&rq, &again));
-	cow_tftp_negotiate(&rq, size * 1000003ull, COW_TFTP_BLKSIZE_PATH, &terms);
+	cow_tftp_negotiate(&rq, size * 1000003ull, &most, &terms);
 	check_terms(&rq, &terms);
 	check_name(rq.name, rq.name_len);
 	return 0;

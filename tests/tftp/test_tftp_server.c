@@ -43,7 +43,17 @@ static void made_up_free(struct cow_tftp_content *c)
 	free(c);
 }
 
-/* "size-N": N bytes; "breaks": unreadable after 1 KiB; "denied"; all else is missing. */
+static const char text[] = "one\ntwo\r\nthree\rend";
+
+static int open_text(struct cow_tftp_content **ret)
+{
+	int r = cow_tftp_content_memory(strdup(text), sizeof(text) - 1, ret);
+
+	assert_int_equal(r, 0);
+	return r;
+}
+
+/* "size-N": N bytes; "text"; "breaks": unreadable after 1 KiB; "denied"; all else is missing. */
 static int open_made_up(void *ctx, const struct cow_tftp_who *who, const char *name, size_t len,
 			struct cow_tftp_content **ret)
 {
@@ -56,6 +66,8 @@ static int open_made_up(void *ctx, const struct cow_tftp_who *who, const char *n
 	copy[len] = '\0';
 	if (strcmp(copy, "denied") == 0)
 		return -EACCES;
+	if (strcmp(copy, "text") == 0)
+		return open_text(ret);
 	if (strncmp(copy, "size-", 5) == 0)
 		size = strtoull(copy + 5, NULL, 10);
 	else if (!breaks)
@@ -280,7 +292,6 @@ static void malformed_requests_get_error_4(void **state)
 	expect_error(a, ASK("\0\1size-1000\0", a), 4);
 	expect_error(a, ASK("\0\1size-1000\0octet", a), 4);
 	expect_error(a, ASK("\0\1\0octet\0", a), 4);
-	expect_error(a, ASK("\0\1size-1000\0netascii\0", a), 4);
 	expect_error(a, ASK("\0\1size-1000\0mail\0", a), 4);
 }
 
@@ -360,6 +371,78 @@ static void lost_packets_are_sent_again(void **state)
 	expect_bytes(&f, 3000);
 	free(f.data);
 	tftp_client_close(&c);
+}
+
+static void windows_arrive_whole(void **state)
+{
+	static const unsigned windows[] = {1, 2, 7, 16, 64, 1000};
+	static const unsigned losses[] = {0, 5, 17};
+	struct tftp_client c;
+
+	connect_as(&c, *state, "127.0.0.41");
+	for (size_t w = 0; w < sizeof(windows) / sizeof(windows[0]); w++) {
+		/* In lock-step each loss costs a second, and has tests of its own. */
+		for (size_t l = 0; l < (windows[w] == 1 ? 1 : sizeof(losses) / sizeof(losses[0]));
+		     l++) {
+			struct tftp_fetch f = {.name = "size-300000",
+					       .blksize = 1024,
+					       .ask_tsize = 1,
+					       .window = windows[w],
+					       .lose_data = losses[l]};
+
+			assert_int_equal(tftp_client_fetch(&c, &f), 0);
+			assert_int_equal(f.got_window, windows[w] < 64 ? windows[w] : 64);
+			expect_bytes(&f, 300000);
+			free(f.data);
+		}
+	}
+	tftp_client_close(&c);
+}
+
+static void a_window_is_one_burst(void **state)
+{
+	struct tftp_client c;
+	uint8_t a[2048];
+
+	connect_as(&c, *state, "127.0.0.42");
+	assert_int_equal(tftp_client_request(&c,
+					     "\0\1size-9000\0octet\0windowsize\0"
+					     "3\0",
+					     31),
+			 0);
+	assert_int_equal(tftp_client_recv(&c, a, sizeof(a), 500), 15);
+	assert_int_equal(tftp_client_ack(&c, 0), 0);
+	for (unsigned k = 1; k <= 3; k++) {
+		assert_int_equal(tftp_client_recv(&c, a, sizeof(a), 500), 516);
+		assert_int_equal(a[3], k);
+	}
+	assert_int_equal(tftp_client_recv(&c, a, sizeof(a), 50), 0);
+	assert_int_equal(tftp_client_ack(&c, 1), 0); /* 2 was lost */
+	for (unsigned k = 2; k <= 4; k++) {
+		assert_int_equal(tftp_client_recv(&c, a, sizeof(a), 500), 516);
+		assert_int_equal(a[3], k);
+	}
+	assert_int_equal(tftp_client_answer(&c, "\0\5\0\0\0", 5), 0);
+	tftp_client_close(&c);
+}
+
+static void text_is_translated_for_netascii(void **state)
+{
+	static const char want[] = "one\r\ntwo\r\0\r\nthree\r\0end";
+	struct bench *b = *state;
+	struct tftp_client c;
+	struct tftp_fetch f = {.name = "text", .netascii = 1, .ask_tsize = 1, .window = 4};
+	uint8_t a[2048];
+
+	connect_as(&c, b, "127.0.0.43");
+	assert_int_equal(tftp_client_fetch(&c, &f), 0);
+	assert_int_equal(f.tsize, UINT64_MAX); /* the file's is another */
+	assert_int_equal(f.got_window, 1);
+	assert_int_equal(f.size, sizeof(want) - 1);
+	assert_memory_equal(f.data, want, sizeof(want) - 1);
+	free(f.data);
+	tftp_client_close(&c);
+	expect_error(a, ASK("\0\1size-2000000\0netascii\0", a), 4);
 }
 
 static void lost_first_answer_comes_again(void **state)
@@ -666,6 +749,9 @@ int main(void)
 	    WITH_SERVER(seventy_thousand_blocks_roll_over),
 	    WITH_SERVER(repeated_acks_cause_no_data),
 	    WITH_SERVER(lost_packets_are_sent_again),
+	    WITH_SERVER(windows_arrive_whole),
+	    WITH_SERVER(a_window_is_one_burst),
+	    WITH_SERVER(text_is_translated_for_netascii),
 	    WITH_SERVER(lost_first_answer_comes_again),
 	    WITH_SERVER(same_request_stays_on_one_port),
 	    WITH_SERVER(other_request_of_a_port_replaces_the_first),

@@ -7,6 +7,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <poll.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -83,12 +84,16 @@ long tftp_client_recv(struct tftp_client *c, void *buf, size_t len, int timeout_
 static int send_request(struct tftp_client *c, const struct tftp_fetch *f)
 {
 	char pkt[1024];
-	int n = snprintf(pkt, sizeof(pkt), "%c%c%s%coctet%c", 0, 1, f->name, 0, 0);
+	int n = snprintf(pkt, sizeof(pkt), "%c%c%s%c%s%c", 0, 1, f->name, 0,
+			 f->netascii ? "netascii" : "octet", 0);
 
 	if (f->ask_tsize)
 		n += snprintf(pkt + n, sizeof(pkt) - (size_t)n, "tsize%c0%c", 0, 0);
 	if (f->blksize)
 		n += snprintf(pkt + n, sizeof(pkt) - (size_t)n, "blksize%c%u%c", 0, f->blksize, 0);
+	if (f->window)
+		n +=
+		    snprintf(pkt + n, sizeof(pkt) - (size_t)n, "windowsize%c%u%c", 0, f->window, 0);
 	return tftp_client_request(c, pkt, (size_t)n);
 }
 
@@ -103,6 +108,8 @@ static void read_oack(struct tftp_fetch *f, const char *p, const char *end)
 			f->tsize = strtoull(value, NULL, 10);
 		if (strcasecmp(p, "blksize") == 0)
 			f->got_blksize = (unsigned)strtoul(value, NULL, 10);
+		if (strcasecmp(p, "windowsize") == 0)
+			f->got_window = (unsigned)strtoul(value, NULL, 10);
 		p = value + strnlen(value, (size_t)(end - value)) + 1;
 	}
 }
@@ -136,16 +143,25 @@ static int acknowledge(struct tftp_client *c, const struct tftp_fetch *f, uint64
 	return r;
 }
 
+/* With windows not each Nth: one of N blocks would lose the same ones for ever. */
+static bool is_lost(const struct tftp_fetch *f, uint32_t received)
+{
+	if (!f->lose_data)
+		return false;
+	return (f->window > 1 ? received * 2654435761u >> 16 : received) % f->lose_data == 0;
+}
+
 int tftp_client_fetch(struct tftp_client *c, struct tftp_fetch *f)
 {
 	static const unsigned header = 4;
 	uint8_t buf[65536] = {0};
-	uint64_t want = 1;
-	unsigned received = 0;
+	uint64_t want = 1, told = 0; /* told: the last block a gap was told after */
+	unsigned received = 0, unacknowledged = 0;
 	int r = send_request(c, f);
 
 	f->tsize = UINT64_MAX;
 	f->got_blksize = 512;
+	f->got_window = 1;
 	f->error_code = -1;
 	while (r == 0) {
 		long n = tftp_client_recv(c, buf, sizeof(buf), PATIENCE_MS);
@@ -154,7 +170,7 @@ int tftp_client_fetch(struct tftp_client *c, struct tftp_fetch *f)
 			return -ETIMEDOUT;
 		if (n < header)
 			return n < 0 ? (int)n : -EPROTO;
-		if (f->lose_data && ++received % f->lose_data == 0)
+		if (is_lost(f, ++received))
 			continue;
 		if (buf[1] == 5)
 			return take_error(f, buf, n);
@@ -167,12 +183,21 @@ int tftp_client_fetch(struct tftp_client *c, struct tftp_fetch *f)
 			return -EPROTO;
 		if ((unsigned)(buf[2] << 8 | buf[3]) != (want & 0xffff)) {
 			f->duplicates++;
+			unacknowledged = 0;
+			if (f->got_window > 1 && told != want)
+				r = acknowledge(c, f, want - 1);
+			told = want;
 			continue;
 		}
+		bool last = n - header < f->got_blksize;
+
 		r = append(f, buf + header, (size_t)n - header);
-		if (r == 0)
-			r = acknowledge(c, f, want++);
-		if (r == 0 && n - header < f->got_blksize)
+		if (r == 0 && (last || ++unacknowledged >= f->got_window)) {
+			unacknowledged = 0;
+			r = acknowledge(c, f, want);
+		}
+		want++;
+		if (r == 0 && last)
 			return 0;
 	}
 	return r;

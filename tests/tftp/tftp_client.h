@@ -30,14 +30,16 @@ long tftp_client_recv(struct tftp_client *c, void *buf, size_t len, int timeout_
 struct tftp_fetch {
 	const char *name;
 	unsigned blksize; /* 0: do not ask */
+	unsigned window;  /* 0: do not ask (RFC 7440) */
+	int netascii;	  /* as it comes: CR LF and CR NUL */
 	int ask_tsize;
-	unsigned lose_data;  /* every Nth packet received is lost; 0: none */
+	unsigned lose_data;  /* every Nth packet received is lost, with windows one in N; 0: none */
 	unsigned repeat_ack; /* each ACK is sent this many times more */
 
 	uint8_t *data; /* result, free() it */
 	size_t size;
 	uint64_t tsize; /* as told by the server; UINT64_MAX: it did not */
-	unsigned got_blksize;
+	unsigned got_blksize, got_window;
 	unsigned duplicates; /* DATA that had been received before */
 	int error_code;	     /* -1: none */
 	char error_text[128];

@@ -11,6 +11,12 @@
 /* String literals with NULs inside; the literal's own NUL is not sent. */
 #define PARSE(lit, rq) cow_tftp_request_parse(cow_span_of(lit, sizeof(lit) - 1), rq)
 
+static const struct cow_tftp_grants most = {
+    .blksize = COW_TFTP_BLKSIZE_PATH,
+    .window = COW_TFTP_WINDOW_MAX,
+    .utimeout = true,
+};
+
 /* Parse and negotiate for a file of 1000 bytes; the OACK's option part must be @want. */
 static void check_oack(const char *body, size_t len, const char *want, size_t want_len)
 {
@@ -18,7 +24,7 @@ static void check_oack(const char *body, size_t len, const char *want, size_t wa
 	struct cow_tftp_terms t;
 
 	assert_int_equal(cow_tftp_request_parse(cow_span_of(body, len), &rq), 0);
-	cow_tftp_negotiate(&rq, 1000, COW_TFTP_BLKSIZE_PATH, &t);
+	cow_tftp_negotiate(&rq, 1000, &most, &t);
 	if (want_len == 0) {
 		assert_int_equal(t.oack_len, 0);
 		return;
@@ -47,7 +53,10 @@ static void mode_is_compared_without_case(void **state)
 	struct cow_tftp_request rq;
 
 	assert_int_equal(PARSE("f\0OcTeT\0", &rq), 0);
-	assert_int_equal(PARSE("f\0netascii\0", &rq), -EPROTONOSUPPORT);
+	assert_int_equal(rq.mode, COW_TFTP_OCTET);
+	assert_int_equal(PARSE("f\0NetASCII\0", &rq), 0);
+	assert_int_equal(rq.mode, COW_TFTP_NETASCII);
+	assert_int_equal(PARSE("f\0netasci\0", &rq), -EPROTONOSUPPORT);
 	assert_int_equal(PARSE("f\0mail\0", &rq), -EPROTONOSUPPORT);
 	assert_int_equal(PARSE("f\0octetx\0", &rq), -EPROTONOSUPPORT);
 }
@@ -164,6 +173,82 @@ static void timeout_is_echoed_or_left_out(void **state)
 	     "");
 }
 
+static void windowsize_is_granted_up_to_ours(void **state)
+{
+	OACK("windowsize\0"
+	     "1\0",
+	     "windowsize\0"
+	     "1\0");
+	OACK("WindowSize\0"
+	     "16\0",
+	     "windowsize\0"
+	     "16\0");
+	OACK("windowsize\0"
+	     "65535\0",
+	     "windowsize\0"
+	     "64\0");
+	OACK("windowsize\0"
+	     "0\0",
+	     "");
+	OACK("windowsize\0"
+	     "65536\0",
+	     "");
+}
+
+static void odd_options_are_granted_or_left_out(void **state)
+{
+	OACK("utimeout\0"
+	     "500000\0"
+	     "rollover\0"
+	     "1\0",
+	     "utimeout\0"
+	     "500000\0"
+	     "rollover\0"
+	     "1\0");
+	OACK("utimeout\0"
+	     "9999\0"
+	     "rollover\0"
+	     "2\0"
+	     "multicast\0"
+	     "\0",
+	     "");
+}
+
+static void what_is_not_to_be_granted_is_left_out(void **state)
+{
+	static const struct cow_tftp_grants least = {.blksize = 600, .window = 1};
+	struct cow_tftp_request rq;
+	struct cow_tftp_terms t;
+
+	assert_int_equal(PARSE(RRQ "windowsize\0"
+				   "8\0"
+				   "utimeout\0"
+				   "500000\0"
+				   "blksize\0"
+				   "1400\0",
+			       &rq),
+			 0);
+	cow_tftp_negotiate(&rq, 1000, &least, &t);
+	assert_int_equal(t.oack_len, 2 + 12);
+	assert_memory_equal(t.oack + 2,
+			    "blksize\0"
+			    "600",
+			    12);
+	assert_int_equal(t.window, 1);
+	assert_int_equal(t.timeout_ms, 0);
+	/* The size of text as it will be sent is not the file's. */
+	assert_int_equal(PARSE("f\0netascii\0"
+			       "tsize\0"
+			       "0\0"
+			       "windowsize\0"
+			       "4\0",
+			       &rq),
+			 0);
+	cow_tftp_negotiate(&rq, 1000, &most, &t);
+	assert_int_equal(t.oack_len, 0);
+	assert_int_equal(t.window, 1);
+}
+
 static void options_keep_the_order_asked(void **state)
 {
 	OACK("tsize\0"
@@ -208,23 +293,12 @@ static void unknown_options_are_ignored(void **state)
 	OACK("foo\0"
 	     "1\0",
 	     "");
-	OACK("windowsize\0"
-	     "4\0"
-	     "blksize\0"
-	     "512\0",
-	     "blksize\0"
-	     "512\0");
 	OACK("multicast\0"
 	     "\0"
 	     "tsize\0"
 	     "0\0",
 	     "tsize\0"
 	     "1000\0");
-	OACK("utimeout\0"
-	     "10000\0"
-	     "rollover\0"
-	     "0\0",
-	     "");
 }
 
 static void odd_ends_of_option_lists_are_harmless(void **state)
@@ -250,13 +324,21 @@ static void largest_numbers_fit_the_oack(void **state)
 
 	assert_int_equal(PARSE(RRQ "timeout\0"
 				   "255\0"
+				   "utimeout\0"
+				   "255000000\0"
+				   "windowsize\0"
+				   "65535\0"
+				   "rollover\0"
+				   "1\0"
 				   "blksize\0"
 				   "65464\0"
 				   "tsize\0"
 				   "0\0",
 			       &rq),
 			 0);
-	cow_tftp_negotiate(&rq, UINT64_MAX, 65464, &t);
+	cow_tftp_negotiate(
+	    &rq, UINT64_MAX,
+	    &(struct cow_tftp_grants){.blksize = 65464, .window = 65535, .utimeout = true}, &t);
 	assert_true(t.oack_len < sizeof(t.oack));
 	assert_memory_equal(t.oack + t.oack_len - 21, "18446744073709551615", 21);
 }
@@ -425,6 +507,9 @@ int main(void)
 	    cmocka_unit_test(unacceptable_blksize_is_left_out),
 	    cmocka_unit_test(blksize_is_granted_up_to_the_path),
 	    cmocka_unit_test(timeout_is_echoed_or_left_out),
+	    cmocka_unit_test(windowsize_is_granted_up_to_ours),
+	    cmocka_unit_test(odd_options_are_granted_or_left_out),
+	    cmocka_unit_test(what_is_not_to_be_granted_is_left_out),
 	    cmocka_unit_test(options_keep_the_order_asked),
 	    cmocka_unit_test(first_of_repeated_options_counts),
 	    cmocka_unit_test(unknown_options_are_ignored),

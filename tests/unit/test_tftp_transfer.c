@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later
  *
- * The lock-step state machine under a clock of our own; invariants T1..T5 of tftp/transfer.h.
+ * The state machine of a transfer under a clock of our own; invariants T1..T5 of tftp/transfer.h.
  */
 #include "cow_test.h"
 
@@ -45,10 +45,21 @@ struct bench {
 	uint64_t now;
 };
 
-static void begin(struct bench *b, uint64_t size, uint16_t blksize, unsigned timeout_s, bool oack)
+/* A single block that is to be sent becomes the packet, as the server does with each. */
+static void render(struct bench *b)
 {
-	struct cow_tftp_terms terms = {.blksize = blksize, .timeout_s = timeout_s};
+	if (b->out.count != 1)
+		return;
+	ssize_t n = cow_tftp_transfer_block(&b->t, b->out.first, b->buf);
 
+	if (n < 0)
+		cow_tftp_transfer_broken(&b->t, b->now, &b->out);
+	else
+		b->out.len = (size_t)n;
+}
+
+static void begin_terms(struct bench *b, uint64_t size, struct cow_tftp_terms terms, bool oack)
+{
 	memset(b, 0, sizeof(*b));
 	b->now = 1000000;
 	b->out.buf = b->buf;
@@ -61,6 +72,21 @@ static void begin(struct bench *b, uint64_t size, uint16_t blksize, unsigned tim
 		terms.oack_len = 8;
 	}
 	cow_tftp_transfer_start(&b->t, &terms, &b->content->base, b->now, &b->out);
+	render(b);
+}
+
+static void begin(struct bench *b, uint64_t size, uint16_t blksize, unsigned timeout_s, bool oack)
+{
+	begin_terms(b, size,
+		    (struct cow_tftp_terms){
+			.blksize = blksize, .window = 1, .timeout_ms = timeout_s * 1000},
+		    oack);
+}
+
+static void tick(struct bench *b)
+{
+	cow_tftp_transfer_tick(&b->t, b->now, &b->out);
+	render(b);
 }
 
 static void finish(struct bench *b)
@@ -75,6 +101,7 @@ static void feed(struct bench *b, unsigned op, unsigned value)
 
 	cow_tftp_put_header(pkt, (enum cow_tftp_op)op, (uint16_t)value);
 	cow_tftp_transfer_packet(&b->t, cow_span_of(pkt, 4), b->now, &b->out);
+	render(b);
 }
 
 static void expect_data(const struct bench *b, uint64_t block, size_t len)
@@ -214,10 +241,10 @@ static void resends_back_off_and_end(void **state)
 	feed(&b, COW_TFTP_ACK, 1);
 	for (unsigned i = 0; i < 7; i++) {
 		b.now += waits[i] - 1;
-		cow_tftp_transfer_tick(&b.t, b.now, &b.out);
+		tick(&b);
 		assert_int_equal(b.out.len, 0);
 		b.now += 1;
-		cow_tftp_transfer_tick(&b.t, b.now, &b.out);
+		tick(&b);
 		if (i < 6)
 			expect_data(&b, 2, 512);
 	}
@@ -234,7 +261,7 @@ static void progress_resets_the_back_off(void **state)
 
 	begin(&b, 5000, 512, 0, false);
 	b.now = b.t.deadline_ms;
-	cow_tftp_transfer_tick(&b.t, b.now, &b.out);
+	tick(&b);
 	assert_int_equal(b.t.deadline_ms, b.now + 2000);
 	feed(&b, COW_TFTP_ACK, 1);
 	assert_int_equal(b.t.deadline_ms, b.now + 1000);
@@ -249,7 +276,7 @@ static void unconfirmed_peer_gets_three_resends(void **state)
 	begin(&b, 5000, 512, 0, true);
 	while (b.t.state != COW_TFTP_OVER) {
 		b.now = b.t.deadline_ms;
-		cow_tftp_transfer_tick(&b.t, b.now, &b.out);
+		tick(&b);
 		sent += b.out.len > 0;
 		assert_true(sent < 100);
 	}
@@ -258,22 +285,199 @@ static void unconfirmed_peer_gets_three_resends(void **state)
 	finish(&b);
 }
 
-static void negotiated_timeout_is_kept(void **state)
+/* Not for boards that asked for nothing: they do not bear a repeated block. */
+static void a_time_out_that_was_asked_for_follows_the_answers(void **state)
 {
 	struct bench b;
 
 	begin(&b, 5000, 512, 5, true);
 	assert_int_equal(b.t.deadline_ms, b.now + 5000);
+	b.now += 400;
 	feed(&b, COW_TFTP_ACK, 0);
-	assert_int_equal(b.t.deadline_ms, b.now + 5000);
+	assert_int_equal(b.t.deadline_ms, b.now + 1600);
+	for (unsigned k = 1; k < 9; k++)
+		feed(&b, COW_TFTP_ACK, k);
+	assert_in_range(b.t.deadline_ms - b.now, 100, 1000);
+	finish(&b);
+	begin(&b, 5000, 512, 0, true);
+	feed(&b, COW_TFTP_ACK, 0);
+	assert_int_equal(b.t.deadline_ms, b.now + 1000);
 	finish(&b);
 	begin(&b, 5000, 512, 255, true);
-	feed(&b, COW_TFTP_ACK, 0);
-	b.now = b.t.deadline_ms;
-	cow_tftp_transfer_tick(&b.t, b.now, &b.out);
-	expect_data(&b, 1, 512); /* long times are no reason to give up early */
+	b.now = b.t.deadline_ms; /* long times are no reason to give up early */
+	tick(&b);
+	assert_int_equal(b.out.len, 8);
+	assert_int_equal(b.t.deadline_ms, b.now + 255000);
+	feed(&b, COW_TFTP_ACK, 0); /* the answer to a repeat tells nothing */
 	assert_int_equal(b.t.deadline_ms, b.now + 255000);
 	finish(&b);
+}
+
+static void short_time_outs_are_no_reason_to_give_up_early(void **state)
+{
+	struct bench b;
+	unsigned sent = 0;
+
+	begin(&b, 5000, 512, 1, true);
+	feed(&b, COW_TFTP_ACK, 0);
+	for (uint64_t start = b.now; b.t.state != COW_TFTP_OVER; sent += b.out.len > 0) {
+		b.now = b.t.deadline_ms;
+		tick(&b);
+		assert_true(b.out.len > 0 || b.now - start >= 30000);
+	}
+	assert_in_range(sent, 7, 12);
+	finish(&b);
+}
+
+/* ---------------------------------------------------------------- windows */
+
+static const struct cow_tftp_terms four = {.blksize = 8, .window = 4};
+
+static void expect_window(const struct bench *b, uint64_t first, unsigned count)
+{
+	assert_int_equal(b->out.count, count);
+	if (count > 0)
+		assert_int_equal(b->out.first, first);
+}
+
+static void a_window_waits_for_its_last_block(void **state)
+{
+	struct bench b;
+
+	begin_terms(&b, 80, four, true); /* blocks 1 to 11, the last one empty */
+	feed(&b, COW_TFTP_ACK, 0);
+	expect_window(&b, 1, 4);
+	feed(&b, COW_TFTP_ACK, 4);
+	expect_window(&b, 5, 4);
+	feed(&b, COW_TFTP_ACK, 8);
+	expect_window(&b, 9, 3);
+	assert_int_equal(cow_tftp_transfer_block(&b.t, 11, b.buf), 4);
+	feed(&b, COW_TFTP_ACK, 11);
+	assert_int_equal(b.t.outcome, COW_TFTP_DELIVERED);
+	assert_int_equal(b.t.resends, 0);
+	finish(&b);
+}
+
+static void a_gap_is_filled_from_where_it_is(void **state)
+{
+	struct bench b;
+
+	begin_terms(&b, 800, four, true);
+	feed(&b, COW_TFTP_ACK, 0);
+	feed(&b, COW_TFTP_ACK, 2); /* 3 was lost */
+	expect_window(&b, 3, 4);
+	assert_int_equal(b.t.resends, 2);
+	feed(&b, COW_TFTP_ACK, 2); /* said again before the answer can have come */
+	expect_window(&b, 0, 0);
+	b.now += 50;
+	feed(&b, COW_TFTP_ACK, 2); /* lost again */
+	expect_window(&b, 3, 4);
+	feed(&b, COW_TFTP_ACK, 1); /* late */
+	expect_window(&b, 0, 0);
+	feed(&b, COW_TFTP_ACK, 9); /* nobody has that */
+	expect_window(&b, 0, 0);
+	assert_int_equal(b.t.state, COW_TFTP_SENDING);
+	b.now = b.t.deadline_ms;
+	tick(&b);
+	expect_window(&b, 3, 4);
+	finish(&b);
+}
+
+/* Nothing else is on its way when a window was acknowledged whole. */
+static void a_lost_first_block_is_believed_at_once(void **state)
+{
+	struct bench b;
+
+	begin_terms(&b, 800, four, true);
+	feed(&b, COW_TFTP_ACK, 0);
+	feed(&b, COW_TFTP_ACK, 4);
+	expect_window(&b, 5, 4);
+	feed(&b, COW_TFTP_ACK, 4);
+	expect_window(&b, 5, 4);
+	feed(&b, COW_TFTP_ACK, 4); /* about the same window, most likely */
+	expect_window(&b, 0, 0);
+	finish(&b);
+}
+
+static void block_numbers_of_windows_roll_over(void **state)
+{
+	for (uint16_t to = 0; to <= 1; to++) {
+		struct cow_tftp_terms terms = {.blksize = 8, .window = 7, .rollover = to};
+		struct bench b;
+		uint64_t next = 1;
+
+		begin_terms(&b, 140000ull * 8 + 3, terms, true);
+		feed(&b, COW_TFTP_ACK, 0);
+		while (b.t.state == COW_TFTP_SENDING) {
+			uint64_t last = b.out.first + b.out.count - 1;
+			uint64_t n = to ? (last - 1) % 65535 + 1 : last % 65536;
+
+			assert_int_equal(b.out.first, next);
+			assert_true(cow_tftp_transfer_block(&b.t, last, b.buf) >= 4);
+			assert_int_equal(b.buf[2] << 8 | b.buf[3], n);
+			next = last + 1;
+			feed(&b, COW_TFTP_ACK, (unsigned)n);
+		}
+		assert_int_equal(b.t.outcome, COW_TFTP_DELIVERED);
+		assert_int_equal(next, 140002);
+		assert_int_equal(b.t.resends, 0);
+		finish(&b);
+	}
+}
+
+/* A receiver after RFC 7440 behind a network that loses, doubles and swaps: every byte, in order, and no
+ * more than one window for each of its packets (T1). */
+static void windows_over_a_random_network(void **state)
+{
+	unsigned delivered = 0;
+
+	for (unsigned seed = 1; seed <= 2000; seed++) {
+		struct cow_tftp_terms terms = {.blksize = 64, .window = (uint16_t)(seed % 9 + 1)};
+		uint64_t rnd = seed * 0x9e3779b97f4a7c15ull;
+		uint64_t want = 1, got = 0, size = seed * 37 % 9000;
+		struct bench b;
+
+		begin_terms(&b, size, terms, true);
+		feed(&b, COW_TFTP_ACK, 0);
+		for (unsigned step = 0; b.t.state == COW_TFTP_SENDING && step < 5000; step++) {
+			unsigned fresh = 0;
+			bool answer = false;
+
+			for (unsigned k = 0; k < b.out.count; k++) {
+				rnd = rnd * 6364136223846793005ull + 1442695040888963407ull;
+				if (rnd >> 33 & 7) { /* arrives */
+					ssize_t n =
+					    cow_tftp_transfer_block(&b.t, b.out.first + k, b.buf);
+
+					assert_true(n >= 4);
+					if (b.out.first + k == want) {
+						for (ssize_t i = 4; i < n; i++)
+							assert_int_equal(b.buf[i],
+									 pattern_at(got++));
+						want++;
+						fresh++;
+						answer |= n < 68 || fresh == terms.window;
+					} else {
+						answer = true; /* a gap, or known already */
+					}
+				}
+			}
+			assert_true(b.out.count <= terms.window);
+			b.now += 20;
+			if (answer && (rnd >> 40 & 7)) {
+				feed(&b, COW_TFTP_ACK, (unsigned)(want - 1));
+			} else {
+				b.now = b.t.deadline_ms;
+				tick(&b);
+			}
+		}
+		if (b.t.outcome == COW_TFTP_DELIVERED) {
+			assert_int_equal(got, size);
+			delivered++;
+		}
+		finish(&b);
+	}
+	assert_true(delivered > 1950);
 }
 
 static void lost_last_ack_counts_as_delivered(void **state)
@@ -285,7 +489,7 @@ static void lost_last_ack_counts_as_delivered(void **state)
 	expect_data(&b, 2, 88);
 	for (int i = 0; i < 4; i++) {
 		b.now = b.t.deadline_ms;
-		cow_tftp_transfer_tick(&b.t, b.now, &b.out);
+		tick(&b);
 		assert_true(i == 3 ? b.out.len == 0 : b.out.len == 92);
 	}
 	assert_int_equal(b.t.state, COW_TFTP_OVER);
@@ -304,7 +508,7 @@ static void dally_swallows_and_ends(void **state)
 	feed(&b, COW_TFTP_ACK, 1);
 	assert_int_equal(b.out.len, 0);
 	b.now += 3000;
-	cow_tftp_transfer_tick(&b.t, b.now, &b.out);
+	tick(&b);
 	assert_int_equal(b.out.len, 0);
 	assert_int_equal(b.t.state, COW_TFTP_OVER);
 	finish(&b);
@@ -403,7 +607,7 @@ static void random_network_delivers_the_same_bytes(void **state)
 				}
 			} else {
 				b.now = b.t.deadline_ms;
-				cow_tftp_transfer_tick(&b.t, b.now, &b.out);
+				tick(&b);
 			}
 		}
 		assert_int_equal(b.t.state, COW_TFTP_OVER);
@@ -427,7 +631,13 @@ int main(void)
 	    cmocka_unit_test(resends_back_off_and_end),
 	    cmocka_unit_test(progress_resets_the_back_off),
 	    cmocka_unit_test(unconfirmed_peer_gets_three_resends),
-	    cmocka_unit_test(negotiated_timeout_is_kept),
+	    cmocka_unit_test(a_time_out_that_was_asked_for_follows_the_answers),
+	    cmocka_unit_test(short_time_outs_are_no_reason_to_give_up_early),
+	    cmocka_unit_test(a_window_waits_for_its_last_block),
+	    cmocka_unit_test(a_gap_is_filled_from_where_it_is),
+	    cmocka_unit_test(a_lost_first_block_is_believed_at_once),
+	    cmocka_unit_test(block_numbers_of_windows_roll_over),
+	    cmocka_unit_test(windows_over_a_random_network),
 	    cmocka_unit_test(lost_last_ack_counts_as_delivered),
 	    cmocka_unit_test(dally_swallows_and_ends),
 	    cmocka_unit_test(repeated_request_repeats_the_first_packet),

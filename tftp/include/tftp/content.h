@@ -21,6 +21,13 @@ struct cow_tftp_content {
 int cow_tftp_content_memory(char *buf, size_t len, struct cow_tftp_content **ret);
 int cow_tftp_content_fd(int fd, uint64_t size, struct cow_tftp_content **ret);
 
+/*
+ * cow_tftp_content_netascii - *c as RFC 764 text on the wire: LF becomes CR LF, CR becomes CR NUL.
+ * Replaced by a copy in memory; on failure it is freed. Return: 0; -EFBIG more than
+ * COW_TFTP_NETASCII_MAX; -ENOMEM; -EIO.
+ */
+int cow_tftp_content_netascii(struct cow_tftp_content **c);
+
 void cow_tftp_content_free(struct cow_tftp_content *c); /* NULL is fine */
 
 #endif

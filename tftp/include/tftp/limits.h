@@ -12,14 +12,19 @@
 #define COW_TFTP_BLKSIZE_MAX 65464   /* RFC 2348 */
 #define COW_TFTP_BLKSIZE_PATH                                                                      \
 	1468 /* Ethernet MTU less IPv4, UDP and TFTP headers: never fragment */
-#define COW_TFTP_TIMEOUT_MAX_S 255 /* RFC 2349 */
-#define COW_TFTP_OACK_MAX 128	   /* three options, the longest "blksize", a 20-digit number */
-#define COW_TFTP_ERROR_MAX 128	   /* our own fixed texts */
+#define COW_TFTP_TIMEOUT_MAX_S 255	/* RFC 2349 */
+#define COW_TFTP_UTIMEOUT_MIN 10000	/* microseconds; of the option tftp-hpa began */
+#define COW_TFTP_WINDOW_ASKED_MAX 65535 /* RFC 7440 */
+#define COW_TFTP_WINDOW_MAX 64 /* granted: 92 KiB in one burst, what a switch port can hold */
+#define COW_TFTP_NETASCII_MAX (1u << 20) /* such files are rewritten in memory */
+#define COW_TFTP_OACK_MAX 256  /* all options once, the longest "windowsize", 20-digit numbers */
+#define COW_TFTP_ERROR_MAX 128 /* our own fixed texts */
 #define COW_TFTP_PACKET_MAX (COW_TFTP_BLKSIZE_PATH + 4)
 
 #define COW_TFTP_TRANSFERS_MAX 4096    /* live at once: 20 times a class room booting together */
 #define COW_TFTP_TRANSFERS_PER_HOST 16 /* a board needs one or two */
-#define COW_TFTP_REQUESTS_PER_S 200 /* per host; boards probe dozens of names within milliseconds  \
+#define COW_TFTP_REQUESTS_PER_S                                                                    \
+	200 /* per host; boards probe dozens of names within milliseconds  \
 				     */
 #define COW_TFTP_REQUESTS_BURST 400
 #define COW_TFTP_CLIENTS_CACHED 1024   /* clients whose trees are kept attached */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later
  *
  * TFTP packets as bytes: requests are parsed into values, answers are built from values. Pure
- * functions over counted memory; no socket, no file, no clock. RFC 1350, 2347, 2348, 2349.
+ * functions over counted memory; no socket, no file, no clock. RFC 1350, 2347, 2348, 2349, 7440.
  *
  *	RRQ, WRQ  op be16 | name NUL | mode NUL | (option NUL value NUL)*
  *	DATA      op be16 | block be16 | 0..blksize bytes; fewer than blksize: the last one
@@ -40,7 +40,15 @@ enum cow_tftp_option {
 	COW_TFTP_OPT_TSIZE,
 	COW_TFTP_OPT_BLKSIZE,
 	COW_TFTP_OPT_TIMEOUT,
+	COW_TFTP_OPT_UTIMEOUT,	 /* microseconds; no RFC, tftp-hpa */
+	COW_TFTP_OPT_WINDOWSIZE, /* RFC 7440 */
+	COW_TFTP_OPT_ROLLOVER,	 /* block after 65535: 0 or 1; no RFC */
 	COW_TFTP_OPT_MAX_,
+};
+
+enum cow_tftp_mode {
+	COW_TFTP_OCTET,
+	COW_TFTP_NETASCII,
 };
 
 /* A read request. Options: those we know, in the order asked, each at most once (the first counts),
@@ -48,7 +56,8 @@ enum cow_tftp_option {
 struct cow_tftp_request {
 	char name[COW_TFTP_NAME_MAX + 1];
 	size_t name_len;
-	unsigned noptions;
+	uint32_t mode; /* enum cow_tftp_mode, fixed width like `option` */
+	uint32_t noptions;
 	struct {
 		uint32_t
 		    option; /* enum cow_tftp_option, fixed width: no padding in the comparison */
@@ -62,7 +71,7 @@ struct cow_tftp_request {
  * A bad option value leaves the option out: an error would stop boot ROMs (RFC 2347 allows both).
  * Option values may be empty; the last value may lack its NUL; an empty option name ends the list.
  * Return: 0; -EBADMSG name or mode missing or unterminated; -ENAMETOOLONG; -EPROTONOSUPPORT a mode
- * other than octet.
+ * that is neither octet nor netascii.
  */
 int cow_tftp_request_parse(struct cow_span body, struct cow_tftp_request *ret);
 bool cow_tftp_request_same(const struct cow_tftp_request *a, const struct cow_tftp_request *b);
@@ -70,14 +79,23 @@ bool cow_tftp_request_same(const struct cow_tftp_request *a, const struct cow_tf
 /* What both sides agreed on. */
 struct cow_tftp_terms {
 	uint16_t blksize;
-	unsigned timeout_s; /* 0: not asked for */
+	uint16_t window;     /* blocks per acknowledgement; 1: lock-step */
+	uint16_t rollover;   /* block number after 65535 */
+	unsigned timeout_ms; /* 0: not asked for */
 	uint8_t oack[COW_TFTP_OACK_MAX];
 	size_t oack_len; /* 0: no option granted, DATA 1 comes first */
 };
 
-/* @blksize_max: what the path carries unfragmented. Never grants more than asked. */
-void cow_tftp_negotiate(const struct cow_tftp_request *rq, uint64_t size, uint16_t blksize_max,
-			struct cow_tftp_terms *ret);
+/* What we grant at most. */
+struct cow_tftp_grants {
+	uint16_t blksize; /* what the path carries unfragmented */
+	uint16_t window;  /* 1: no windows */
+	bool utimeout;
+};
+
+/* Never grants more than asked. Netascii has neither a size nor windows: the option is left out. */
+void cow_tftp_negotiate(const struct cow_tftp_request *rq, uint64_t size,
+			const struct cow_tftp_grants *most, struct cow_tftp_terms *ret);
 
 /* @buf has COW_TFTP_ERROR_MAX bytes; @text is cut to fit. Return: length. */
 size_t cow_tftp_build_error(uint8_t *buf, enum cow_tftp_code code, const char *text);
