@@ -5,7 +5,7 @@
 # (an image and clients of it) or through FSAL_VFS, each with a configuration that suits it.
 # To be sourced after tests/nfs/lab.sh and lab_enter.
 #
-#	bench_stage SIZE	$LAB/disk: ext4 on a loop device, with a store in it
+#	bench_stage SIZE	$LAB/disk: ext4 (or BENCH_FS) on a loop device, with a store in it
 #	bench_conf KIND CLIENT…	configuration of the server for cowherd or vfs; CLIENT of vfs: a folder
 #	bench_up, bench_cold	the server, $LAB_SERVER; cold: after everything was dropped from memory
 # The environment also names NFSWORK, FSWORK.
@@ -22,7 +22,7 @@ vfs_plugin() { find /usr/lib -name libfsalvfs.so -path '*ganesha*' | head -n 1; 
 loop_mount()
 {
 	truncate -s "$2" "$1"
-	mkfs.ext4 -q "$1" || lab_skip "mkfs.ext4 fails here"
+	"mkfs.${BENCH_FS:=ext4}" -q "$1" || lab_skip "mkfs.$BENCH_FS fails here"
 	mkdir -p "$3"
 	mount -o "loop,noatime,$4" "$1" "$3" || lab_skip "no loop mounts here"
 }
@@ -59,14 +59,14 @@ bench_conf()
 		lab_conf 128
 		sed -i '/^COWHERD/d' "$LAB/ganesha.conf"
 		for one in "$@"; do
-			vfs_export_block "$one" "$id" "/clients/${one##*/}" >>"$LAB/exports.conf"
+			vfs_export_block "$one" "$id" "/clients/${one##*/}"
 			id=$((id + 1))
-		done
+		done >"$LAB/exports.conf"
 	else
 		lab_conf 0
 		for one in "$@"; do
-			lab_export_block "$one" "$(tool id "$one")" >>"$LAB/exports.conf"
-		done
+			lab_export_block "$one" "$(tool id "$one")"
+		done >"$LAB/exports.conf"
 	fi
 	sed -i "s/Enable_NLM = false;/& RPC_Ioq_ThrdMax = 200;/" "$LAB/ganesha.conf"
 }
