@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/sysinfo.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -26,8 +27,9 @@
 #define PROBE_TIMEOUT_MS 2000
 #define MISSES_MAX 3	     /* NULL calls without an answer before a restart */
 #define SERVER_STOP_MS 30000 /* a thousand exports take their time */
-#define START_MS 60000	     /* longest time to the first answer, on a slow board with a thousand exports */
-#define NO_BUS_MS 5000	     /* answers NFS but not the bus for this long: start it anew */
+#define START_MS                                                                                   \
+	60000 /* longest time to the first answer, on a slow board with a thousand exports */
+#define NO_BUS_MS 5000 /* answers NFS but not the bus for this long: start it anew */
 
 /* ------------------------------------------------ port mapper */
 
@@ -257,13 +259,23 @@ void cow_serve_nfs_tick(struct cow_serve *s)
 	server_tick(s);
 }
 
+static uint64_t memory_kib(void)
+{
+	struct sysinfo si;
+
+	return sysinfo(&si) < 0 ? 0 : (uint64_t)si.totalram * si.mem_unit / 1024;
+}
+
 static int prepare_server(struct cow_serve *s, struct cow_err *err)
 {
 	struct cow_child *c = &s->child[COW_SVC_NFS];
 	cow_autofree char *text = NULL;
-	char *conf = NULL, *pid = NULL, *env = NULL;
+	char *conf = NULL, *pid = NULL, *env = NULL, *keep = NULL;
+	struct cow_nfs_size size;
 
-	if (cow_text_ganesha(s->config, &s->net, &s->paths, &text) < 0 ||
+	cow_nfs_size(memory_kib(), &size);
+	if (cow_text_ganesha(s->config, &s->net, &s->paths, &size, &text) < 0 ||
+	    asprintf(&keep, "MALLOC_TRIM_THRESHOLD_=%u", size.keep_kib * 1024) < 0 ||
 	    asprintf(&conf, "%s/ganesha.conf", s->paths.run) < 0 ||
 	    asprintf(&pid, "%s/ganesha.pid", s->paths.run) < 0 ||
 	    asprintf(&env, "DBUS_SYSTEM_BUS_ADDRESS=unix:path=%s/bus", s->paths.run) < 0)
@@ -284,7 +296,7 @@ static int prepare_server(struct cow_serve *s, struct cow_err *err)
 	c->env[0] = cow_serve_keep(s, env);
 	/* READ buffers are 1 MiB each: without these every one of them is mapped and unmapped. */
 	c->env[1] = "MALLOC_MMAP_THRESHOLD_=33554432";
-	c->env[2] = "MALLOC_TRIM_THRESHOLD_=268435456";
+	c->env[2] = cow_serve_keep(s, keep);
 	c->env[3] = "MALLOC_ARENA_MAX=4";
 	c->name = "nfs";
 	c->may_start = server_may_start;
@@ -299,7 +311,7 @@ static int prepare_server(struct cow_serve *s, struct cow_err *err)
 					       .sin_port = htons((uint16_t)s->config->nfs_port)};
 	(void)inet_pton(AF_INET, s->net.address, &s->nfs_probe.to.sin_addr); /* our own text */
 	s->enabled[COW_SVC_NFS] = true;
-	if (!k_conf || !k_pid || !c->env[0])
+	if (!k_conf || !k_pid || !c->env[0] || !c->env[2])
 		return cow_err_set(err, -ENOMEM, "NFS server");
 	return cow_serve_write(s, "ganesha.conf", text, err);
 }

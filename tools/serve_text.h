@@ -28,8 +28,14 @@ struct cow_serve_paths {
 
 #define COW_EXPORT_ROOT "/clients/" /* + MAC: path of a client's root for NFSv3 and NFSv4 */
 
+/* serve_nfs_size.c: what the NFS server may take on a machine with so much memory. */
+struct cow_nfs_size {
+	unsigned entries, threads, keep_kib;
+};
+void cow_nfs_size(uint64_t memory_kib, struct cow_nfs_size *ret);
+
 int cow_text_ganesha(const struct cow_config *c, const struct cow_serve_net *net,
-		     const struct cow_serve_paths *p, char **ret);
+		     const struct cow_serve_paths *p, const struct cow_nfs_size *size, char **ret);
 
 /* Whom the access policy lets into a client's export, as Ganesha writes it; "": nobody. */
 void cow_text_admitted(const struct cow_config *c, const struct cow_serve_net *net,

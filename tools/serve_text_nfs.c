@@ -33,7 +33,7 @@ static const char ganesha_format[] = "# Written by cowherd at every start; chang
 				     "\tNFSACL_Program = 536870912;\n"
 				     "\tEnable_RQUOTA = false;\n"
 				     "\tRPC_Max_Connections = 8192;\n"
-				     "\tRPC_Ioq_ThrdMax = 200;\n"
+				     "\tRPC_Ioq_ThrdMax = %u;\n"
 				     "\tRPC_Idle_Timeout_S = 3600;\n"
 				     "}\n"
 				     "NFSV4 {\n"
@@ -50,7 +50,7 @@ static const char ganesha_format[] = "# Written by cowherd at every start; chang
 				     "}\n"
 				     "MDCACHE {\n"
 				     "\tDir_Chunk = 0;\n"
-				     "\tEntries_HWMark = 300000;\n"
+				     "\tEntries_HWMark = %u;\n"
 				     "}\n"
 				     "EXPORT_DEFAULTS {\n"
 				     "\tAccess_Type = NONE;\n"
@@ -79,11 +79,11 @@ static const char ganesha_format[] = "# Written by cowherd at every start; chang
 				     "%%include \"%s/exports.conf\"\n";
 
 int cow_text_ganesha(const struct cow_config *c, const struct cow_serve_net *net,
-		     const struct cow_serve_paths *p, char **ret)
+		     const struct cow_serve_paths *p, const struct cow_nfs_size *size, char **ret)
 {
 	if (asprintf(ret, ganesha_format, net->address, c->nfs_port, c->nfs_mount_port,
-		     p->plugin_dir, c->nfs_lease, c->nfs_lease, p->state,
-		     c->log_level >= 4 ? "INFO" : "EVENT", p->store, p->run) < 0)
+		     p->plugin_dir, size->threads, c->nfs_lease, c->nfs_lease, p->state,
+		     size->entries, c->log_level >= 4 ? "INFO" : "EVENT", p->store, p->run) < 0)
 		return -ENOMEM;
 	return 0;
 }

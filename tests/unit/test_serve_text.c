@@ -117,18 +117,47 @@ static void server_configuration_names_what_it_must(void **state)
 	    "Grace_Period = 17;",
 	    "RecoveryRoot = \"/srv/store/state/ganesha\";",
 	    "Only_Numeric_Owners = true;",
+	    "RPC_Ioq_ThrdMax = 67;",
 	    "Dir_Chunk = 0;",
+	    "Entries_HWMark = 12345;",
 	    "Store = \"/srv/store\";",
 	    "%include \"/run/cow/exports.conf\"\n",
 	};
 	struct world *w = *state;
+	static const struct cow_nfs_size size = {.entries = 12345, .threads = 67};
 	cow_autofree char *text = NULL;
 
 	set(w, "nfs", "lease", "17");
-	assert_int_equal(cow_text_ganesha(w->config, &w->net, &w->paths, &text), 0);
+	assert_int_equal(cow_text_ganesha(w->config, &w->net, &w->paths, &size, &text), 0);
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
 		if (!strstr(text, words[i]))
 			fail_msg("no '%s' in:\n%s", words[i], text);
+}
+
+/* A Raspberry Pi with 1 GB says 0.9 GB; the server has to leave it most of that. */
+static void the_server_is_as_large_as_the_machine_allows(void **state)
+{
+	struct cow_nfs_size s, before = {0};
+
+	(void)state;
+	cow_nfs_size(945000, &s);
+	assert_in_range(s.entries, 100000, 130000);
+	assert_in_range(s.threads, 50, 64);
+	assert_in_range(s.keep_kib, 50 << 10, 64 << 10);
+	cow_nfs_size(0, &s); /* not known */
+	assert_int_equal(s.entries, 20000);
+	assert_int_equal(s.threads, 16);
+	assert_int_equal(s.keep_kib, 32 << 10);
+	cow_nfs_size(UINT64_MAX, &s);
+	assert_int_equal(s.entries, 300000);
+	assert_int_equal(s.threads, 200);
+	assert_int_equal(s.keep_kib, 256 << 10);
+	for (uint64_t kib = 1; kib < UINT64_C(1) << 34; kib *= 2) {
+		cow_nfs_size(kib, &s);
+		assert_true(s.entries >= before.entries && s.threads >= before.threads &&
+			    s.keep_kib >= before.keep_kib);
+		before = s;
+	}
 }
 
 static void bus_listens_in_the_run_directory_for_root_alone(void **state)
@@ -231,6 +260,7 @@ int main(void)
 	    T(bound_export_lets_in_its_address_alone),
 	    T(subnet_and_open_let_in_more),
 	    T(server_configuration_names_what_it_must),
+	    T(the_server_is_as_large_as_the_machine_allows),
 	    T(bus_listens_in_the_run_directory_for_root_alone),
 	    T(full_dhcp_answers_every_kind_of_machine),
 	    T(proxy_dhcp_gives_no_addresses),
