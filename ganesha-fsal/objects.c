@@ -74,11 +74,11 @@ void cow_objects_add(struct cow_objects *l, struct cow_object *o, uint64_t epoch
 
 void cow_objects_remove(struct cow_objects *l, struct cow_object *o)
 {
-	if (!o->next)
-		return; /* never listed */
 	pthread_mutex_lock(&l->lock);
-	ring_remove(o);
-	l->n_dead -= o->dead;
+	if (o->next) { /* else never listed; a swap moves it from ring to ring */
+		ring_remove(o);
+		l->n_dead -= o->dead;
+	}
 	pthread_mutex_unlock(&l->lock);
 }
 
