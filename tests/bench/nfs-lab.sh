@@ -35,7 +35,6 @@ bench_stage()
 	tool init
 }
 
-tool() { "$LAB_TOOLS/store_tool" "$1" "$LAB/store" "${@:2}"; }
 
 vfs_export_block() # FOLDER ID PSEUDO
 {
