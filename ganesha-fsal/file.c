@@ -124,10 +124,11 @@ static fsal_status_t share_take(struct cow_obj *o, fsal_openflags_t old, fsal_op
 {
 	fsal_status_t s = ok();
 	pthread_rwlock_wrlock(&o->h.obj_lock);
+	/* What the open had so far does not stand in its own way. */
+	update_share_counters(&o->share, old, FSAL_O_CLOSED);
 	if (!(new &FSAL_O_RECLAIM))
 		s = check_share_conflict(&o->share, new, false);
-	if (!FSAL_IS_ERROR(s))
-		update_share_counters(&o->share, old, new);
+	update_share_counters(&o->share, FSAL_O_CLOSED, FSAL_IS_ERROR(s) ? old : new);
 	pthread_rwlock_unlock(&o->h.obj_lock);
 	return s;
 }

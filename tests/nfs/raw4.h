@@ -88,6 +88,7 @@ struct fh {
 };
 struct stateid {
 	uint8_t b[16];
+	uint32_t oseq; /* of an open, 4.0 only: the next sequence id of its owner */
 };
 struct session {
 	struct raw c;
@@ -96,7 +97,6 @@ struct session {
 	uint8_t id[16];
 	uint32_t seq;
 	uint32_t owner; /* number of the open owner; with 4.0 each open has one of its own */
-	uint32_t oseq;	/* its next sequence id, 4.0 only */
 };
 
 extern struct xdr n4_args, n4_res;

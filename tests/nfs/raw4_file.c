@@ -12,9 +12,9 @@
 /* -------------------------------------------------- open */
 
 /* Sessions need no sequence ids; the server does not look at them. */
-static void put_seqid(struct session *s)
+static void put_seqid(const struct session *s, uint32_t seq)
 {
-	x_u32(&n4_args, s->minor ? 0 : s->oseq++);
+	x_u32(&n4_args, s->minor ? 0 : seq);
 }
 
 static void put_owner(const struct session *s)
@@ -61,10 +61,11 @@ static void confirm(struct session *s, const struct fh *h, struct stateid *st)
 	n4_put_fh(h);
 	n4_op(OP_OPEN_CONFIRM);
 	x_raw(&n4_args, st->b, sizeof(st->b));
-	put_seqid(s);
+	put_seqid(s, 1);
 	WANT("OPEN_CONFIRM", n4_send_on_fh(s), NFS4_OK);
 	n4_result(OP_OPEN_CONFIRM);
 	r_raw(&n4_res, st->b, sizeof(st->b));
+	st->oseq = 2;
 }
 
 static void put_open(struct session *s, const struct fh *dir, const char *name,
@@ -73,7 +74,7 @@ static void put_open(struct session *s, const struct fh *dir, const char *name,
 	n4_begin(s);
 	n4_put_fh(dir);
 	n4_op(OP_OPEN);
-	put_seqid(s);
+	put_seqid(s, 0);
 	x_u32(&n4_args, how->access);
 	x_u32(&n4_args, how->deny);
 	put_owner(s);
@@ -91,10 +92,8 @@ static void put_open(struct session *s, const struct fh *dir, const char *name,
 uint32_t n4_open(struct session *s, const struct fh *dir, const char *name, struct open_how how,
 		 struct fh *ret, struct stateid *ret_state)
 {
-	if (!s->minor) {
+	if (!s->minor)
 		s->owner++;
-		s->oseq = 0;
-	}
 	put_open(s, dir, name, &how);
 	n4_send_on_fh(s);
 	uint32_t status = n4_result(OP_OPEN);
@@ -117,7 +116,7 @@ uint32_t n4_close(struct session *s, const struct fh *h, const struct stateid *s
 	n4_begin(s);
 	n4_put_fh(h);
 	n4_op(OP_CLOSE);
-	put_seqid(s);
+	put_seqid(s, st->oseq);
 	x_raw(&n4_args, st->b, sizeof(st->b));
 	return n4_send(s);
 }
@@ -129,7 +128,7 @@ uint32_t n4_downgrade(struct session *s, const struct fh *h, struct stateid *st,
 	n4_put_fh(h);
 	n4_op(OP_OPEN_DOWNGRADE);
 	x_raw(&n4_args, st->b, sizeof(st->b));
-	put_seqid(s);
+	put_seqid(s, st->oseq++);
 	x_u32(&n4_args, access);
 	x_u32(&n4_args, deny);
 	uint32_t status = n4_send_on_fh(s);
@@ -238,7 +237,7 @@ uint32_t n4_lock(struct session *s, const struct fh *h, struct n4_lock *l, uint3
 	x_u64(&n4_args, len);
 	x_u32(&n4_args, !l->has);
 	if (!l->has) {
-		put_seqid(s);
+		put_seqid(s, l->open.oseq++);
 		x_raw(&n4_args, l->open.b, sizeof(l->open.b));
 		x_u32(&n4_args, l->seq);
 		put_lock_owner(s, l->owner);
