@@ -369,12 +369,31 @@ static fsal_status_t open_by_name(struct cow_obj *dir, const char *name, struct 
 	}
 	if (a->s)
 		share_change(o, FSAL_O_CLOSED, a->flags);
-	else
-		o->stateless = 1;
 	cow_attr_fill(o, &attr, attrs_out);
 	*caller_perm_check = !created;
 	*ret = &o->h;
 	return ok();
+}
+
+/*
+ * The server counts a file as open after each open2() without state, until its housekeeping calls
+ * close(); many creates over NFSv3 in a row reach the limit before that, and are put off (JUKEBOX: a
+ * client waits for seconds). Nothing is open here: so we take one off before it adds one, and close()
+ * has nothing to say. cow_fd_reserve() keeps the count from passing 0 on the way.
+ */
+static void uncount(void)
+{
+	(void)__atomic_fetch_sub(&open_fd_count, 1, __ATOMIC_SEQ_CST);
+}
+
+#define FD_RESERVE 256 /* more than the server's threads can be between the two */
+
+void cow_fd_reserve(int on)
+{
+	if (on)
+		(void)__atomic_fetch_add(&open_fd_count, FD_RESERVE, __ATOMIC_SEQ_CST);
+	else
+		(void)__atomic_fetch_sub(&open_fd_count, FD_RESERVE, __ATOMIC_SEQ_CST);
 }
 
 static fsal_status_t op_open2(struct fsal_obj_handle *h, struct state_t *state,
@@ -389,12 +408,15 @@ static fsal_status_t op_open2(struct fsal_obj_handle *h, struct state_t *state,
 			      .mode = mode,
 			      .in = in,
 			      .verifier = verifier};
-	if (name)
-		return open_by_name(o, name, &a, ret, attrs_out, caller_perm_check);
-	*caller_perm_check = true;
-	fsal_status_t s = open_by_handle(o, &a, attrs_out);
+	fsal_status_t s;
+	if (name) {
+		s = open_by_name(o, name, &a, ret, attrs_out, caller_perm_check);
+	} else {
+		*caller_perm_check = true;
+		s = open_by_handle(o, &a, attrs_out);
+	}
 	if (!FSAL_IS_ERROR(s) && !state)
-		atomic_fetch_add(&o->stateless, 1);
+		uncount();
 	return s;
 }
 
@@ -457,18 +479,9 @@ static fsal_status_t op_close2(struct fsal_obj_handle *h, struct state_t *state)
 	return ok();
 }
 
-/*
- * The server counts a file as open after each open2() without state and takes one off for each
- * close() that does not say NOT_OPENED. Nothing is open here; the answers keep its count right.
- */
 static fsal_status_t op_close(struct fsal_obj_handle *h)
 {
-	struct cow_obj *o = cow_obj_of(h);
-	int n = atomic_load(&o->stateless);
-	while (n > 0)
-		if (atomic_compare_exchange_weak(&o->stateless, &n, n - 1))
-			return ok();
-	return fsalstat(ERR_FSAL_NOT_OPENED, 0);
+	return fsalstat(ERR_FSAL_NOT_OPENED, 0); /* see uncount() */
 }
 
 static fsal_openflags_t op_status2(struct fsal_obj_handle *h, struct state_t *state)

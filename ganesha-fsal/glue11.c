@@ -145,11 +145,13 @@ MODULE_INIT void cow_module_load(void)
 	me->m_ops.init_config = init_config;
 	cow_obj_ops_init(&cow_module.obj_ops);
 	cow_watch_start();
+	cow_fd_reserve(1);
 }
 
 MODULE_FINI void cow_module_unload(void)
 {
 	cow_watch_stop();
+	cow_fd_reserve(0);
 	/* The last export has ended the housekeeping thread and detached every instance. */
 	cow_store_close(cow_module.store);
 	cow_module.store = NULL;

@@ -67,7 +67,6 @@ struct cow_obj {
 	uint64_t serial;	   /* bind the node came from; guarded by h.obj_lock */
 	uint64_t epoch;
 	struct fsal_share share; /* guarded by h.obj_lock */
-	atomic_int stateless;	 /* opens the server counts and will close(), see cow_op_close() */
 	uint8_t is_root;
 	uint8_t key_len;
 	uint8_t handle_len;
@@ -226,6 +225,9 @@ fsal_status_t cow_file_for(struct cow_obj *o, struct cow_use *u, struct state_t 
 void cow_file_put(struct cow_file *f); /* NULL is fine */
 COW_DEFINE_AUTO(struct cow_file, cow_file_put)
 #define cow_autocfile COW_CLEANUP(cow_auto_cow_file_put) struct cow_file *
+
+/* The server's count of open files: at load and unload of the plugin. */
+void cow_fd_reserve(int on);
 
 /* After a change the server does not see: its cached attributes are old. */
 void cow_obj_changed(struct cow_obj *o);

@@ -13,6 +13,8 @@
 #define RELEASE_BATCH 32u
 #define RELEASE_ROUND 20000u /* objects of one root in one round of the keeper */
 #define RETRY_MS 500	     /* a root that could not be attached is not tried again sooner */
+#define RETRY_BUSY_MS 50
+#define BUSY_MS 3000 /* one that is in use elsewhere for so long is told */
 
 static atomic_ullong last_serial;
 static uint64_t idle_ms = COW_NFS_IDLE_S * 1000ull;
@@ -169,12 +171,31 @@ static void tell_swapped(struct cow_nfs_root *r)
 	pthread_mutex_unlock(&r->swapped_lock);
 }
 
+/* A root in use elsewhere is most likely one of ours whose last operation is not over: an export that was
+ * removed and made again. That is told when it lasts. */
+static int failure_is_news(struct cow_nfs_root *r, int rc, uint64_t now_ms)
+{
+	if (rc != -EBUSY) {
+		r->busy_ms = 0;
+		return rc < 0 && rc != r->failed;
+	}
+	if (!r->busy_ms) {
+		r->busy_ms = now_ms;
+		r->busy_told = 0;
+	}
+	if (r->busy_told || now_ms - r->busy_ms < BUSY_MS)
+		return 0;
+	r->busy_told = 1;
+	return 1;
+}
+
 static int attach_locked(struct cow_nfs_root *r, int *ret_swapped)
 {
 	uint64_t now = cow_now_ms();
 	if (r->closing)
 		return -ESHUTDOWN;
-	if (r->failed && now - r->failed_ms < RETRY_MS && r->failed_epoch == *r->epoch)
+	uint64_t retry = r->failed == -EBUSY ? RETRY_BUSY_MS : RETRY_MS;
+	if (r->failed && now - r->failed_ms < retry && r->failed_epoch == *r->epoch)
 		return r->failed;
 	/* The old bind goes first: a swap back to a kept root needs that root's lock. */
 	bind_set_locked(r, NULL);
@@ -185,7 +206,7 @@ static int attach_locked(struct cow_nfs_root *r, int *ret_swapped)
 		cow_nfs_keeper_drain();
 		rc = bind_new(r, &b, &err);
 	}
-	if (rc < 0 && rc != r->failed && log_failure)
+	if (failure_is_news(r, rc, now) && log_failure)
 		log_failure(cow_err_str(&err));
 	r->failed = rc;
 	r->failed_ms = now;

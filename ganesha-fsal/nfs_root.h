@@ -60,6 +60,8 @@ struct cow_nfs_root {
 	uint64_t last_epoch;	     /* of the last bind; 0: none yet */
 	int failed;		     /* last attach's error, 0: none */
 	uint64_t failed_ms, failed_epoch;
+	uint64_t busy_ms; /* since when the root is in use elsewhere; 0: it is not */
+	int busy_told;
 	int closing; /* no attach any more */
 
 	pthread_rwlock_t lock; /* guards bind */
@@ -99,7 +101,7 @@ void cow_nfs_root_shut(struct cow_nfs_root *r);
  * cow_nfs_root_bind - the bind to work on; attaches when there is none or the epoch has changed.
  * Return: 0, caller puts; -EBUSY the root is in use elsewhere (ask again later); -ENOENT the client
  * is gone; -ESHUTDOWN; other errors of cow_client_attach(). A failure is remembered for half a
- * second.
+ * second, that the root is in use for a tenth of that.
  */
 int cow_nfs_root_bind(struct cow_nfs_root *r, struct cow_nfs_bind **ret);
 void cow_nfs_bind_put(struct cow_nfs_bind *b); /* NULL is fine */

@@ -87,10 +87,7 @@ static fsal_status_t op_merge(struct fsal_obj_handle *orig, struct fsal_obj_hand
 	if (orig == dupe || orig->type != REGULAR_FILE)
 		return fsalstat(ERR_FSAL_NO_ERROR, 0);
 	struct cow_obj *to = cow_obj_of(orig), *from = cow_obj_of(dupe);
-	fsal_status_t s = merge_share(orig, &to->share, &from->share);
-	if (!FSAL_IS_ERROR(s))
-		atomic_fetch_add(&to->stateless, atomic_exchange(&from->stateless, 0));
-	return s;
+	return merge_share(orig, &to->share, &from->share);
 }
 
 /* -------------------------------------------------- use */

@@ -13,7 +13,8 @@
 # namespace, and the mounts and loop devices go with the mount namespace.
 #
 # Environment: LAB_PLUGIN (folder of libfsalcowherd.so), LAB_TOOLS (folder of the test programs),
-# COWHERD_TEST_BACKEND: overlay (default), in a store on ext4; or btrfs.
+# COWHERD_TEST_BACKEND: overlay (default), in a store on ext4; or btrfs. LAB_SIZE, LAB_INODES: of its file
+# system.
 
 readonly LAB_ADDR=10.99.0.1 LAB_PORT=20490 LAB_MOUNT_PORT=20491
 readonly GRACE_S=3
@@ -108,8 +109,10 @@ lab_wait() # SECONDS COMMAND…
 
 lab_store()
 {
-	truncate -s 1G "$LAB/store.img"
-	"mkfs.$LAB_FS" -q "$LAB/store.img" >/dev/null || lab_skip "mkfs.$LAB_FS fails here"
+	truncate -s "${LAB_SIZE:-1G}" "$LAB/store.img"
+	local -a opts=()
+	[[ $LAB_FS != ext4 || ! ${LAB_INODES:-} ]] || opts=(-N "$LAB_INODES")
+	"mkfs.$LAB_FS" -q "${opts[@]}" "$LAB/store.img" >/dev/null || lab_skip "mkfs.$LAB_FS fails here"
 	mount -o loop,noatime "$LAB/store.img" "$LAB/store" || lab_skip "no loop mounts here"
 	# mkfs leaves the root directory to anybody's eyes; the store is root's
 	"$LAB_TOOLS/store_tool" init "$LAB/store" || lab_fail "no store on $LAB/store"

@@ -2,7 +2,8 @@
  *
  * Very many stateless reads of one file over NFSv3.
  *	nfs_reads ADDR NFSPORT HANDLE COUNT [create]
- * create: so many files are made in the directory of that handle instead.
+ * create: so many files are made in the directory of that handle instead, in all ways NFSv3 has; each of
+ * them must be answered at once.
  * Prints the time they took.
  */
 #include <stdlib.h>
@@ -34,7 +35,13 @@ static void create_once(unsigned long i)
 	char name[32];
 	struct fh3 made;
 	(void)snprintf(name, sizeof(name), "made-%lu", i);
-	WANT(name, n3_create(&c, &h, name, N3_UNCHECKED, 0, &made), 0);
+	WANT(name, n3_create(&c, &h, name, i % 3, i, &made), 0);
+	if (i % 16 == 0) { /* what is there already */
+		WANT(name, n3_create(&c, &h, name, N3_UNCHECKED, 0, &made), 0);
+		if (i % 3 == N3_EXCLUSIVE)
+			WANT(name, n3_create(&c, &h, name, N3_EXCLUSIVE, i, &made), 0);
+		WANT(name, n3_create(&c, &h, name, N3_GUARDED, 0, &made), N3_EXIST);
+	}
 }
 
 int main(int argc, char **argv)

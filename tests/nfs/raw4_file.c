@@ -95,8 +95,10 @@ uint32_t n4_open(struct session *s, const struct fh *dir, const char *name, stru
 	if (!s->minor)
 		s->owner++;
 	put_open(s, dir, name, &how);
-	n4_send_on_fh(s);
-	uint32_t status = n4_result(OP_OPEN);
+	uint32_t status = n4_send_on_fh(s);
+	if (n4_res.at == n4_res.len) /* it ended at PUTFH */
+		return status;
+	status = n4_result(OP_OPEN);
 	if (status)
 		return status;
 	r_raw(&n4_res, ret_state->b, sizeof(ret_state->b));

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later */
 #include <arpa/inet.h>
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -116,6 +117,8 @@ static void send_all(int fd, const void *p, size_t len)
 	const uint8_t *b = p;
 	while (len) {
 		ssize_t n = send(fd, b, len, MSG_NOSIGNAL);
+		if (n < 0 && errno == EINTR)
+			continue;
 		if (n <= 0)
 			raw_die("send: %m");
 		b += n;
@@ -128,6 +131,8 @@ static void recv_all(int fd, void *p, size_t len)
 	uint8_t *b = p;
 	while (len) {
 		ssize_t n = recv(fd, b, len, 0);
+		if (n < 0 && errno == EINTR)
+			continue;
 		if (n <= 0)
 			raw_die("no reply: %s", n == 0 ? "connection closed" : "timeout");
 		b += n;
