@@ -10,7 +10,7 @@
  */
 #include "serve_text.h"
 
-#define KIB_PER_ENTRY 2
+#define KIB_PER_ENTRY 4 /* measured */
 #define KIB_PER_THREAD 1024
 #define ENTRIES_MIN 20000
 #define ENTRIES_MAX 300000

@@ -1,21 +1,24 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-3.0-or-later
 #
-# nfs-scale.sh [--short] [--tsv FILE] [--svg FILE] - a herd that boots: N clients at once, each replaying what a Debian
+# nfs-scale.sh [--short] [--memory] [--tsv FILE] [--svg FILE] - a herd that boots: N clients at once, each replaying what a Debian
 # reads when it boots (bootlist), 1 to 200 of 500 that are defined; beside it FSAL_VFS with a full copy of the tree for
 # each client, copies that share their blocks (xfs). Both cold: the server started anew, nothing in memory.
 # Prints for each N time, CPU and memory of the server and what was read from the disk. Ends with 1 when a client gets
-# another answer than the recorded one. 
+# another answer than the recorded one. Then memory alone: N clients that look up and list all of a Debian, with the
+# settings of a machine with 1 GB and of one with 24 GB (tools/serve_nfs_size.c).
 #
 #	--short     50 of 100 clients, without FSAL_VFS
+#	--memory    the memory alone
 #	--tsv FILE  the figures
 #	--svg FILE  their plot
 set -euo pipefail
-tsv='' svg='' short='' defined=500 steps=(1 20 50 100 200) kinds=(cowherd vfs)
+tsv='' svg='' memory=y defined=500 steps=(1 20 50 100 200) kinds=(cowherd vfs)
 arguments=("$@")
 while (($# > 0)); do
 	case $1 in
-	--short) short=y defined=100 steps=(50) kinds=(cowherd) ;;
+	--short) memory='' defined=100 steps=(50) kinds=(cowherd) ;;
+	--memory) defined=0 steps=(0) kinds=() ;;
 	--tsv | --svg)
 		[[ $1 == --tsv ]] && tsv=$(readlink -f "$2") || svg=$(readlink -f "$2")
 		shift
@@ -50,7 +53,7 @@ stage()
 	for ((n = 1; n <= defined; n++)); do
 		tool add "$(mac "$n")" boot overlay strict
 	done
-	[[ -n $short ]] || stage_copies
+	[[ " ${kinds[*]} " != *" vfs "* ]] || stage_copies
 }
 
 stage_copies()
@@ -100,6 +103,35 @@ storm() # N
 		kind, n, $2 / 1e9, $3 / 1e9, $4 / 1e9, $6 / 1024, ($8 - $7) / 1024 }' | tee -a "$LAB/raw"
 }
 
+# So much of it stays when everything was touched.
+whole_trees()
+{
+	local n k size all=() paths
+	tool import debian "$(../../tools/mkimage)"
+	./bootlist "$(../../tools/mkimage)" "$LAB/whole" whole
+	for ((n = 1001; n <= 1100; n++)); do
+		tool add "$(mac "$n")" debian overlay strict
+		all+=("$(mac "$n")")
+	done
+	echo "all of a Debian: $(grep -c ^L "$LAB/whole/recording") objects"
+	printf 'remembered\tthreads\tN\tMiB memory\n'
+	bench_conf cowherd "${all[@]}"
+	for size in '59000 57 57' '300000 200 256'; do
+		# shellcheck disable=SC2086 # three words
+		set -- $size
+		sed -i "s/Entries_HWMark = [0-9]*/Entries_HWMark = $1/; s/ThrdMax = [0-9]*/ThrdMax = $2/" "$LAB/ganesha.conf"
+		for n in 1 20 100; do
+			paths=()
+			for ((k = 0; k < n; k++)); do paths+=("/clients/${all[k]}"); done
+			LAB_KEEP=$(($3 << 20)) bench_cold
+			"$NFSREPLAY" --server "$LAB_ADDR" --port "$LAB_PORT" --mount-port "$LAB_MOUNT_PORT" --pid "$LAB_SERVER" \
+				"$LAB/whole/recording" "${paths[@]}" |
+				awk -v e="$1" -v t="$2" -v n="$n" '{ printf "%d\t%d\t%d\t%.0f\n", e, t, n, $5 / 1024 }'
+		done
+	done
+	bench_down
+}
+
 stage
 echo "$(grep -c '' "$LAB/boot/recording") calls for each client, $(du -sm "$LAB/boot/tree" | cut -f1) MiB read, $(nproc) cores, $(sed -n 's/^model name[^:]*: *//p' /proc/cpuinfo | head -n 1)"
 printf 'kind\tN\ts\tCPU s\tclients CPU s\tMiB memory\tMiB read\n' | tee "$LAB/raw"
@@ -110,5 +142,8 @@ for kind in "${kinds[@]}"; do
 	done
 	bench_down
 done
+if [[ -n $memory ]]; then
+	whole_trees
+fi
 [[ -z $tsv ]] || cp "$LAB/raw" "$tsv"
 [[ -z $svg ]] || ./plot-scale "$LAB/raw" "$svg"

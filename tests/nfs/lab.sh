@@ -187,7 +187,7 @@ lab_on_bus() { lab_bus ShowExports >/dev/null; }
 lab_up()
 {
 	DBUS_SYSTEM_BUS_ADDRESS=unix:path=$LAB/bus \
-		MALLOC_ARENA_MAX=4 MALLOC_MMAP_THRESHOLD_=33554432 MALLOC_TRIM_THRESHOLD_=268435456 \
+		MALLOC_ARENA_MAX=4 MALLOC_MMAP_THRESHOLD_=33554432 MALLOC_TRIM_THRESHOLD_=${LAB_KEEP:-268435456} \
 		ganesha.nfsd -F -f "$LAB/ganesha.conf" -p "$LAB/ganesha.pid" -L "$LAB/server.log" \
 		>>"$LAB/server.out" 2>&1 &
 	LAB_SERVER=$!
@@ -207,7 +207,7 @@ lab_down() # stops it the clean way; its exit status must be 0
 {
 	local rc=0
 	kill -TERM "$LAB_SERVER"
-	lab_wait 20 lab_gone || lab_fail "the server does not end after SIGTERM"
+	lab_wait "${LAB_PATIENCE:-20}" lab_gone || lab_fail "the server does not end after SIGTERM"
 	wait "$LAB_SERVER" || rc=$?
 	[[ $rc -eq 0 ]] || lab_fail "the server ended with status $rc after SIGTERM"
 }
@@ -219,7 +219,7 @@ lab_after_grace() { lab_wait 20 lab_no_grace || lab_fail "the grace period does 
 
 lab_no_grace()
 {
-	dbus-send --bus="unix:path=$LAB/bus" --print-reply --reply-timeout=10000 \
+	dbus-send --bus="unix:path=$LAB/bus" --print-reply --reply-timeout="${LAB_REPLY_MS:-10000}" \
 		--dest=org.ganesha.nfsd /org/ganesha/nfsd/admin org.ganesha.nfsd.admin.get_grace |
 		grep -q 'boolean false'
 }
@@ -228,7 +228,7 @@ lab_bus() # METHOD [dbus-send arguments]
 {
 	local method=$1
 	shift
-	dbus-send --bus="unix:path=$LAB/bus" --print-reply --reply-timeout=10000 \
+	dbus-send --bus="unix:path=$LAB/bus" --print-reply --reply-timeout="${LAB_REPLY_MS:-10000}" \
 		--dest=org.ganesha.nfsd /org/ganesha/nfsd/ExportMgr \
 		"org.ganesha.nfsd.exportmgr.$method" "$@"
 }

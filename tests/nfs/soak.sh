@@ -13,7 +13,7 @@ cd "$(dirname "$0")"
 . ./lab.sh
 lab_enter "$@"
 
-seconds=20
+seconds=20 LAB_PATIENCE=180 LAB_REPLY_MS=120000 # a sanitizer is slow
 [[ -z ${COWHERD_TEST_LONG:-} ]] || seconds=1200
 [[ $# -eq 0 ]] || seconds=$1
 readonly LIFE=8

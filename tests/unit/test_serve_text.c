@@ -141,7 +141,7 @@ static void the_server_is_as_large_as_the_machine_allows(void **state)
 
 	(void)state;
 	cow_nfs_size(945000, &s);
-	assert_in_range(s.entries, 100000, 130000);
+	assert_in_range(s.entries, 50000, 60000);
 	assert_in_range(s.threads, 50, 64);
 	assert_in_range(s.keep_kib, 50 << 10, 64 << 10);
 	cow_nfs_size(0, &s); /* not known */
