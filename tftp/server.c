@@ -20,6 +20,7 @@
 #include "common/fs.h"
 #include "common/log.h"
 #include "hosts.h"
+#include "outbox.h"
 #include "sockets.h"
 #include "table.h"
 #include "tftp/limits.h"
@@ -49,8 +50,8 @@ struct cow_tftp_server {
 	uint64_t now_ms, tick_ms;
 	struct cow_tftp_stats stats;
 
-	uint8_t in[COW_TFTP_REQUEST_MAX];
-	uint8_t outbuf[COW_TFTP_PACKET_MAX];
+	struct cow_tftp_inbox *inbox;
+	struct cow_tftp_outbox *outbox;
 };
 
 /* ---------------------------------------------------------------- answers */
@@ -85,29 +86,42 @@ static bool is_live(const struct cow_tftp_slot *slot)
 	return slot->transfer.state == COW_TFTP_OFFER || slot->transfer.state == COW_TFTP_SENDING;
 }
 
-static void send_packet(struct cow_tftp_server *s, const struct cow_tftp_slot *slot,
-			const void *buf, size_t len)
+static struct cow_tftp_route route_of(const struct cow_tftp_server *s,
+				      const struct cow_tftp_slot *slot)
 {
-	struct sockaddr_in to = address_of(&slot->peer);
-	unsigned flags =
-	    slot->transfer.confirmed && slot->transfer.tries == 0 ? COW_TFTP_SEND_CONFIRM : 0;
+	return (struct cow_tftp_route){
+	    .fd = s->pool[slot->socket],
+	    .to = address_of(&slot->peer),
+	    .local = slot->local,
+	    .flags =
+		slot->transfer.confirmed && slot->transfer.tries == 0 ? COW_TFTP_SEND_CONFIRM : 0,
+	};
+}
 
-	(void)cow_tftp_socket_send(s->pool[slot->socket], buf, len, &to, slot->local, flags);
+/* Where a call into a transfer may build a packet, which send_out() then sends. */
+static struct cow_tftp_out out_of(struct cow_tftp_server *s)
+{
+	return (struct cow_tftp_out){.buf = cow_tftp_outbox_room(s->outbox)};
 }
 
 static void send_out(struct cow_tftp_server *s, struct cow_tftp_slot *slot,
 		     struct cow_tftp_out *out)
 {
-	for (unsigned k = 0; k < out->count; k++) {
-		ssize_t n = cow_tftp_transfer_block(&slot->transfer, out->first + k, s->outbuf);
+	struct cow_tftp_route route = route_of(s, slot);
 
-		if (n < 0)
+	for (unsigned k = 0; k < out->count; k++) {
+		uint8_t *buf = cow_tftp_outbox_room(s->outbox);
+		ssize_t n = cow_tftp_transfer_block(&slot->transfer, out->first + k, buf);
+
+		if (n >= 0) {
+			cow_tftp_outbox_add(s->outbox, &route, (size_t)n, k + 1 < out->count);
+		} else {
+			out->buf = buf;
 			cow_tftp_transfer_broken(&slot->transfer, s->now_ms, out);
-		else
-			send_packet(s, slot, s->outbuf, (size_t)n);
+		}
 	}
 	if (out->len > 0)
-		send_packet(s, slot, out->buf, out->len);
+		cow_tftp_outbox_add(s->outbox, &route, out->len, false);
 }
 
 /* ---------------------------------------------------------------- life of a slot */
@@ -204,7 +218,7 @@ static void begin(struct cow_tftp_server *s, const struct cow_tftp_datagram *d,
 					 .now_ms = s->now_ms};
 	struct cow_tftp_content *content;
 	struct cow_tftp_terms terms;
-	struct cow_tftp_out out = {.buf = s->outbuf};
+	struct cow_tftp_out out = out_of(s);
 	int r = s->resolver.open(s->resolver.ctx, &who, rq->name, rq->name_len, &content);
 
 	if (r == 0 && rq->mode == COW_TFTP_NETASCII)
@@ -245,7 +259,7 @@ static void take_rrq(struct cow_tftp_server *s, const struct cow_tftp_datagram *
 	struct cow_tftp_slot *slot = cow_tftp_table_find(&s->table, &peer);
 
 	if (slot) {
-		struct cow_tftp_out out = {.buf = s->outbuf};
+		struct cow_tftp_out out = out_of(s);
 
 		if (cow_tftp_request_same(&slot->request, &rq) &&
 		    cow_tftp_transfer_repeat(&slot->transfer, s->now_ms, &out)) {
@@ -272,9 +286,9 @@ static bool is_own(const struct cow_tftp_server *s, const struct cow_tftp_datagr
 	return false;
 }
 
-static void on_listen(struct cow_tftp_server *s, const struct cow_tftp_datagram *d, size_t len)
+static void on_listen(struct cow_tftp_server *s, const struct cow_tftp_datagram *d)
 {
-	struct cow_span pkt = cow_span_of(s->in, len);
+	struct cow_span pkt = cow_span_of(d->data, d->len);
 	uint16_t op;
 
 	if (!d->to_us || d->from.sin_port == 0 || is_own(s, d) || !cow_span_be16(&pkt, &op) ||
@@ -293,15 +307,15 @@ static void on_listen(struct cow_tftp_server *s, const struct cow_tftp_datagram 
 }
 
 static void on_transfer(struct cow_tftp_server *s, unsigned socket,
-			const struct cow_tftp_datagram *d, size_t len)
+			const struct cow_tftp_datagram *d)
 {
 	const struct cow_tftp_peer peer = {.addr = d->from.sin_addr, .port = d->from.sin_port};
 	struct cow_tftp_slot *slot = cow_tftp_table_find(&s->table, &peer);
-	struct cow_span pkt = cow_span_of(s->in, len), peek = pkt;
+	struct cow_span pkt = cow_span_of(d->data, d->len), peek = pkt;
 	uint16_t op;
 
 	if (slot && slot->socket == socket) {
-		struct cow_tftp_out out = {.buf = s->outbuf};
+		struct cow_tftp_out out = out_of(s);
 		bool was_live = is_live(slot);
 
 		cow_tftp_transfer_packet(&slot->transfer, pkt, s->now_ms, &out);
@@ -320,19 +334,23 @@ static void on_transfer(struct cow_tftp_server *s, unsigned socket,
 static void drain(struct cow_tftp_server *s, unsigned which)
 {
 	int fd = which == EV_LISTEN ? s->listen_fd : s->pool[which];
+	int n;
 
-	for (int i = 0; i < BUDGET; i++) {
-		struct cow_tftp_datagram d;
-		ssize_t n = cow_tftp_socket_recv(fd, s->in, sizeof(s->in), &d);
-
-		if (n == -EINTR)
+	for (int done = 0; done < BUDGET; done += n) {
+		n = cow_tftp_socket_recv_many(fd, s->inbox);
+		if (n == -EINTR) {
+			n = 0;
 			continue;
-		if (n < 0)
-			return; /* -EAGAIN; anything else concerns one datagram that is gone */
-		if (which == EV_LISTEN)
-			on_listen(s, &d, (size_t)n);
-		else
-			on_transfer(s, which, &d, (size_t)n);
+		}
+		if (n <= 0)
+			break; /* -EAGAIN; anything else concerns one datagram that is gone */
+		for (int k = 0; k < n; k++) {
+			if (which == EV_LISTEN)
+				on_listen(s, &s->inbox->datagram[k]);
+			else
+				on_transfer(s, which, &s->inbox->datagram[k]);
+		}
+		cow_tftp_outbox_flush(s->outbox);
 	}
 }
 
@@ -343,12 +361,13 @@ static void run_timers(struct cow_tftp_server *s)
 	while ((t = cow_tftp_timers_first(&s->timers)) && t->at_ms <= s->now_ms) {
 		struct cow_tftp_slot *slot =
 		    (struct cow_tftp_slot *)((char *)t - offsetof(struct cow_tftp_slot, timer));
-		struct cow_tftp_out out = {.buf = s->outbuf};
+		struct cow_tftp_out out = out_of(s);
 		bool was_live = is_live(slot);
 
 		cow_tftp_transfer_tick(&slot->transfer, s->now_ms, &out);
 		settle(s, slot, was_live, &out);
 	}
+	cow_tftp_outbox_flush(s->outbox);
 	if (s->now_ms - s->tick_ms >= TICK_MS) {
 		s->tick_ms = s->now_ms;
 		if (s->resolver.tick)
@@ -372,7 +391,7 @@ static void stop_transfers(struct cow_tftp_server *s)
 
 	while ((slot = cow_tftp_table_any(&s->table))) {
 		if (is_live(slot)) {
-			struct cow_tftp_out out = {.buf = s->outbuf};
+			struct cow_tftp_out out = out_of(s);
 
 			out.len =
 			    cow_tftp_build_error(out.buf, COW_TFTP_E_UNDEFINED, "Server stops");
@@ -380,6 +399,7 @@ static void stop_transfers(struct cow_tftp_server *s)
 		}
 		drop(s, slot);
 	}
+	cow_tftp_outbox_flush(s->outbox);
 }
 
 int cow_tftp_server_run(struct cow_tftp_server *s, int stop_fd)
@@ -479,6 +499,10 @@ static int set_up(struct cow_tftp_server *s, struct cow_err *err)
 		r = cow_tftp_timers_init(&s->timers, COW_TFTP_SLOTS_MAX);
 	if (r == 0)
 		r = cow_tftp_hosts_new(seed[1], &s->hosts);
+	if (r == 0)
+		r = cow_tftp_outbox_new(&s->outbox);
+	if (r == 0)
+		r = cow_tftp_inbox_new(&s->inbox);
 	if (r < 0)
 		return cow_err_set(err, r, "make the tables");
 	s->epoll = epoll_create1(EPOLL_CLOEXEC);
@@ -532,6 +556,8 @@ void cow_tftp_server_free(struct cow_tftp_server *s)
 	cow_tftp_table_done(&s->table);
 	cow_tftp_timers_done(&s->timers);
 	cow_tftp_hosts_free(s->hosts);
+	cow_tftp_outbox_free(s->outbox);
+	cow_tftp_inbox_free(s->inbox);
 	free(s);
 }
 

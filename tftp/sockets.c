@@ -5,11 +5,13 @@
 #include "sockets.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 
 #include "common/cleanup.h"
+#include "tftp/limits.h"
 
 union control {
 	char space[CMSG_SPACE(sizeof(struct in_pktinfo))];
@@ -35,36 +37,85 @@ int cow_tftp_socket_open(const struct sockaddr_in *at, int rcvbuf_bytes)
 	return cow_steal_fd(&fd);
 }
 
-ssize_t cow_tftp_socket_recv(int fd, void *buf, size_t len, struct cow_tftp_datagram *ret)
-{
-	union control control;
-	struct cow_tftp_datagram d = {0};
-	struct iovec iov = {.iov_base = buf, .iov_len = len};
-	struct msghdr m = {
-	    .msg_name = &d.from,
-	    .msg_namelen = sizeof(d.from),
-	    .msg_iov = &iov,
-	    .msg_iovlen = 1,
-	    .msg_control = &control,
-	    .msg_controllen = sizeof(control),
-	};
-	ssize_t n = recvmsg(fd, &m, 0);
+struct cow_tftp_inbox_parts {
+	struct mmsghdr head[COW_TFTP_INBOX];
+	struct iovec iov[COW_TFTP_INBOX];
+	union control control[COW_TFTP_INBOX];
+	uint8_t data[COW_TFTP_INBOX][COW_TFTP_REQUEST_MAX];
+};
 
-	if (n < 0)
-		return -errno;
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(&m); c; c = CMSG_NXTHDR(&m, c)) {
+int cow_tftp_inbox_new(struct cow_tftp_inbox **ret)
+{
+	struct cow_tftp_inbox *in = calloc(1, sizeof(*in));
+
+	if (!in)
+		return -ENOMEM;
+	in->parts = calloc(1, sizeof(*in->parts));
+	if (!in->parts) {
+		free(in);
+		return -ENOMEM;
+	}
+	*ret = in;
+	return 0;
+}
+
+void cow_tftp_inbox_free(struct cow_tftp_inbox *in)
+{
+	if (in)
+		free(in->parts);
+	free(in);
+}
+
+/* The kernel writes lengths into these; so they are set each time. */
+static void make_ready(struct cow_tftp_inbox *in)
+{
+	struct cow_tftp_inbox_parts *p = in->parts;
+
+	for (int k = 0; k < COW_TFTP_INBOX; k++) {
+		p->iov[k] = (struct iovec){.iov_base = p->data[k], .iov_len = COW_TFTP_REQUEST_MAX};
+		p->head[k].msg_hdr = (struct msghdr){
+		    .msg_name = &in->datagram[k].from,
+		    .msg_namelen = sizeof(in->datagram[k].from),
+		    .msg_iov = &p->iov[k],
+		    .msg_iovlen = 1,
+		    .msg_control = &p->control[k],
+		    .msg_controllen = sizeof(p->control[k]),
+		};
+	}
+}
+
+static void read_head(struct mmsghdr *head, const uint8_t *data, struct cow_tftp_datagram *d)
+{
+	struct msghdr *m = &head->msg_hdr;
+
+	*d = (struct cow_tftp_datagram){
+	    .data = data,
+	    .len = head->msg_len,
+	    .from = d->from,
+	    .truncated = m->msg_flags & MSG_TRUNC,
+	};
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR(m, c)) {
 		struct in_pktinfo info;
 
 		if (c->cmsg_level != IPPROTO_IP || c->cmsg_type != IP_PKTINFO)
 			continue;
 		memcpy(&info, CMSG_DATA(c), sizeof(info));
-		d.local = info.ipi_spec_dst;
-		d.to_us = info.ipi_addr.s_addr == info.ipi_spec_dst.s_addr;
-		d.ifindex = info.ipi_ifindex;
+		d->local = info.ipi_spec_dst;
+		d->to_us = info.ipi_addr.s_addr == info.ipi_spec_dst.s_addr;
+		d->ifindex = info.ipi_ifindex;
 	}
-	d.truncated = m.msg_flags & MSG_TRUNC;
-	*ret = d;
-	return n;
+}
+
+int cow_tftp_socket_recv_many(int fd, struct cow_tftp_inbox *in)
+{
+	struct cow_tftp_inbox_parts *p = in->parts;
+
+	make_ready(in);
+	int n = recvmmsg(fd, p->head, COW_TFTP_INBOX, MSG_DONTWAIT, NULL);
+
+	for (int k = 0; k < n; k++)
+		read_head(&p->head[k], p->data[k], &in->datagram[k]);
+	return n < 0 ? -errno : n;
 }
 
 int cow_tftp_socket_send(int fd, const void *buf, size_t len, const struct sockaddr_in *to,

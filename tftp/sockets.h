@@ -13,6 +13,8 @@
 #include <sys/types.h>
 
 struct cow_tftp_datagram {
+	const uint8_t *data;
+	size_t len; /* of what fits */
 	struct sockaddr_in from;
 	struct in_addr local; /* our address, for the answer */
 	bool to_us;	      /* sent to that address, not to a broadcast or multicast group */
@@ -23,8 +25,18 @@ struct cow_tftp_datagram {
 /* Non-blocking UDP socket bound to @at (port 0: any). Return: fd or -errno. */
 int cow_tftp_socket_open(const struct sockaddr_in *at, int rcvbuf_bytes);
 
-/* Return: bytes; -EAGAIN nothing there; -errno. */
-ssize_t cow_tftp_socket_recv(int fd, void *buf, size_t len, struct cow_tftp_datagram *ret);
+/* What came in by one system call. */
+#define COW_TFTP_INBOX 32
+struct cow_tftp_inbox {
+	struct cow_tftp_datagram datagram[COW_TFTP_INBOX];
+	struct cow_tftp_inbox_parts *parts;
+};
+
+int cow_tftp_inbox_new(struct cow_tftp_inbox **ret); /* 0, -ENOMEM */
+void cow_tftp_inbox_free(struct cow_tftp_inbox *in); /* NULL is fine */
+
+/* Return: how many, good until the next call; -EAGAIN nothing there; -errno. */
+int cow_tftp_socket_recv_many(int fd, struct cow_tftp_inbox *in);
 
 enum {
 	/* The peer has just answered: its neighbour entry is fresh. Old boot ROMs do not answer ARP

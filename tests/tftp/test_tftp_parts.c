@@ -1,13 +1,18 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later
  *
- * Small parts of the daemon under a clock of our own: deadlines, limits, tables, boot sessions.
+ * Small parts of the daemon under a clock of our own: deadlines, limits, tables, boot sessions; packets on
+ * their way out.
  */
 #include "cow_test.h"
 
 #include <arpa/inet.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "hosts.h"
 #include "options.h"
+#include "outbox.h"
 #include "serials.h"
 #include "table.h"
 #include "tftp/limits.h"
@@ -203,6 +208,114 @@ static void listen_addresses(void **state)
 	assert_int_equal(at.sin_port, htons(6969));
 }
 
+/* ---------------------------------------------------------------- outbox */
+
+static struct sockaddr_in name_of(int fd)
+{
+	struct sockaddr_in at;
+	socklen_t len = sizeof(at);
+
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &len), 0);
+	return at;
+}
+
+struct wire {
+	int from, to;
+	struct cow_tftp_outbox *o;
+	struct cow_tftp_route route;
+};
+
+static void wire_open(struct wire *w)
+{
+	const struct sockaddr_in any = {.sin_family = AF_INET,
+					.sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+
+	w->from = cow_tftp_socket_open(&any, 1 << 20);
+	w->to = cow_tftp_socket_open(&any, 1 << 20);
+	assert_true(w->from >= 0 && w->to >= 0);
+	assert_int_equal(cow_tftp_outbox_new(&w->o), 0);
+	w->route =
+	    (struct cow_tftp_route){.fd = w->from, .to = name_of(w->to), .local = any.sin_addr};
+}
+
+static void wire_close(struct wire *w)
+{
+	uint8_t buf[8];
+
+	assert_true(recv(w->to, buf, sizeof(buf), MSG_DONTWAIT) < 0); /* no more than was put in */
+	cow_tftp_outbox_free(w->o);
+	(void)close(w->from);
+	(void)close(w->to);
+}
+
+static void put_packet(struct wire *w, unsigned n, size_t len, bool more)
+{
+	uint8_t *buf = cow_tftp_outbox_room(w->o);
+
+	memset(buf, (int)n, len);
+	cow_tftp_outbox_add(w->o, &w->route, len, more);
+}
+
+static void expect_packet(struct wire *w, unsigned n, size_t len)
+{
+	uint8_t buf[2048];
+	struct pollfd p = {.fd = w->to, .events = POLLIN};
+
+	assert_int_equal(poll(&p, 1, 5000), 1);
+	assert_int_equal(recv(w->to, buf, sizeof(buf), 0), len);
+	for (size_t i = 0; i < len; i++)
+		assert_int_equal(buf[i], n & 0xff);
+}
+
+static void a_window(struct wire *w, unsigned blocks)
+{
+	for (unsigned k = 0; k < blocks; k++)
+		put_packet(w, k, k + 1 < blocks ? 1472 : 100, k + 1 < blocks);
+	put_packet(w, 200, 100, false); /* of another transfer */
+	cow_tftp_outbox_flush(w->o);
+	for (unsigned k = 0; k < blocks; k++)
+		expect_packet(w, k, k + 1 < blocks ? 1472 : 100);
+	expect_packet(w, 200, 100);
+}
+
+static void windows_leave_as_the_packets_they_are(void **state)
+{
+	struct wire w;
+
+	wire_open(&w);
+	a_window(&w, 1);
+	a_window(&w, 2);
+	a_window(&w, 44);
+	a_window(&w, 64); /* more than one message can hold */
+	wire_close(&w);
+}
+
+/* udp(7) wants checksums for it, which this socket does not make. */
+static void windows_leave_one_by_one_where_the_kernel_does_not_cut(void **state)
+{
+	const int on = 1;
+	struct wire w;
+
+	wire_open(&w);
+	assert_int_equal(setsockopt(w.from, SOL_SOCKET, SO_NO_CHECK, &on, sizeof(on)), 0);
+	a_window(&w, 9);
+	a_window(&w, 64);
+	wire_close(&w);
+}
+
+static void a_full_outbox_makes_room(void **state)
+{
+	struct wire w;
+
+	wire_open(&w);
+	for (unsigned k = 0; k < 300; k++)
+		put_packet(&w, k, k % 3 ? 516 : 1472, false);
+	cow_tftp_outbox_flush(w.o);
+	for (unsigned k = 0; k < 300; k++)
+		expect_packet(&w, k, k % 3 ? 516 : 1472);
+	wire_close(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -214,6 +327,9 @@ int main(void)
 	    cmocka_unit_test(a_boot_begins_once_after_a_pause),
 	    cmocka_unit_test(boards_begin_with_various_files),
 	    cmocka_unit_test(listen_addresses),
+	    cmocka_unit_test(windows_leave_as_the_packets_they_are),
+	    cmocka_unit_test(windows_leave_one_by_one_where_the_kernel_does_not_cut),
+	    cmocka_unit_test(a_full_outbox_makes_room),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

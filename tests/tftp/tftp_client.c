@@ -15,7 +15,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define PATIENCE_MS 5000
+#define PATIENCE_MS 20000
 
 int tftp_client_open(struct tftp_client *c, const char *source, const struct sockaddr_in *server)
 {
