@@ -46,7 +46,8 @@ int cow_tftp_content_memory(char *buf, size_t len, struct cow_tftp_content **ret
 
 	if (!m)
 		return -ENOMEM;
-	m->base = (struct cow_tftp_content){.size = len, .read = memory_read, .free = memory_free};
+	m->base = (struct cow_tftp_content){
+	    .size = len, .in_memory = true, .read = memory_read, .free = memory_free};
 	m->buf = buf;
 	*ret = &m->base;
 	return 0;
@@ -81,6 +82,77 @@ int cow_tftp_content_fd(int fd, uint64_t size, struct cow_tftp_content **ret)
 	f->base = (struct cow_tftp_content){.size = size, .read = fd_read, .free = fd_free};
 	f->fd = fd;
 	*ret = &f->base;
+	return 0;
+}
+
+struct buffered_content {
+	struct cow_tftp_content base;
+	struct cow_tftp_content *inner;
+	uint8_t *piece; /* NULL before the first block */
+	uint64_t at;	/* where it begins */
+	size_t len;
+};
+
+static size_t least(uint64_t n)
+{
+	return n < COW_TFTP_PIECE ? (size_t)n : COW_TFTP_PIECE;
+}
+
+static int next_piece(struct buffered_content *b, uint64_t off)
+{
+	if (!b->piece)
+		b->piece = malloc(least(b->base.size));
+	if (!b->piece)
+		return -ENOMEM;
+	b->at = off;
+	b->len = least(b->base.size - off);
+	int r = b->inner->read(b->inner, b->piece, b->len, off);
+
+	if (r < 0)
+		b->len = 0;
+	return r;
+}
+
+static int buffered_read(struct cow_tftp_content *c, void *buf, size_t len, uint64_t off)
+{
+	struct buffered_content *b = (struct buffered_content *)c;
+
+	while (len > 0) {
+		if (!b->piece || off < b->at || off >= b->at + b->len) {
+			int r = next_piece(b, off);
+
+			if (r < 0)
+				return r;
+		}
+		size_t there = (size_t)(b->at + b->len - off), n = len < there ? len : there;
+
+		memcpy(buf, b->piece + (off - b->at), n);
+		buf = (uint8_t *)buf + n;
+		off += n;
+		len -= n;
+	}
+	return 0;
+}
+
+static void buffered_free(struct cow_tftp_content *c)
+{
+	struct buffered_content *b = (struct buffered_content *)c;
+
+	cow_tftp_content_free(b->inner);
+	free(b->piece);
+	free(b);
+}
+
+int cow_tftp_content_buffered(struct cow_tftp_content **c)
+{
+	struct buffered_content *b = calloc(1, sizeof(*b));
+
+	if (!b)
+		return -ENOMEM;
+	b->base = (struct cow_tftp_content){
+	    .size = (*c)->size, .read = buffered_read, .free = buffered_free};
+	b->inner = *c;
+	*c = &b->base;
 	return 0;
 }
 

@@ -235,6 +235,8 @@ static void begin(struct cow_tftp_server *s, const struct cow_tftp_datagram *d,
 		cow_tftp_content_free(content);
 		return;
 	}
+	if (!content->in_memory)
+		(void)cow_tftp_content_buffered(&content); /* it is slower without */
 	slot->request = *rq;
 	cow_tftp_negotiate(rq, content->size, &s->grants, &terms);
 	cow_tftp_transfer_start(&slot->transfer, &terms, content, s->now_ms, &out);

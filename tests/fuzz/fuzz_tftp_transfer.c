@@ -155,7 +155,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (!c)
 		return 0;
-	c->base = (struct cow_tftp_content){(uint64_t)(data[0] | data[1] << 8), counted_read,
+	c->base = (struct cow_tftp_content){(uint64_t)(data[0] | data[1] << 8), false, counted_read,
 					    counted_free};
 	c->freed = &freed;
 	c->breaks = data[3] & 1;

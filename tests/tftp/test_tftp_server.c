@@ -11,6 +11,7 @@
 #include <sys/eventfd.h>
 #include <time.h>
 
+#include "tftp/limits.h"
 #include "tftp/server.h"
 #include "tftp_client.h"
 
@@ -21,6 +22,8 @@ struct made_up {
 	int breaks;
 };
 
+#define BREAKS_AT 100000u
+
 static atomic_int contents_alive;
 
 static uint8_t byte_at(uint64_t off)
@@ -30,7 +33,7 @@ static uint8_t byte_at(uint64_t off)
 
 static int made_up_read(struct cow_tftp_content *c, void *buf, size_t len, uint64_t off)
 {
-	if (((struct made_up *)c)->breaks && off >= 1024)
+	if (((struct made_up *)c)->breaks && off + len > BREAKS_AT)
 		return -EIO;
 	for (size_t i = 0; i < len; i++)
 		((uint8_t *)buf)[i] = byte_at(off + i);
@@ -53,12 +56,12 @@ static int open_text(struct cow_tftp_content **ret)
 	return r;
 }
 
-/* "size-N": N bytes; "text"; "breaks": unreadable after 1 KiB; "denied"; all else is missing. */
+/* "size-N": N bytes; "text"; "breaks": unreadable from BREAKS_AT on; "denied"; all else is missing. */
 static int open_made_up(void *ctx, const struct cow_tftp_who *who, const char *name, size_t len,
 			struct cow_tftp_content **ret)
 {
 	char copy[256];
-	uint64_t size = 5000;
+	uint64_t size = 200000;
 	int breaks = len == 6 && memcmp(name, "breaks", 6) == 0;
 
 	assert_true(len < sizeof(copy));
@@ -77,7 +80,7 @@ static int open_made_up(void *ctx, const struct cow_tftp_who *who, const char *n
 
 	if (!m)
 		return -ENOMEM;
-	m->base = (struct cow_tftp_content){size, made_up_read, made_up_free};
+	m->base = (struct cow_tftp_content){size, false, made_up_read, made_up_free};
 	m->breaks = breaks;
 	contents_alive++;
 	*ret = &m->base;
@@ -568,7 +571,7 @@ static void unreadable_data_ends_in_an_error(void **state)
 	connect_as(&c, *state, "127.0.0.15");
 	assert_int_equal(tftp_client_fetch(&c, &f), -EREMOTEIO);
 	assert_int_equal(f.error_code, 0);
-	assert_int_equal(f.size, 1024);
+	assert_int_equal(f.size, COW_TFTP_PIECE); /* the next piece cannot be read */
 	free(f.data);
 	tftp_client_close(&c);
 }

@@ -29,6 +29,7 @@
 #define MAC_C "dc-a6-32-00-00-0c" /* the cable's */
 #define SERIAL_B "9ffefdef"
 #define KERNEL "6.1.0-18-amd64" /* the newest with an initrd */
+#define PIECE 65536 /* what the server reads at once at most */
 #define BIG 3000000u
 
 static struct {
@@ -629,8 +630,11 @@ static void file_cut_while_it_is_sent_ends_in_an_error(void **state)
 	assert_int_equal(tftp_client_request(&c, rq, sizeof(rq)), 0);
 	assert_int_equal(tftp_client_recv(&c, pkt, sizeof(pkt), 2000), 516);
 	writer_cut(&w, "cut.img", 600);
-	assert_int_equal(tftp_client_ack(&c, 1), 0);
-	assert_true(tftp_client_recv(&c, pkt, sizeof(pkt), 2000) > 4);
+	/* What was read before the cut is as good as ever. */
+	for (unsigned block = 1; pkt[1] == 3 && block <= PIECE / 512; block++) {
+		assert_int_equal(tftp_client_ack(&c, block), 0);
+		assert_true(tftp_client_recv(&c, pkt, sizeof(pkt), 2000) > 4);
+	}
 	assert_int_equal(pkt[1], 5);
 	tftp_client_close(&c);
 	writer_end(&w);

@@ -65,7 +65,7 @@ static void begin_terms(struct bench *b, uint64_t size, struct cow_tftp_terms te
 	b->out.buf = b->buf;
 	b->content = calloc(1, sizeof(*b->content));
 	assert_non_null(b->content);
-	b->content->base = (struct cow_tftp_content){size, pattern_read, pattern_free};
+	b->content->base = (struct cow_tftp_content){size, false, pattern_read, pattern_free};
 	b->content->freed = &b->freed;
 	if (oack) {
 		memcpy(terms.oack, "\0\6tsize\0", 8);

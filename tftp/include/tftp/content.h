@@ -6,12 +6,14 @@
 #ifndef COW_TFTP_CONTENT_H
 #define COW_TFTP_CONTENT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
 struct cow_tftp_content {
 	uint64_t size;
+	bool in_memory; /* reading costs a copy, nothing else */
 	/* Exactly @len bytes, all below size. Return: 0; -EIO also when the source shrank. */
 	int (*read)(struct cow_tftp_content *c, void *buf, size_t len, uint64_t off);
 	void (*free)(struct cow_tftp_content *c);
@@ -20,6 +22,13 @@ struct cow_tftp_content {
 /* Ownership: @buf (malloc) and @fd belong to the content on success. Return: 0, -ENOMEM. */
 int cow_tftp_content_memory(char *buf, size_t len, struct cow_tftp_content **ret);
 int cow_tftp_content_fd(int fd, uint64_t size, struct cow_tftp_content **ret);
+
+/*
+ * cow_tftp_content_buffered - *c read in pieces of COW_TFTP_PIECE bytes, where blocks are asked for one after the
+ * other. A file of one piece is a copy from the first block on. The memory for it is there only while blocks are
+ * read. Ownership of *c goes to the new one. Return: 0; -ENOMEM, *c is as it was.
+ */
+int cow_tftp_content_buffered(struct cow_tftp_content **c);
 
 /*
  * cow_tftp_content_netascii - *c as RFC 764 text on the wire: LF becomes CR LF, CR becomes CR NUL.

@@ -17,6 +17,7 @@
 #define COW_TFTP_WINDOW_ASKED_MAX 65535 /* RFC 7440 */
 #define COW_TFTP_WINDOW_MAX 64 /* granted: 92 KiB in one burst, what a switch port can hold */
 #define COW_TFTP_NETASCII_MAX (1u << 20) /* such files are rewritten in memory */
+#define COW_TFTP_PIECE (64u << 10)	 /* of a file, read at once: 44 blocks of the usual size */
 #define COW_TFTP_OACK_MAX 256  /* all options once, the longest "windowsize", 20-digit numbers */
 #define COW_TFTP_ERROR_MAX 128 /* our own fixed texts */
 #define COW_TFTP_PACKET_MAX (COW_TFTP_BLKSIZE_PATH + 4)
