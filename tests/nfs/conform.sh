@@ -3,7 +3,7 @@
 #
 # Finer points of the protocol, with clients written by hand: locks and reservations of several clients,
 # directories that change while they are listed, sizes at their limits, races.
-#	conform.sh [--long] [PART…]	parts: locks limits matrix races dirs huge; all of them without
+#	conform.sh [--long] [PART…]	parts: locks reclaim limits matrix races dirs huge; all of them without
 # COWHERD_TEST_BACKEND: overlay (default) or btrfs.
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -31,6 +31,24 @@ limits() { raw nfs_limits; }
 matrix() { raw nfs_matrix; }
 races() { raw nfs_race "$(pick 500 20000)"; }
 
+# The server is killed under open files and locks; their owners come back and have them again.
+reclaim()
+{
+	local pid
+	mkfifo "$LAB/go"
+	raw nfs_reclaim <"$LAB/go" >"$LAB/reclaim.out" &
+	pid=$!
+	exec {go}>"$LAB/go"
+	lab_wait 5 grep -q ready "$LAB/reclaim.out" || lab_fail "the clients do not get ready"
+	lab_kill
+	lab_up
+	echo >&"$go"
+	wait "$pid" || lab_fail "clients could not take back what they had: $(cat "$LAB/reclaim.out")"
+	exec {go}>&-
+	rm "$LAB/go"
+	grep ok "$LAB/reclaim.out"
+}
+
 dirs()
 {
 	tool reset "$M1"
@@ -51,14 +69,17 @@ huge()
 	before=$(awk '/^VmRSS/ { print $2 }' "/proc/$LAB_SERVER/status")
 	raw nfs_dirs huge "$n"
 	echo "# memory: $before KiB before, $(awk '/^VmRSS/ { print $2 }' "/proc/$LAB_SERVER/status") KiB after"
+	# the first one keeps the root with all the names for a rollback, the second lets it go
 	tool reset "$M1"
+	lab_root_handle "$M1" >/dev/null
+	lab_wait 30 tool reset "$M1" || lab_fail "the root with all the names cannot be replaced"
 }
 
 lab_store
 make_image
 tool add "$M1" test "$LAB_BACKEND"
 write_exports "$M1"
-[[ $# -gt 0 ]] || set -- locks limits matrix races dirs huge
+[[ $# -gt 0 ]] || set -- locks reclaim limits matrix races dirs huge
 for chunk in 0 128; do
 	echo "# Dir_Chunk = $chunk"
 	lab_conf "$chunk"

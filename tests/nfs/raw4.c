@@ -113,10 +113,9 @@ static void chan_attrs(void)
 
 static void exchange_id(struct session *s, const char *name, uint32_t *ret_seq)
 {
-	uint64_t v = verifier();
 	begin_plain(s->minor);
 	n4_op(OP_EXCHANGE_ID);
-	x_raw(&n4_args, &v, 8);
+	x_raw(&n4_args, &s->boot, 8);
 	x_str(&n4_args, name);
 	x_u32(&n4_args, 0);
 	x_u32(&n4_args, 0); /* SP4_NONE */
@@ -146,10 +145,10 @@ static void create_session(struct session *s, uint32_t seq)
 
 static void set_client_id(struct session *s, const char *name)
 {
-	uint64_t v = verifier(), confirm;
+	uint64_t confirm;
 	begin_plain(0);
 	n4_op(OP_SETCLIENTID);
-	x_raw(&n4_args, &v, 8);
+	x_raw(&n4_args, &s->boot, 8);
 	x_str(&n4_args, name);
 	x_u32(&n4_args, 0x40000000); /* callbacks: none are sent, delegations are off */
 	x_str(&n4_args, "tcp");
@@ -166,22 +165,47 @@ static void set_client_id(struct session *s, const char *name)
 	WANT("SETCLIENTID_CONFIRM", n4_send(s), NFS4_OK);
 }
 
+static void introduce(struct session *s, const char *name)
+{
+	uint32_t seq;
+	if (!s->minor) {
+		set_client_id(s, name);
+		return;
+	}
+	exchange_id(s, name, &seq);
+	create_session(s, seq);
+}
+
+void n4_reclaim_complete(struct session *s)
+{
+	if (!s->minor)
+		return;
+	n4_begin(s);
+	n4_op(OP_RECLAIM_COMPLETE);
+	x_u32(&n4_args, 0);
+	WANT("RECLAIM_COMPLETE", n4_send(s), NFS4_OK);
+}
+
 struct session n4_session(const char *addr, const char *port, uint32_t minor, const char *name,
 			  uint32_t uid)
 {
 	struct session s = {.c = raw_connect(addr, (unsigned)strtoul(port, NULL, 10), uid, uid),
-			    .minor = minor};
-	uint32_t seq;
-	if (!minor) {
-		set_client_id(&s, name);
-		return s;
-	}
-	exchange_id(&s, name, &seq);
-	create_session(&s, seq);
-	n4_begin(&s);
-	n4_op(OP_RECLAIM_COMPLETE);
-	x_u32(&n4_args, 0);
-	WANT("RECLAIM_COMPLETE", n4_send(&s), NFS4_OK);
+			    .minor = minor,
+			    .boot = verifier()};
+	introduce(&s, name);
+	n4_reclaim_complete(&s);
+	return s;
+}
+
+struct session n4_return(const char *addr, const char *port, const struct session *old,
+			 const char *name)
+{
+	uint32_t uid = old->c.uid;
+	struct session s = {.c = raw_connect(addr, (unsigned)strtoul(port, NULL, 10), uid, uid),
+			    .minor = old->minor,
+			    .boot = old->boot};
+	(void)close(old->c.fd);
+	introduce(&s, name);
 	return s;
 }
 

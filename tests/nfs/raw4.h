@@ -96,6 +96,7 @@ struct session {
 	uint64_t clientid;
 	uint8_t id[16];
 	uint32_t seq;
+	uint64_t boot;	/* as a client: its verifier */
 	uint32_t owner; /* number of the open owner; with 4.0 each open has one of its own */
 };
 
@@ -120,6 +121,12 @@ uint32_t n4_send_on_fh(struct session *s);
 /* A client of its own. @name must be unique; given again, it is that client after a reboot. */
 struct session n4_session(const char *addr, const char *port, uint32_t minor, const char *name,
 			  uint32_t uid);
+
+/* The client of @old after the server was started again: it may take back what it had. For 4.1 and
+ * later that ends with n4_reclaim_complete(). */
+struct session n4_return(const char *addr, const char *port, const struct session *old,
+			 const char *name);
+void n4_reclaim_complete(struct session *s);
 
 /* -------------------------------------------------- names */
 
@@ -179,7 +186,8 @@ uint32_t n4_range(struct session *s, uint32_t number, const struct fh *h, const 
 struct n4_lock {
 	struct stateid open, st;
 	uint32_t owner, seq;
-	int has; /* st is valid */
+	int has;     /* st is valid */
+	int reclaim; /* take back what the server before knew */
 };
 uint32_t n4_lock(struct session *s, const struct fh *h, struct n4_lock *l, uint32_t type,
 		 uint64_t off, uint64_t len);

@@ -102,6 +102,7 @@ uint32_t n4_open(struct session *s, const struct fh *dir, const char *name, stru
 	if (status)
 		return status;
 	r_raw(&n4_res, ret_state->b, sizeof(ret_state->b));
+	ret_state->oseq = 1;
 	r_raw(&n4_res, NULL, 4 + 8 + 8); /* change of the directory */
 	uint32_t flags = r_u32(&n4_res);
 	read_bitmap();
@@ -234,7 +235,7 @@ uint32_t n4_lock(struct session *s, const struct fh *h, struct n4_lock *l, uint3
 	n4_put_fh(h);
 	n4_op(OP_LOCK);
 	x_u32(&n4_args, type);
-	x_u32(&n4_args, 0); /* no reclaim */
+	x_u32(&n4_args, l->reclaim != 0);
 	x_u64(&n4_args, off);
 	x_u64(&n4_args, len);
 	x_u32(&n4_args, !l->has);
