@@ -27,7 +27,7 @@ raw() # PROGRAM [ARG…]
 
 locks() { raw nfs_locks; }
 
-limits() { raw nfs_limits; }
+limits() { raw nfs_limits "/clients/$M2"; }
 matrix() { raw nfs_matrix; }
 races() { raw nfs_race "$(pick 500 20000)"; }
 
@@ -78,7 +78,8 @@ huge()
 lab_store
 make_image
 tool add "$M1" test "$LAB_BACKEND"
-write_exports "$M1"
+tool add "$M2" test "$LAB_BACKEND"
+write_exports "$M1" "$M2"
 [[ $# -gt 0 ]] || set -- locks reclaim limits matrix races dirs huge
 for chunk in 0 128; do
 	echo "# Dir_Chunk = $chunk"

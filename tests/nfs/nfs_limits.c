@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later
  *
  * Names, links, offsets and extended attributes at their limits, and what cached attributes show
- * after each change.
- *	nfs_limits ADDR NFSPORT MOUNTPORT EXPORT
+ * after each change; and what does not go from one root to another, also where a client may use both.
+ *	nfs_limits ADDR NFSPORT MOUNTPORT EXPORT OTHER-EXPORT
  */
 #include <string.h>
 #include <unistd.h>
@@ -287,6 +287,34 @@ static void extended_attributes_at_their_limits(void)
 	WANT("REMOVE", n4_remove(&s4, &top, "xattr"), NFS4_OK);
 }
 
+static struct fh3 far3;
+static struct fh far4;
+
+static void nothing_crosses_from_root_to_root(void)
+{
+	struct fh3 h, made;
+	struct fh f;
+	struct n4_attr a;
+	WANT("LOOKUP", n3_lookup(&c3, &top3, "hello", &h), 0);
+	WANT("LINK", n3_link(&c3, &h, &far3, "crossed"), N3_XDEV);
+	WANT("RENAME", n3_rename(&c3, &top3, "hello", &far3, "crossed"), N3_XDEV);
+	WANT("LOOKUP", n4_lookup(&s4, &top, "hello", &f), NFS4_OK);
+	WANT("LINK, v4", n4_link(&s4, &f, &far4, "crossed"), ERR_XDEV);
+	WANT("RENAME, v4", n4_rename(&s4, &top, "hello", &far4, "crossed"), ERR_XDEV);
+	WANT("the name", n3_lookup(&c3, &far3, "crossed", &made), N3_NOENT);
+	/* back and forth in one compound: each operation is about the handle it should be about */
+	n4_begin(&s4);
+	n4_put_fh(&top);
+	n4_op(OP_SAVEFH);
+	n4_put_fh(&far4);
+	n4_op(OP_RESTOREFH);
+	n4_put_name(OP_LOOKUP, "hello");
+	n4_op(OP_GETFH);
+	WANT("SAVEFH, other root, RESTOREFH", n4_send(&s4), NFS4_OK);
+	WANT("my own", n4_getattr(&s4, &f, &a), NFS4_OK);
+	WANT("still there", n3_lookup(&c3, &top3, "hello", &h), 0);
+}
+
 static void run(const char *name, void (*fn)(void))
 {
 	raw_running = name;
@@ -298,8 +326,9 @@ static void run(const char *name, void (*fn)(void))
 int main(int argc, char **argv)
 {
 	char name[64];
-	if (argc != 5) {
-		(void)fprintf(stderr, "usage: %s ADDR NFSPORT MOUNTPORT EXPORT\n", argv[0]);
+	if (argc != 6) {
+		(void)fprintf(stderr, "usage: %s ADDR NFSPORT MOUNTPORT EXPORT OTHER-EXPORT\n",
+			      argv[0]);
 		return 2;
 	}
 	alarm(60);
@@ -311,6 +340,8 @@ int main(int argc, char **argv)
 	other = n4_session(argv[1], argv[2], 2, name, 0);
 	WANT("mount", n3_mount(&mnt, argv[4], &top3), 0);
 	top = n4_walk(&s4, argv[4]);
+	WANT("mount", n3_mount(&mnt, argv[5], &far3), 0);
+	far4 = n4_walk(&s4, argv[5]);
 	run("names of 255 bytes and no more", names_of_255_bytes_and_no_more);
 	run("names that are none", names_that_are_none);
 	run("symlinks of 4095 bytes", symlinks_of_4095_bytes);
@@ -319,5 +350,6 @@ int main(int argc, char **argv)
 	run("each change moves the change attribute", each_change_moves_the_change_attribute);
 	run("extended attributes move it too", extended_attributes_move_it_too);
 	run("extended attributes at their limits", extended_attributes_at_their_limits);
+	run("nothing crosses from root to root", nothing_crosses_from_root_to_root);
 	return 0;
 }
