@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "glue11.h"
+#include "nfs_core.h"
 #include "names.h"
 
 static fsal_status_t ok(void)
@@ -249,6 +250,35 @@ static int open_node(struct cow_obj *o, struct cow_use *u, const struct open_arg
 	return 0;
 }
 
+static int is_open_by_name(void)
+{
+	if (!op_ctx->caller_addr || op_ctx->nfs_vers != NFS_V4)
+		return 0;
+	const nfs_request_t *req = COW_CONTAINER(op_ctx, nfs_request_t, op_context);
+	const COMPOUND4args *c = &req->arg_nfs.arg_compound4;
+	for (u_int i = 0; i < c->argarray.argarray_len; i++) {
+		const nfs_argop4 *arg = &c->argarray.argarray_val[i];
+		if (arg->argop == NFS4_OP_OPEN &&
+		    arg->nfs_argop4_u.opopen.claim.claim == CLAIM_NULL)
+			return 1;
+	}
+	return 0;
+}
+
+#define VANISHED_MAX 8 /* then something else is wrong than a race */
+
+/*
+ * The server looks the name of an OPEN up, and opens what it found in a second step. When that lost its
+ * name in between (a rename over it), it is gone: the client asks again and gets what has the name now,
+ * instead of an error about a handle it never saw.
+ */
+static int ask_again(struct cow_obj *o, const struct cow_use *u, int r)
+{
+	if (r != -ESTALE || !u->b || u->b->epoch != o->epoch || !is_open_by_name())
+		return r;
+	return atomic_fetch_add(&o->vanished, 1) < VANISHED_MAX ? -EAGAIN : r;
+}
+
 static fsal_status_t open_by_handle(struct cow_obj *o, const struct open_args *a,
 				    struct fsal_attrlist *attrs_out)
 {
@@ -264,7 +294,7 @@ static fsal_status_t open_by_handle(struct cow_obj *o, const struct open_args *a
 	if (r == 0)
 		r = may_truncate(a, &attr);
 	if (r < 0)
-		return cow_obj_status(o, r);
+		return cow_obj_status(o, ask_again(o, &u, r));
 	if (a->s) {
 		fsal_status_t s = share_take(o, FSAL_O_CLOSED, a->flags);
 		if (FSAL_IS_ERROR(s))
@@ -278,7 +308,7 @@ static fsal_status_t open_by_handle(struct cow_obj *o, const struct open_args *a
 	if (r < 0) {
 		if (a->s)
 			share_change(o, a->flags, FSAL_O_CLOSED);
-		return cow_obj_status(o, r);
+		return cow_obj_status(o, ask_again(o, &u, r));
 	}
 	return attrs_out ? cow_attr_answer(o, cow_ovl_getattr(u.n, &attr), &attr, attrs_out) : ok();
 }

@@ -67,6 +67,7 @@ struct cow_obj {
 	uint64_t serial;	   /* bind the node came from; guarded by h.obj_lock */
 	uint64_t epoch;
 	struct fsal_share share; /* guarded by h.obj_lock */
+	atomic_uint vanished;	 /* opens by name that found it without one */
 	uint8_t is_root;
 	uint8_t key_len;
 	uint8_t handle_len;

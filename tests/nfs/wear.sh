@@ -223,7 +223,7 @@ reload() # N ID
 creates()
 {
 	local n before
-	n=$(pick 3000 300000)
+	n=$(pick 3000 40000)
 	ulimit -n 512 # for good: the last part
 	start 0 "$M1" "$M2"
 	lab_equal "limit of the server" "$(awk '/^Max open files/ { print $4 }' "/proc/$LAB_SERVER/limits")" 512
