@@ -49,6 +49,7 @@ int cow_nfs_root_new(struct cow_store *store, const struct cow_mac *mac,
 	cow_objects_init(&r->objects);
 	pthread_mutex_init(&r->attach_lock, NULL);
 	pthread_mutex_init(&r->swapped_lock, NULL);
+	pthread_mutex_init(&r->release_lock, NULL);
 	pthread_mutex_init(&r->seen_lock, NULL);
 	pthread_rwlock_init(&r->lock, NULL);
 	rc = cow_nfs_keeper_add(r);
@@ -74,6 +75,7 @@ void cow_nfs_root_put(struct cow_nfs_root *r)
 	cow_client_epoch_unmap(r->epoch);
 	pthread_rwlock_destroy(&r->lock);
 	pthread_mutex_destroy(&r->seen_lock);
+	pthread_mutex_destroy(&r->release_lock);
 	pthread_mutex_destroy(&r->swapped_lock);
 	pthread_mutex_destroy(&r->attach_lock);
 	cow_objects_destroy(&r->objects);
@@ -248,9 +250,11 @@ int cow_nfs_root_bind(struct cow_nfs_root *r, struct cow_nfs_bind **ret)
 
 void cow_nfs_root_quiet(struct cow_nfs_root *r)
 {
+	pthread_mutex_lock(&r->release_lock);
 	pthread_mutex_lock(&r->swapped_lock);
 	r->up = (struct cow_nfs_up){0};
 	pthread_mutex_unlock(&r->swapped_lock);
+	pthread_mutex_unlock(&r->release_lock);
 }
 
 void cow_nfs_root_shut(struct cow_nfs_root *r)
@@ -321,16 +325,17 @@ static void write_state(struct cow_nfs_root *r, uint64_t now_ms)
 		(void)cow_client_state_nfs(r->store, &r->mac, cow_realtime_s(), addr, NULL);
 }
 
-/* Some at a time, so that nobody who has to tell a swap waits for long. */
+/* Some at a time, so that cow_nfs_root_quiet() does not wait for long. Not under swapped_lock, which
+ * operations take while they hold a directory's content lock: letting go takes such locks too. */
 static void release_old(struct cow_nfs_root *r, uint64_t now_ms)
 {
 	unsigned n, all = 0;
 	do {
-		pthread_mutex_lock(&r->swapped_lock);
+		pthread_mutex_lock(&r->release_lock);
 		n = r->up.release ? cow_objects_release(&r->objects, now_ms, RELEASE_BATCH,
 							r->up.release, r->up.arg)
 				  : 0;
-		pthread_mutex_unlock(&r->swapped_lock);
+		pthread_mutex_unlock(&r->release_lock);
 		all += n;
 	} while (n == RELEASE_BATCH && all < RELEASE_ROUND);
 }

@@ -67,7 +67,8 @@ struct cow_nfs_root {
 	pthread_rwlock_t lock; /* guards bind */
 	struct cow_nfs_bind *bind;
 
-	pthread_mutex_t swapped_lock; /* held while a call of @up runs; guards it */
+	/* One is held while its call of @up runs; @up changes under both. */
+	pthread_mutex_t release_lock, swapped_lock;
 	struct cow_nfs_up up;
 	struct cow_objects objects;
 
