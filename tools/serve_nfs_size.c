@@ -2,15 +2,16 @@
  *
  * How large the NFS server may get, by the memory of the machine. Figures: docs/nfs-bench.md.
  *
- *	entries	 objects it remembers, each with the plugin's and the engine's part: a quarter of the
- *		 memory. Fewer make it look things up again, which is cheap here.
+ *	entries	 objects it remembers, 2 KiB each with the plugin's and the engine's part: an eighth of the
+ *		 memory, for with many clients it goes beyond. Fewer make it look things up again, which
+ *		 is cheap here.
  *	threads	 each is busy for as long as the disk takes and may hold a buffer of 1 MiB: a sixteenth
  *	keep	 memory that malloc keeps when such buffers are freed, as long as it is below this: without
  *		 it each READ maps and unmaps its own. A sixteenth, too
  */
 #include "serve_text.h"
 
-#define KIB_PER_ENTRY 4 /* measured */
+#define KIB_PER_ENTRY 2
 #define KIB_PER_THREAD 1024
 #define ENTRIES_MIN 20000
 #define ENTRIES_MAX 300000
@@ -26,7 +27,7 @@ static unsigned within(uint64_t v, unsigned least, unsigned most)
 
 void cow_nfs_size(uint64_t memory_kib, struct cow_nfs_size *ret)
 {
-	ret->entries = within(memory_kib / 4 / KIB_PER_ENTRY, ENTRIES_MIN, ENTRIES_MAX);
+	ret->entries = within(memory_kib / 8 / KIB_PER_ENTRY, ENTRIES_MIN, ENTRIES_MAX);
 	ret->threads = within(memory_kib / 16 / KIB_PER_THREAD, THREADS_MIN, THREADS_MAX);
 	ret->keep_kib = within(memory_kib / 16, KEEP_MIN, KEEP_MAX);
 }

@@ -118,7 +118,7 @@ live()
 		lab_alive || lab_fail "the server died"
 		sleep 0.1
 	done
-	kill -TERM "${pids[@]}"
+	kill -TERM "${pids[@]}" 2>/dev/null || true # who has gone tells below why
 	for pid in "${pids[@]}" "$m"; do
 		wait "$pid" || lab_fail "a client hung or got a wrong answer: ${what[pid]}"
 	done
