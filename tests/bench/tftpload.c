@@ -88,7 +88,8 @@ static int make_file(const char *path, uint64_t size)
 
 static void send_last(struct client *c, bool again)
 {
-	if (sendto(c->fd, c->last, c->last_len, 0, (struct sockaddr *)&c->tid, sizeof(c->tid)) < 0 &&
+	if (sendto(c->fd, c->last, c->last_len, 0, (struct sockaddr *)&c->tid, sizeof(c->tid)) <
+		0 &&
 	    errno != EAGAIN && errno != ECONNREFUSED)
 		die("send");
 	c->sent_ms = now_ms();
@@ -176,9 +177,11 @@ static void take_data(struct client *c, unsigned block, const uint8_t *data, siz
 		finish(c, c->got == job.size);
 }
 
-static void take_packet(struct client *c, const uint8_t *buf, size_t len, const struct sockaddr_in *from)
+static void take_packet(struct client *c, const uint8_t *buf, size_t len,
+			const struct sockaddr_in *from)
 {
-	if (len < 4 || (c->tid.sin_port != job.server.sin_port && from->sin_port != c->tid.sin_port))
+	if (len < 4 ||
+	    (c->tid.sin_port != job.server.sin_port && from->sin_port != c->tid.sin_port))
 		return;
 	if (buf[1] == 3 && is_lost(c))
 		return;
@@ -198,7 +201,8 @@ static void drain(struct client *c)
 	while (!c->over) {
 		struct sockaddr_in from;
 		socklen_t from_len = sizeof(from);
-		ssize_t n = recvfrom(c->fd, buf, sizeof(buf), MSG_DONTWAIT, (struct sockaddr *)&from, &from_len);
+		ssize_t n = recvfrom(c->fd, buf, sizeof(buf), MSG_DONTWAIT,
+				     (struct sockaddr *)&from, &from_len);
 		if (n < 0 && errno == EAGAIN)
 			return;
 		if (n > 0)
@@ -217,7 +221,8 @@ static void begin(struct client *c, unsigned n, int epoll)
 	c->fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (c->fd < 0 || bind(c->fd, (struct sockaddr *)&at, sizeof(at)) < 0)
 		die("socket");
-	(void)setsockopt(c->fd, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof(room)); /* as far as allowed */
+	(void)setsockopt(c->fd, SOL_SOCKET, SO_RCVBUFFORCE, &room,
+			 sizeof(room)); /* as far as allowed */
 	if (epoll_ctl(epoll, EPOLL_CTL_ADD, c->fd, &ev) < 0)
 		die("epoll");
 	request(c);
@@ -256,7 +261,8 @@ static int run(unsigned n)
 			looked = now_ms();
 		}
 	}
-	(void)printf("%llu %u %u\n", (unsigned long long)(now_ms() - start), job.resends, job.broken);
+	(void)printf("%llu %u %u\n", (unsigned long long)(now_ms() - start), job.resends,
+		     job.broken);
 	return 0;
 }
 
