@@ -33,7 +33,7 @@ enum cow_tftp_code cow_tftp_code_of(int r, const char **ret_text)
 		*ret_text = "Transfer mode not supported";
 		return COW_TFTP_E_ILLEGAL;
 	case -EFBIG:
-		*ret_text = "Too large for mode netascii";
+		*ret_text = "File too large";
 		return COW_TFTP_E_ILLEGAL;
 	default:
 		*ret_text = "Server error";

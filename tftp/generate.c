@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later
  *
- * Files that no tree holds as they are served: cmdline.txt and boot.ipxe, made afresh per request
- * from the client's record and its tree.
+ * Files that no tree holds as they are served: cmdline.txt, config.txt with its twin and what it includes,
+ * boot.ipxe; made afresh per request from the client's record and its tree.
  */
 #include "files.h"
 
@@ -12,6 +12,8 @@
 #include <string.h>
 
 #include "common/log.h"
+#include "nfswords.h"
+#include "tftp/config_txt.h"
 #include "tftp/limits.h"
 
 static const char *or_empty(const char *s)
@@ -82,8 +84,69 @@ static int make_cmdline(const struct cow_tftp_boot *b, struct cow_tftp_view *v, 
 	return r;
 }
 
-static int make_ipxe(const struct cow_tftp_boot *b, struct cow_tftp_view *v, char **ret,
-		     size_t *ret_len)
+/* A text file of the tree, whole. Caller frees. -EFBIG: no config.txt is that long. */
+static int read_text(struct cow_tftp_view *v, const char *path, char **ret, size_t *ret_len)
+{
+	struct cow_tftp_content *src;
+	int r = cow_tftp_tree_open(v, path, &src);
+
+	if (r < 0)
+		return r;
+	size_t len = (size_t)src->size;
+	char *buf = src->size <= COW_TFTP_CONFIG_FILE_MAX ? malloc(len + 1) : NULL;
+
+	r = src->size > COW_TFTP_CONFIG_FILE_MAX ? -EFBIG
+	    : buf				 ? src->read(src, buf, len, 0)
+						 : -ENOMEM;
+	cow_tftp_content_free(src);
+	if (r < 0) {
+		free(buf);
+		return r;
+	}
+	*ret = buf;
+	*ret_len = len;
+	return 0;
+}
+
+static int make_config(const struct cow_tftp_boot *b, struct cow_tftp_view *v, const char *path,
+		       char **ret, size_t *ret_len)
+{
+	cow_autofree char *in = NULL;
+	bool initramfs = cow_tftp_mounter_of(b->initramfs) == COW_TFTP_MOUNT_HOOK;
+	size_t len;
+	int r = read_text(v, path, &in, &len);
+
+	return r < 0 ? r : cow_tftp_config_pi(in, len, initramfs, ret, ret_len);
+}
+
+/* Only what config.txt includes is made; all else the tree has as it is. */
+static int make_included(const struct cow_tftp_boot *b, struct cow_tftp_view *v, const char *path,
+			 char **ret, size_t *ret_len)
+{
+	cow_autofree char *config = NULL;
+	cow_autofree char *in = NULL;
+	bool initramfs = cow_tftp_mounter_of(b->initramfs) == COW_TFTP_MOUNT_HOOK;
+	size_t len;
+
+	if (read_text(v, "config.txt", &config, &len) < 0 ||
+	    !cow_tftp_config_includes(config, len, path))
+		return -ENOENT;
+	int r = read_text(v, path, &in, &len);
+
+	if (r == 0)
+		r = cow_tftp_config_included(in, len, initramfs, ret, ret_len);
+	if (r == 0 &&
+	    *ret_len == 0) { /* nothing stayed; firmware takes an empty file for a failure */
+		free(*ret);
+		*ret = strdup("\n");
+		*ret_len = 1;
+		r = *ret ? 0 : -ENOMEM;
+	}
+	return r;
+}
+
+static int make_ipxe(const struct cow_tftp_boot *b, struct cow_tftp_view *v, const char *path,
+		     char **ret, size_t *ret_len)
 {
 	cow_autofree char *kernel = NULL;
 	cow_autofree char *initrd = NULL;
@@ -98,25 +161,43 @@ static int make_ipxe(const struct cow_tftp_boot *b, struct cow_tftp_view *v, cha
 	return r < 0 ? r : cow_tftp_ipxe_script(b, kernel, initrd, ret, ret_len);
 }
 
+static bool ends_with(const char *s, const char *end)
+{
+	size_t n = strlen(s), m = strlen(end);
+
+	return n >= m && strcmp(s + n - m, end) == 0;
+}
+
+typedef int (*make_fn)(const struct cow_tftp_boot *b, struct cow_tftp_view *v, const char *path,
+		       char **ret, size_t *ret_len);
+
+static make_fn maker_of(const char *path)
+{
+	if (strcmp(cow_tftp_basename(path), "cmdline.txt") == 0)
+		return make_cmdline;
+	if (strcmp(path, "config.txt") == 0 || strcmp(path, "tryboot.txt") == 0)
+		return make_config;
+	if (strcmp(path, "boot.ipxe") == 0)
+		return make_ipxe;
+	return ends_with(path, ".txt") ? make_included : NULL;
+}
+
 int cow_tftp_generate(struct cow_tftp_files *f, const struct cow_tftp_who *who,
 		      struct cow_tftp_client *c, const char *path, struct cow_tftp_content **ret)
 {
-	bool is_cmdline = strcmp(cow_tftp_basename(path), "cmdline.txt") == 0;
+	make_fn make = maker_of(path);
 	char server[INET_ADDRSTRLEN];
 	struct cow_tftp_boot b;
 	char *text = NULL;
 	size_t len = 0;
-	int r;
 
-	if (!is_cmdline && strcmp(path, "boot.ipxe") != 0)
-		return -ENOENT;
-	if (!c->view)
-		return -ENOENT; /* the resolver says why */
+	if (!make || !c->view)
+		return -ENOENT; /* why there is no view, the resolver says */
 	if (!inet_ntop(AF_INET, &who->local, server, sizeof(server)))
 		return -errno;
 	describe(f, c, server, &b);
-	r = is_cmdline ? make_cmdline(&b, c->view, path, &text, &len)
-		       : make_ipxe(&b, c->view, &text, &len);
+	int r = make(&b, c->view, path, &text, &len);
+
 	if (r < 0)
 		return r;
 	r = cow_tftp_content_memory(text, len, ret);

@@ -29,6 +29,10 @@
 #define MAC_C "dc-a6-32-00-00-0c" /* the cable's */
 #define SERIAL_B "9ffefdef"
 #define KERNEL "6.1.0-18-amd64" /* the newest with an initrd */
+/* config.txt of a tree as it is served. */
+#define CONFIG(text)                                                                               \
+	text "# Added by cowherd when this file is served.\n[all]\nauto_initramfs=0\n"             \
+	     "cmdline=cmdline.txt\n"
 #define PIECE 65536 /* what the server reads at once at most */
 #define BIG 3000000u
 
@@ -326,8 +330,8 @@ static void expect_in(const char *text, const char *want)
 
 static void tree_is_served_by_mac_in_any_spelling(void **state)
 {
-	expect_text(MAC_B "/config.txt", "arm_64bit=1\n");
-	expect_text("DC:A6:32:00:00:0B//config.txt", "arm_64bit=1\n");
+	expect_text(MAC_B "/config.txt", CONFIG("arm_64bit=1\n"));
+	expect_text("DC:A6:32:00:00:0B//config.txt", CONFIG("arm_64bit=1\n"));
 	expect_text("dca63200000b/overlays/x.dtbo", "overlay");
 	expect_text("/01-" MAC_B "/./overlays//x.dtbo", "overlay");
 	expect_text(MAC_B "/vmlinuz-" KERNEL, "the kernel");
@@ -412,7 +416,7 @@ static void overrides_are_one_clients_own(void **state)
 {
 	expect_text(MAC_A "/config.txt", "only for A\n");
 	expect_text(MAC_A "/user-data", "A's own\n");
-	expect_text(MAC_B "/config.txt", "arm_64bit=1\n");
+	expect_text(MAC_B "/config.txt", CONFIG("arm_64bit=1\n"));
 	expect_refused(MAC_B "/user-data", 1);
 	expect_refused(SERIAL_B "/user-data", 1);
 	/* no way from one client's prefix to another's folder */
@@ -534,7 +538,7 @@ static void client_boots_what_it_wrote_until_reset(void **state)
 	expect_text(MAC_B "/kernel8.img", "B's kernel");
 	assert_int_equal(cow_client_reset(lab.store, &mac, COW_SWAP_NOW, &err), 0);
 	expect_refused(MAC_B "/kernel8.img", 1); /* at once: the epoch is mapped */
-	expect_text(MAC_B "/config.txt", "arm_64bit=1\n");
+	expect_text(MAC_B "/config.txt", CONFIG("arm_64bit=1\n"));
 }
 
 /* The daemon has looked at each of these before, so it may remember what they were. */
@@ -543,15 +547,21 @@ static void changes_of_the_image_show_while_a_server_has_the_root(void **state)
 	struct cow_err err = COW_ERR_INIT;
 	struct cow_mac mac = mac_of(MAC_B);
 
-	expect_text(MAC_B "/config.txt", "arm_64bit=1\n");
+	expect_text(MAC_B "/config.txt", CONFIG("arm_64bit=1\n"));
 	expect_text(MAC_B "/overlays/x.dtbo", "overlay");
 	expect_text(MAC_B "/vmlinuz-" KERNEL, "the kernel");
 	struct writer w = writer_begin(MAC_B);
 
 	writer_put(&w, "config.txt", "arm_64bit=0, changed\n", 21);
-	expect_text(MAC_B "/config.txt", "arm_64bit=0, changed\n");
+	expect_text(MAC_B "/config.txt", CONFIG("arm_64bit=0, changed\n"));
+	writer_put(&w, "more.txt", "initramfs x.img\narm_freq=1\n", 27);
+	expect_text(MAC_B "/more.txt", "initramfs x.img\narm_freq=1\n");
+	writer_put(&w, "config.txt", "include more.txt\n", 17);
+	expect_text(MAC_B "/more.txt", "arm_freq=1\n");
+	writer_put(&w, "tryboot.txt", "arm_freq=2\nauto_initramfs=1", 27);
+	expect_text(MAC_B "/tryboot.txt", CONFIG("arm_freq=2\n"));
 	writer_put(&w, "config.txt", "again\n", 6);
-	expect_text(MAC_B "/config.txt", "again\n");
+	expect_text(MAC_B "/config.txt", CONFIG("again\n"));
 	must(cow_ovl_remove(w.boot, "config.txt", 10, &cow_ovl_root_cred, COW_REMOVE_FILE),
 	     "remove", NULL);
 	expect_refused(MAC_B "/config.txt", 1);
@@ -580,7 +590,7 @@ static void changes_of_the_image_show_while_a_server_has_the_root(void **state)
 	expect_refused(MAC_A "/vmlinuz-6.1.0-30-amd64", 1);
 	writer_end(&w);
 	assert_int_equal(cow_client_reset(lab.store, &mac, COW_SWAP_NOW, &err), 0);
-	expect_text(MAC_B "/config.txt", "arm_64bit=1\n");
+	expect_text(MAC_B "/config.txt", CONFIG("arm_64bit=1\n"));
 	expect_text(MAC_B "/overlays/x.dtbo", "overlay");
 	expect_refused(MAC_B "/moved/x.dtbo", 1);
 }
@@ -646,7 +656,8 @@ static void removed_client_is_a_stranger(void **state)
 	struct cow_mac mac = mac_of("dc-a6-32-00-00-0d");
 
 	add_client("dc-a6-32-00-00-0d");
-	expect_text("dc-a6-32-00-00-0d/config.txt", "arm_64bit=1\n"); /* added while it runs */
+	expect_text("dc-a6-32-00-00-0d/config.txt",
+		    CONFIG("arm_64bit=1\n")); /* added while it runs */
 	assert_int_equal(cow_client_rm(lab.store, &mac, COW_SWAP_NOW, &err), 0);
 	sleep(3);
 	expect_refused("dc-a6-32-00-00-0d/config.txt", 1);

@@ -31,6 +31,7 @@
 #define COW_TFTP_CLIENTS_CACHED 1024   /* clients whose trees are kept attached */
 #define COW_TFTP_CMDLINE_FILE_MAX 4096 /* cmdline.txt in a tree; the kernel takes 2048 at most */
 #define COW_TFTP_CMDLINE_MAX 550       /* the firmware adds 300-450 of its own; 1024 on 32 bit */
-#define COW_TFTP_BOOT_ENTRIES_MAX 8192 /* names of a boot directory looked at for kernels */
+#define COW_TFTP_CONFIG_FILE_MAX (256u << 10) /* config.txt; real ones have some KiB */
+#define COW_TFTP_BOOT_ENTRIES_MAX 8192	      /* names of a boot directory looked at for kernels */
 
 #endif
