@@ -65,6 +65,8 @@ static void announce_stranger(const struct cow_mac *mac, const char *addr, const
 		cow_mac_text(mac, text);
 	if (why == -EPERM)
 		what = "the serial number it gives is not that of its client.conf";
+	else if (why == -EACCES)
+		what = "it asks for another client's files";
 	else if (why != -ENOENT)
 		what = "its record cannot be read";
 	cow_log(COW_LOG_NOTICE, "not served: mac=%s addr=%s file=%s: %s", text, addr, COW_Q(path),

@@ -7,6 +7,7 @@
 #define COW_TFTP_FILES_H
 
 #include "clients.h"
+#include "options.h"
 #include "tftp/cmdline.h"
 #include "tftp/content.h"
 #include "tftp/name.h"
@@ -16,6 +17,7 @@
 struct cow_tftp_site {
 	const char *nfs; /* default version for clients */
 	unsigned nfs_port, mount_port;
+	enum cow_tftp_trust trust;
 	int ipxe_fd;  /* directory of the PC loaders; -1: none */
 	int event_fd; /* boots are reported there; -1: nobody listens */
 };
@@ -36,11 +38,12 @@ int cow_tftp_files_open(void *ctx, const struct cow_tftp_who *who, const char *r
 void cow_tftp_files_tick(void *ctx, uint64_t now_ms);
 
 /*
- * cow_tftp_identify - the client of a request: by its MAC prefix (believed), its serial prefix, the
- * neighbour table. A serial that no record has counts as that of the on-link client, if that
- * client's record names none.
+ * cow_tftp_identify - the client of a request: by its MAC prefix, its serial prefix, the neighbour table. A
+ * serial that no record has counts as that of the on-link client, if that client's record names
+ * none. A prefix is believed unless the neighbour table knows better; with COW_TFTP_TRUST_OPEN also then.
  * @ret_mac: the MAC as far as known, also of a stranger; all zero: unknown.
- * Return: 0; -ENOENT no client; -EPERM the client with that MAC has another serial; -errno.
+ * Return: 0; -ENOENT no client; -EPERM the client with that MAC has another serial; -EACCES the
+ * Ethernet address is not that of the client it says it is; -errno.
  */
 int cow_tftp_identify(struct cow_tftp_files *f, const struct cow_tftp_who *who,
 		      const struct cow_tftp_name *name, struct cow_tftp_client **ret,

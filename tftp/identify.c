@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later
  *
- * Which client is asking. TFTP has no authentication: a prefix is what the machine says about
- * itself and is believed. That is why nothing secret is served (policy.c) and why the NFS side
- * checks addresses on its own.
+ * Which client is asking. TFTP has no authentication: a prefix is what the machine says about itself. On one
+ * link its Ethernet address is known, and has to be the client's own: the NFS export is bound to the
+ * address that asked, so a wrong prefix would open somebody else's root. Behind a router there is nothing to compare
+ * with, and who can choose his Ethernet address is not kept out; that is the network's business.
  */
 #include "files.h"
 
@@ -21,6 +22,20 @@ static int by_neighbour(struct cow_tftp_files *f, const struct cow_tftp_who *who
 	return r < 0 ? -ENOENT : cow_tftp_clients_by_mac(f->clients, ret_mac, who->now_ms, ret);
 }
 
+/* Where nothing is known of the sender, nothing speaks against him. */
+static int check_sender(struct cow_tftp_files *f, const struct cow_tftp_who *who,
+			const struct cow_mac *said, struct cow_mac *ret_mac)
+{
+	struct cow_mac mac;
+
+	if (f->site.trust == COW_TFTP_TRUST_OPEN || f->neigh_fd < 0 ||
+	    cow_tftp_neigh_find(f->neigh_fd, who->addr, who->ifindex, &mac) < 0 ||
+	    memcmp(&mac, said, sizeof(mac)) == 0)
+		return 0;
+	*ret_mac = mac; /* who he is, for the log */
+	return -EACCES;
+}
+
 int cow_tftp_identify(struct cow_tftp_files *f, const struct cow_tftp_who *who,
 		      const struct cow_tftp_name *name, struct cow_tftp_client **ret,
 		      struct cow_mac *ret_mac)
@@ -31,11 +46,14 @@ int cow_tftp_identify(struct cow_tftp_files *f, const struct cow_tftp_who *who,
 	switch (name->prefix) {
 	case COW_TFTP_PREFIX_MAC:
 		*ret_mac = name->mac;
-		return cow_tftp_clients_by_mac(f->clients, &name->mac, who->now_ms, ret);
+		r = cow_tftp_clients_by_mac(f->clients, &name->mac, who->now_ms, ret);
+		return r < 0 ? r : check_sender(f, who, &name->mac, ret_mac);
 	case COW_TFTP_PREFIX_SERIAL:
 		r = cow_tftp_clients_by_serial(f->clients, name->serial, who->now_ms, ret);
-		if (r == 0)
+		if (r == 0) {
 			*ret_mac = (*ret)->conf->mac;
+			return check_sender(f, who, &(*ret)->conf->mac, ret_mac);
+		}
 		if (r != -ENOENT)
 			return r;
 		r = by_neighbour(f, who, ret, ret_mac);

@@ -116,6 +116,7 @@ static int serve(const struct cow_tftp_options *o, int stop_fd, struct cow_err *
 	    .site = {.nfs = o->nfs,
 		     .nfs_port = o->nfs_port,
 		     .mount_port = o->mount_port,
+		     .trust = o->trust,
 		     .ipxe_fd = loaders,
 		     .event_fd = o->event_fd},
 	    .clients = clients,

@@ -25,6 +25,7 @@ static const char help[] =
     "  --nfs-port N         port of the NFS server (default: 2049)\n"
     "  --mount-port N       port of its MOUNT service, for NFSv3 without rpcbind\n"
     "  --ipxe-dir DIR       undionly.kpxe, ipxe.efi and snponly.efi are served from here\n"
+    "  --clients MODE       open, match or closed: how far a machine is believed (default: match)\n"
     "  --event-fd N         write a line to this file descriptor when a machine boots\n"
     "  --user NAME          run as this user once the port is bound\n"
     "  --log-level LEVEL    error, warning, notice, info or debug (default: info)\n"
@@ -41,6 +42,7 @@ enum {
 	NFS_PORT,
 	MOUNT_PORT,
 	IPXE_DIR,
+	CLIENTS,
 	EVENT_FD,
 	USER,
 	LOG_LEVEL,
@@ -55,6 +57,7 @@ static const struct option long_options[] = {
     {"nfs-port", required_argument, NULL, NFS_PORT},
     {"mount-port", required_argument, NULL, MOUNT_PORT},
     {"ipxe-dir", required_argument, NULL, IPXE_DIR},
+    {"clients", required_argument, NULL, CLIENTS},
     {"event-fd", required_argument, NULL, EVENT_FD},
     {"user", required_argument, NULL, USER},
     {"log-level", required_argument, NULL, LOG_LEVEL},
@@ -116,6 +119,23 @@ static int nfs_version(struct cow_tftp_options *o, struct cow_err *err)
 	return bad(err, "nfs-version", optarg, "3, 4.0, 4.1 or 4.2");
 }
 
+static int trust(struct cow_tftp_options *o, struct cow_err *err)
+{
+	static const char *const modes[] = {
+	    [COW_TFTP_TRUST_OPEN] = "open",
+	    [COW_TFTP_TRUST_MATCH] = "match",
+	    [COW_TFTP_TRUST_CLOSED] = "closed",
+	};
+
+	for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
+		if (strcmp(optarg, modes[i]) == 0) {
+			o->trust = (enum cow_tftp_trust)i;
+			return 0;
+		}
+	}
+	return bad(err, "clients", optarg, "open, match or closed");
+}
+
 /* Return: 0; COW_TFTP_EXIT; -EINVAL. */
 static int take(int c, struct cow_tftp_options *o, struct cow_err *err)
 {
@@ -138,6 +158,8 @@ static int take(int c, struct cow_tftp_options *o, struct cow_err *err)
 	case IPXE_DIR:
 		o->ipxe_dir = optarg;
 		return 0;
+	case CLIENTS:
+		return trust(o, err);
 	case EVENT_FD:
 		if (number("event-fd", 1 << 20, &fd, err) < 0)
 			return -EINVAL;
@@ -170,6 +192,7 @@ int cow_tftp_options_parse(int argc, char **argv, struct cow_tftp_options *ret, 
 	    .nfs_port = 2049,
 	    .event_fd = -1,
 	    .log_level = COW_LOG_INFO,
+	    .trust = COW_TFTP_TRUST_MATCH,
 	    .listen = {.sin_family = AF_INET, .sin_port = htons(69)},
 	};
 	int c;

@@ -10,12 +10,20 @@
 #include "common/err.h"
 #include "common/log.h"
 
+/* How far a machine is believed. */
+enum cow_tftp_trust {
+	COW_TFTP_TRUST_OPEN, /* what its prefix says */
+	COW_TFTP_TRUST_MATCH, /* that, unless its Ethernet address is known and another client's, or nobody's */
+	COW_TFTP_TRUST_CLOSED, /* likewise, and strangers get nothing at all */
+};
+
 struct cow_tftp_options {
 	const char *store, *nfs, *ipxe_dir, *user;
 	struct sockaddr_in listen;
 	unsigned nfs_port, mount_port;
 	int event_fd; /* -1: none */
 	enum cow_log_level log_level;
+	enum cow_tftp_trust trust;
 };
 
 enum cow_tftp_parsed { COW_TFTP_RUN, COW_TFTP_EXIT };

@@ -122,7 +122,9 @@ int cow_tftp_files_open(void *ctx, const struct cow_tftp_who *who, const char *r
 		return -ENOENT;
 	if (c)
 		return open_for(f, who, c, name.path, policy, ret);
-	r = open_loader(f, name.path, ret);
+	if (known == -EACCES) /* he is not who he says he is */
+		return known;
+	r = f->site.trust == COW_TFTP_TRUST_CLOSED ? -ENOENT : open_loader(f, name.path, ret);
 	if (r != -ENOENT)
 		return r;
 	return known == -EPERM ? -ENOENT : fault(known);

@@ -37,6 +37,7 @@ struct key {
 static const char *const switch_words[] = {"no", "yes", NULL};
 static const char *const level_words[] = {"error", "warning", "notice", "info", "debug", NULL};
 static const char *const version_words[] = {"3", "4.0", "4.1", "4.2", NULL};
+static const char *const trust_words[] = {"open", "match", "closed", NULL};
 static const char *const access_words[] = {"bound", "subnet", "open", NULL};
 static const char *const dhcp_words[] = {"off", "full", "proxy", NULL};
 
@@ -170,6 +171,7 @@ static const struct key keys[] = {
     CHOICE_KEY("tftp", "enabled", tftp_enabled, "yes", "yes or no", switch_words),
     NUMBER_KEY("tftp", "port", tftp_port, "69", "1..65535", 1, 65535),
     TEXT_KEY("tftp", "ipxe_dir", ipxe_dir, "/usr/lib/ipxe", PATH_FORM, check_path),
+    CHOICE_KEY("tftp", "clients", tftp_clients, "match", "open, match or closed", trust_words),
     TEXT_KEY("tftp", "user", tftp_user, "", "user name or empty", check_user),
 
     CHOICE_KEY("dhcp", "mode", dhcp_mode, "off", "off, full or proxy", dhcp_words),

@@ -47,6 +47,7 @@ struct cow_config {
 
 	unsigned tftp_enabled;
 	unsigned tftp_port;
+	unsigned tftp_clients; /* as cowherd-tftpd --clients: 0 open, 1 match, 2 closed */
 	char *ipxe_dir;
 	char *tftp_user;
 

@@ -57,6 +57,7 @@ static void tftp_answered(void *ctx, int r)
 static int prepare_tftp(struct cow_serve *s, struct cow_err *err)
 {
 	static const char *const level[] = {"error", "warning", "notice", "info", "debug"};
+	static const char *const trust[] = {"open", "match", "closed"};
 	struct cow_child *c = &s->child[COW_SVC_TFTP];
 	const struct cow_config *f = s->config;
 	char *listen = NULL, *port = NULL, *mount = NULL;
@@ -75,6 +76,8 @@ static int prepare_tftp(struct cow_serve *s, struct cow_err *err)
 			      f->nfs_version,
 			      "--ipxe-dir",
 			      f->ipxe_dir,
+			      "--clients",
+			      trust[f->tftp_clients],
 			      "--event-fd",
 			      "3",
 			      "--nfs-port",

@@ -41,6 +41,8 @@ static struct {
 	enum cow_backend backend;
 	struct cow_store *store;
 	pid_t daemon;
+	const char *program;
+	int port;   /* asked by get_from() */
 	int events; /* read end */
 	unsigned next_host;
 } lab;
@@ -239,13 +241,18 @@ static pid_t fork_daemon(const char *const argv[], int event_fd)
 	return pid;
 }
 
+/* Most tests are of what a name means, and say so from any address. */
 static void start_daemon(const char *program)
 {
 	char listen[32];
-	const char *const argv[] = {program,	  "--store",	 at("store"),  "--listen", listen,
-				    "--ipxe-dir", at("ipxe"),	 "--event-fd", "3",	   "--user",
-				    "nobody",	  "--log-level", "notice",     NULL};
+	const char *const argv[] = {program,  "--store",    at("store"), "--listen",
+				    listen,   "--ipxe-dir", at("ipxe"),	 "--event-fd",
+				    "3",      "--user",	    "nobody",	 "--log-level",
+				    "notice", "--clients",  "open",	 NULL};
 	int events[2];
+
+	lab.program = program;
+	lab.port = PORT;
 
 	(void)snprintf(listen, sizeof(listen), "0.0.0.0:%d", PORT);
 	must(pipe2(events, O_CLOEXEC), "pipe", NULL);
@@ -259,7 +266,7 @@ static void start_daemon(const char *program)
 /* From a fresh host on the cable unless @source says which. */
 static int get_from(const char *source, const char *server, const char *name, struct tftp_fetch *f)
 {
-	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(PORT)};
+	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)lab.port)};
 	struct tftp_client c;
 	char fresh[32];
 
@@ -375,6 +382,80 @@ static void neighbour_table_finds_the_rest(void **state)
 	sleep(3); /* records may be two seconds old */
 	expect_refused_from("10.99.0.2", "0badcafe/config.txt", 1);
 	expect_text("11112222/config.txt", "only for C\n");
+}
+
+/* Another daemon beside the first, which believes less. */
+static pid_t start_beside(const char *mode, int port)
+{
+	char listen[32];
+	const char *const argv[] = {lab.program, "--store",	at("store"), "--listen",
+				    listen,	 "--ipxe-dir",	at("ipxe"),  "--user",
+				    "nobody",	 "--log-level", "notice",    "--clients",
+				    mode,	 NULL};
+	struct tftp_fetch f;
+	char path[64];
+
+	(void)snprintf(listen, sizeof(listen), "0.0.0.0:%d", port);
+	(void)snprintf(path, sizeof(path), "/proc/%d/ns/net", lab.daemon);
+	pid_t pid = fork();
+
+	must(pid < 0 ? -errno : 0, "fork", NULL);
+	if (pid == 0) {
+		int net = open(path, O_RDONLY | O_CLOEXEC);
+
+		if (net < 0 || setns(net, CLONE_NEWNET) < 0)
+			_exit(99);
+		run(argv[0], argv);
+		_exit(98);
+	}
+	lab.port = port;
+	for (int i = 0; i < 100; i++) { /* is it there? */
+		int r = get_from("10.99.0.2", SERVER, MAC_C "/config.txt", &f);
+
+		free(f.data);
+		if (r == 0)
+			return pid;
+		(void)usleep(50000);
+	}
+	fail_msg("no daemon with --clients %s", mode);
+	return -1;
+}
+
+static void end_beside(pid_t pid)
+{
+	lab.port = PORT;
+	assert_int_equal(kill(pid, SIGTERM), 0);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+}
+
+/* C's address and Ethernet address do not make anybody B, nor a stranger's C. */
+static void a_prefix_is_compared_with_the_wire(void **state)
+{
+	struct tftp_fetch f;
+	pid_t pid = start_beside("match", PORT + 1);
+
+	expect_text_from("10.99.0.2", "config.txt", "only for C\n");
+	expect_text_from("10.99.0.2", MAC_C "/config.txt", "only for C\n");
+	expect_refused_from("10.99.0.2", MAC_B "/config.txt", 2);
+	expect_refused_from("10.99.0.2", SERIAL_B "/config.txt", 2);
+	expect_refused_from("10.99.0.2", MAC_B "/cmdline.txt", 2);
+	assert_int_equal(get_from("10.99.1.2", "10.99.1.1", MAC_C "/config.txt", &f), -EREMOTEIO);
+	assert_int_equal(f.error_code, 2);
+	assert_int_equal(get_from("10.99.1.2", "10.99.1.1", "undionly.kpxe", &f), 0);
+	free(f.data);
+	end_beside(pid);
+}
+
+static void strangers_get_nothing_when_it_is_closed(void **state)
+{
+	struct tftp_fetch f;
+	pid_t pid = start_beside("closed", PORT + 2);
+
+	expect_text_from("10.99.0.2", "undionly.kpxe", "loader");
+	assert_int_equal(get_from("10.99.1.2", "10.99.1.1", "undionly.kpxe", &f), -EREMOTEIO);
+	assert_int_equal(f.error_code, 1);
+	expect_refused_from("10.99.0.2", MAC_B "/undionly.kpxe", 2);
+	end_beside(pid);
 }
 
 static void pc_gets_the_newest_complete_kernel(void **state)
@@ -953,6 +1034,8 @@ int main(int argc, char **argv)
 	    cmocka_unit_test(large_file_arrives_whole),
 	    cmocka_unit_test(serial_prefix_finds_its_client),
 	    cmocka_unit_test(neighbour_table_finds_the_rest),
+	    cmocka_unit_test(a_prefix_is_compared_with_the_wire),
+	    cmocka_unit_test(strangers_get_nothing_when_it_is_closed),
 	    cmocka_unit_test(pc_gets_the_newest_complete_kernel),
 	    cmocka_unit_test(settings_reach_the_boot_files),
 	    cmocka_unit_test(server_address_is_the_one_asked),
