@@ -29,10 +29,9 @@
 #define MAC_C "dc-a6-32-00-00-0c" /* the cable's */
 #define SERIAL_B "9ffefdef"
 #define KERNEL "6.1.0-18-amd64" /* the newest with an initrd */
-/* config.txt of a tree as it is served. */
+/* config.txt of a tree as it is served, when its initramfs mounts the root. */
 #define CONFIG(text)                                                                               \
-	text "# Added by cowherd when this file is served.\n[all]\nauto_initramfs=0\n"             \
-	     "cmdline=cmdline.txt\n"
+	text "# Added by cowherd when this file is served.\n[all]\ncmdline=cmdline.txt\n"
 #define PIECE 65536 /* what the server reads at once at most */
 #define BIG 3000000u
 
@@ -635,11 +634,11 @@ static void changes_of_the_image_show_while_a_server_has_the_root(void **state)
 
 	writer_put(&w, "config.txt", "arm_64bit=0, changed\n", 21);
 	expect_text(MAC_B "/config.txt", CONFIG("arm_64bit=0, changed\n"));
-	writer_put(&w, "more.txt", "initramfs x.img\narm_freq=1\n", 27);
-	expect_text(MAC_B "/more.txt", "initramfs x.img\narm_freq=1\n");
+	writer_put(&w, "more.txt", "boot_ramdisk=1\narm_freq=1\n", 26);
+	expect_text(MAC_B "/more.txt", "boot_ramdisk=1\narm_freq=1\n");
 	writer_put(&w, "config.txt", "include more.txt\n", 17);
 	expect_text(MAC_B "/more.txt", "arm_freq=1\n");
-	writer_put(&w, "tryboot.txt", "arm_freq=2\nauto_initramfs=1", 27);
+	writer_put(&w, "tryboot.txt", "arm_freq=2\ncmdline=other.txt", 28);
 	expect_text(MAC_B "/tryboot.txt", CONFIG("arm_freq=2\n"));
 	writer_put(&w, "config.txt", "again\n", 6);
 	expect_text(MAC_B "/config.txt", CONFIG("again\n"));
