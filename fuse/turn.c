@@ -19,8 +19,8 @@
 #define CROWDED_NS 250000000 /* what a look then costs, a time slice, is little of this */
 #define QUICK_READ 32768u    /* to copy more is worth a second thread */
 #define QUICK_WRITE 16384u /* more can run into the limit of dirty memory, and then wait for long */
-#define STREAK_MAX                                                                                 \
-	4 /* requests of different clients that were there already: one thread is not enough */
+/* Requests of different clients that were there already: one thread is not enough. */
+#define STREAK_MAX 4
 
 /* Of this thread. */
 static _Thread_local bool have_turn;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later
  *
- * clients/ID/state/{boot,nfs,refused}: "time = ...", "address = ..."; refused has "count = ...". Written
- * often and worth little after a crash, so they are replaced by rename but not synced; a torn or missing one reads as "never".
+ * clients/ID/state/{boot,nfs,refused}: "time = ...", "address = ..."; refused has "count = ..." too. Written
+ * often and worth little after a crash, so they are replaced by rename but not synced; a torn or missing
+ * one reads as "never".
  */
 #include <arpa/inet.h>
 #include <errno.h>

@@ -47,25 +47,30 @@ static bool is_older(const struct timespec *a, const struct timespec *b)
 }
 
 /* Archives begin at a multiple of four; zeros between them are passed over. */
+static int write_with(struct cow_fix *f, const char *path, const struct cow_text *part)
+{
+	cow_autofree char *buf = NULL;
+	size_t len;
+	int r = cow_tree_read(f->tree, path, INITRD_MAX, &buf, &len);
+	if (r < 0)
+		return r;
+	size_t pad = (4 - len % 4) % 4;
+	char *grown = realloc(buf, len + pad + part->len);
+	if (!grown)
+		return -ENOMEM;
+	buf = grown;
+	memset(buf + len, 0, pad);
+	memcpy(buf + len + pad, part->s, part->len);
+	return cow_tree_write(f->tree, path, buf, len + pad + part->len, 0644);
+}
+
 static int append(struct cow_fix *f, const char *path, const char *version)
 {
-	static const char zeros[4];
-	cow_autofree char *old = NULL;
-	struct cow_text part = {0}, whole = {0};
-	size_t len;
+	struct cow_text part = {0};
 	int r = cow_initramfs_part(f->tree, version, &part);
 	if (r == 0)
-		r = cow_tree_read(f->tree, path, INITRD_MAX, &old, &len);
-	if (r == 0)
-		r = cow_text_add(&whole, old, len);
-	if (r == 0)
-		r = cow_text_add(&whole, zeros, (4 - len % 4) % 4);
-	if (r == 0)
-		r = cow_text_add(&whole, part.s, part.len);
-	if (r == 0)
-		r = cow_tree_write(f->tree, path, whole.s, whole.len, 0644);
+		r = write_with(f, path, &part);
 	free(part.s);
-	free(whole.s);
 	return r;
 }
 

@@ -353,6 +353,8 @@ static void drain(struct cow_tftp_server *s, unsigned which)
 				on_transfer(s, which, &s->inbox->datagram[k]);
 		}
 		cow_tftp_outbox_flush(s->outbox);
+		if (n < COW_TFTP_INBOX)
+			break; /* that was all; what came meanwhile wakes us again */
 	}
 }
 

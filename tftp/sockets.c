@@ -41,6 +41,7 @@ struct cow_tftp_inbox_parts {
 	struct mmsghdr head[COW_TFTP_INBOX];
 	struct iovec iov[COW_TFTP_INBOX];
 	union control control[COW_TFTP_INBOX];
+	int used; /* heads the kernel has written lengths into */
 	uint8_t data[COW_TFTP_INBOX][COW_TFTP_REQUEST_MAX];
 };
 
@@ -55,6 +56,7 @@ int cow_tftp_inbox_new(struct cow_tftp_inbox **ret)
 		free(in);
 		return -ENOMEM;
 	}
+	in->parts->used = COW_TFTP_INBOX;
 	*ret = in;
 	return 0;
 }
@@ -66,12 +68,12 @@ void cow_tftp_inbox_free(struct cow_tftp_inbox *in)
 	free(in);
 }
 
-/* The kernel writes lengths into these; so they are set each time. */
+/* The kernel writes lengths into what it uses; they are set again before the next call. */
 static void make_ready(struct cow_tftp_inbox *in)
 {
 	struct cow_tftp_inbox_parts *p = in->parts;
 
-	for (int k = 0; k < COW_TFTP_INBOX; k++) {
+	for (int k = 0; k < p->used; k++) {
 		p->iov[k] = (struct iovec){.iov_base = p->data[k], .iov_len = COW_TFTP_REQUEST_MAX};
 		p->head[k].msg_hdr = (struct msghdr){
 		    .msg_name = &in->datagram[k].from,
@@ -113,6 +115,8 @@ int cow_tftp_socket_recv_many(int fd, struct cow_tftp_inbox *in)
 	make_ready(in);
 	int n = recvmmsg(fd, p->head, COW_TFTP_INBOX, MSG_DONTWAIT, NULL);
 
+	/* One more may have been begun, and ended in an error. */
+	p->used = n < 0 ? 1 : n < COW_TFTP_INBOX ? n + 1 : n;
 	for (int k = 0; k < n; k++)
 		read_head(&p->head[k], p->data[k], &in->datagram[k]);
 	return n < 0 ? -errno : n;

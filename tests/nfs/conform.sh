@@ -11,14 +11,7 @@ cd "$(dirname "$0")"
 . ./lab.sh
 lab_enter "$@"
 
-LONG=
-if [[ ${1:-} == --long ]]; then
-	LONG=1
-	shift
-fi
-readonly LONG
-
-pick() { if [[ $LONG ]]; then echo "$2"; else echo "$1"; fi; } # SHORT LONG
+lab_long "$@" && shift
 
 raw() # PROGRAM [ARG…]
 {

@@ -290,3 +290,12 @@ lab_equal() # WHAT GOT WANT
 {
 	[[ $2 == "$3" ]] || lab_fail "$1: got '$2', want '$3'"
 }
+
+# lab_long ARGUMENT…: does --long come first? Then LONG is set, and pick takes what is for it.
+LONG=
+lab_long()
+{
+	[[ ${1:-} == --long ]] || return 1
+	LONG=1
+}
+pick() { if [[ $LONG ]]; then echo "$2"; else echo "$1"; fi; } # SHORT LONG

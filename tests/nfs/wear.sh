@@ -12,15 +12,8 @@ cd "$(dirname "$0")"
 . ./lab.sh
 lab_enter "$@"
 
-LONG=
-if [[ ${1:-} == --long ]]; then
-	LONG=1
-	shift
-fi
-readonly LONG
+lab_long "$@" && shift
 readonly SOME=600 # entries of /some
-
-pick() { if [[ $LONG ]]; then echo "$2"; else echo "$1"; fi; } # SHORT LONG
 
 rss() { awk '/^VmRSS/ { print $2 }' "/proc/$LAB_SERVER/status"; }
 fds() { find "/proc/$LAB_SERVER/fd" -mindepth 1 2>/dev/null | wc -l; }

@@ -107,7 +107,8 @@ int cow_lock_at(int dirfd, const char *name, unsigned timeout_ms);
  * cow_fd_table_reserve - make room for as many descriptors as the process may open, 65536 at most.
  * The kernel doubles the table when it is full, and where threads share it that waits each time until
  * all processors have passed a quiescent state: 10 ms and more, in the middle of somebody's open(2).
- * To be called before there are threads; costs 8 bytes each. Without memory nothing changes.
+ * Best called before there are threads; else it waits once, now. Costs 8 bytes each. Without memory nothing
+ * changes.
  */
 void cow_fd_table_reserve(void);
 
