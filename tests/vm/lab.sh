@@ -60,7 +60,7 @@ lab_need()
 {
 	local c
 	for c; do
-		command -v "$c" >/dev/null || lab_skip "'$c' is not installed (tools/setup installs it)"
+		command -v "$c" >/dev/null || lab_skip "'$c' is not installed (tools/setup --sets image,run,test installs it)"
 	done
 }
 
