@@ -62,9 +62,10 @@ static int want(const char *stop)
 	int stopped;
 	double end = 0;
 	for (;;) {
-		/* Looked at first: what is taken after STOP came may be free. */
-		stopped = there(stop);
 		int a = taken("lock.posix", 1), b = taken("lock.flock", 0);
+		/* Looked at last: while the server recovers a call waits, and what it takes after STOP
+		 * came may be free. STOP comes here first. */
+		stopped = there(stop);
 		if (!stopped && (a || b))
 			DIE("%s taken, though another client holds it (after %lu refusals)",
 			    a ? "lock.posix" : "lock.flock", refused);
