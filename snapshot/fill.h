@@ -16,6 +16,7 @@
 
 #include "common/err.h"
 #include "snapshot/image.h"
+#include "unpack.h"
 
 #define COW_FILL_CAPS_NAMED 16 /* files with capabilities that are listed by name */
 
@@ -99,10 +100,23 @@ int cow_fill_copier_init(struct cow_fill_copier *c, struct cow_fill *f);
 void cow_fill_copier_done(struct cow_fill_copier *c);
 /* @st: of @src; a source that shrinks meanwhile gives a shorter file, or one with a hole. */
 int cow_fill_data(struct cow_fill_copier *c, int src, int dst, const struct stat *st);
+/* @len bytes of @src at @from become those of @dst at @to. */
+int cow_fill_range(struct cow_fill_copier *c, int src, off_t from, int dst, off_t to, uint64_t len);
 
 /* Sources. @fd: the opened source; @what: its name for messages. */
 int cow_import_dir(struct cow_fill *f, int fd, const char *what, dev_t store_dev, ino_t store_ino,
 		   struct cow_err *err);
-int cow_import_tar(struct cow_fill *f, int fd, const char *what, struct cow_err *err);
+int cow_import_tar(struct cow_fill *f, struct cow_unpack *unpack, const char *what,
+		   struct cow_err *err);
+/* @off: of the file system in the seekable @fd. -EUCLEAN, @err untouched: its journal must be
+ * replayed first. */
+int cow_import_ext(struct cow_fill *f, int fd, uint64_t off, const char *what, struct cow_err *err);
+/*
+ * cow_import_disk - root and boot partition of a disk image.
+ * @fd: the source, from its beginning; @unpack: the same, of which nothing was read, for a source that
+ * is packed or a pipe; @stage: where what it needs on the way may lie, nothing of which stays.
+ */
+int cow_import_disk(struct cow_fill *f, int fd, struct cow_unpack *unpack, int stage,
+		    const char *what, struct cow_err *err);
 
 #endif

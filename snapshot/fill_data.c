@@ -79,23 +79,30 @@ void cow_fill_copier_done(struct cow_fill_copier *c)
 	c->buf = NULL;
 }
 
-static int copy_range(struct cow_fill_copier *c, int src, int dst, off_t off, off_t end)
+int cow_fill_range(struct cow_fill_copier *c, int src, off_t from, int dst, off_t to, uint64_t len)
 {
-	while (off < end) {
-		size_t want = end - off < (off_t)BUF_SIZE ? (size_t)(end - off) : BUF_SIZE;
-		ssize_t n = cow_pread_full(src, c->buf, want, off);
+	while (len) {
+		size_t want = len < BUF_SIZE ? (size_t)len : BUF_SIZE;
+		ssize_t n = cow_pread_full(src, c->buf, want, from);
 		if (n <= 0)
 			return (int)n; /* 0: it has shrunk under us */
-		int r = cow_pwrite_full(dst, c->buf, (size_t)n, off);
+		int r = cow_pwrite_full(dst, c->buf, (size_t)n, to);
 		if (r < 0)
 			return r;
-		off += n;
+		from += n;
+		to += n;
+		len -= (uint64_t)n;
 		c->f->bytes += (uint64_t)n;
 		r = cow_fill_progress(c->f);
 		if (r < 0)
 			return r;
 	}
 	return 0;
+}
+
+static int copy_range(struct cow_fill_copier *c, int src, int dst, off_t off, off_t end)
+{
+	return off < end ? cow_fill_range(c, src, off, dst, off, (uint64_t)(end - off)) : 0;
 }
 
 static int copy_sparse(struct cow_fill_copier *c, int src, int dst, off_t size)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later
  *
- * Import of an image from outside: a directory or an archive fills the tree of a new version.
+ * Import of an image from outside: a directory, an archive or a disk fills the tree of a new version.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -8,25 +8,46 @@
 #include <string.h>
 
 #include "common/cleanup.h"
+#include "disk.h"
 #include "fixup.h"
 #include "new_version.h"
+#include "tar_stream.h"
+
+/* A file, a pipe or a device. */
+static int fill_from_file(struct cow_new_version *v, int src, struct cow_err *err)
+{
+	const uint8_t *head;
+	cow_autounpack u = NULL;
+	int r = cow_unpack_open(src, v->source, &v->fill.source_bytes, &u, err);
+	if (r < 0)
+		return r;
+	size_t len = cow_unpack_head(u, &head);
+	/* A file of an archive can look like a file system, but no disk like the header of an archive. */
+	if (!cow_tar_begins(head, len) && cow_disk_begins(head, len))
+		return cow_import_disk(&v->fill, src, u, v->stage, v->source, err);
+	return cow_import_tar(&v->fill, u, v->source, err);
+}
 
 static int fill_tree(struct cow_new_version *v, struct cow_err *err)
 {
 	struct stat st, store;
+	int is_stdin = strcmp(v->source, COW_IMPORT_STDIN) == 0;
 	/* O_NONBLOCK: a fifo without writer must not hang us; files and directories do not care. */
-	cow_autoclose int src = open(v->source, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	cow_autoclose int src = is_stdin ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3)
+					 : open(v->source, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (src < 0 || fstat(src, &st) < 0)
 		return cow_err_set(err, -errno, "open the source '%s'", v->source);
 	if (fstat(v->s->fd, &store) < 0)
 		return cow_err_set(err, -errno, "look at store '%s'", v->s->path);
 	if (S_ISDIR(st.st_mode))
 		return cow_import_dir(&v->fill, src, v->source, store.st_dev, store.st_ino, err);
-	if (!S_ISREG(st.st_mode))
+	if (!is_stdin && !S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
 		return cow_err_say(err, COW_ERR_FAILED, -EINVAL,
-				   "'%s' is neither a directory nor a file", v->source);
-	v->fill.source_total = (uint64_t)st.st_size;
-	return cow_import_tar(&v->fill, src, v->source, err);
+				   "'%s' is neither a directory, a file nor a disk; name a pipe '-'",
+				   v->source);
+	if (S_ISREG(st.st_mode))
+		v->fill.source_total = (uint64_t)st.st_size;
+	return fill_from_file(v, src, err);
 }
 
 static int check_root(struct cow_new_version *v, struct cow_err *err)
@@ -59,7 +80,8 @@ int cow_image_import(struct cow_store *s, const char *name, const char *source,
 		     const struct cow_import_opts *opts, unsigned *ret_version, struct cow_err *err)
 {
 	cow_autofree char *doing = NULL;
-	if (faccessat(AT_FDCWD, source, F_OK, 0) < 0 && cow_label_check(name) == 0)
+	if (strcmp(source, COW_IMPORT_STDIN) != 0 && faccessat(AT_FDCWD, source, F_OK, 0) < 0 &&
+	    cow_label_check(name) == 0)
 		return cow_err_set(err, -errno, "open the source '%s'", source);
 	int r = opts ? cow_fixup_check(opts->skip_fixups, err) : 0;
 	if (r < 0)

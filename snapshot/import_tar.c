@@ -502,10 +502,10 @@ static int finish(struct untar *u)
 	return 0;
 }
 
-static int run(struct untar *u, int fd)
+static int run(struct untar *u, struct cow_unpack *unpack)
 {
 	struct archive_entry *e;
-	int r = cow_tar_open(fd, u->what, &u->f->source_bytes, &u->tar, u->err);
+	int r = cow_tar_open(unpack, u->what, &u->tar, u->err);
 	if (r < 0)
 		return r;
 	while ((r = cow_tar_next(u->tar, &e, u->err)) > 0) {
@@ -516,13 +516,14 @@ static int run(struct untar *u, int fd)
 	return r < 0 ? r : finish(u);
 }
 
-int cow_import_tar(struct cow_fill *f, int fd, const char *what, struct cow_err *err)
+int cow_import_tar(struct cow_fill *f, struct cow_unpack *unpack, const char *what,
+		   struct cow_err *err)
 {
 	struct untar u = {.f = f, .err = err, .what = what, .dir_fd = -1};
 	/* Names in pax headers are UTF-8; in the C locale the library would mangle them. */
 	locale_t utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
 	locale_t old = utf8 ? uselocale(utf8) : (locale_t)0;
-	int r = run(&u, fd);
+	int r = run(&u, unpack);
 	if (utf8) {
 		(void)uselocale(old);
 		freelocale(utf8);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later
  *
- * A tar file as a stream of members. Decompression and tar parsing are two libarchive readers, one
- * feeding the other, because only then can a cut plain archive be told from a complete one: the
- * format ends with zero blocks, and libarchive is content without them.
+ * A tar archive as a stream of members. Decompression (unpack.h) and tar parsing are two libarchive
+ * readers, one feeding the other, because only then can a cut plain archive be told from a complete
+ * one: the format ends with zero blocks, and libarchive is content without them.
  */
 #ifndef COW_SNAPSHOT_TAR_STREAM_H
 #define COW_SNAPSHOT_TAR_STREAM_H
@@ -13,12 +13,15 @@
 
 #include "common/cleanup.h"
 #include "common/err.h"
+#include "unpack.h"
 
 struct cow_tar;
 
-/* @fd: the file, borrowed; @what: its name for messages, kept. *@read_bytes is advanced with every
- * byte read from @fd. */
-int cow_tar_open(int fd, const char *what, uint64_t *read_bytes, struct cow_tar **ret,
+/* Is this the beginning of an archive with a member? 1 or 0. */
+int cow_tar_begins(const uint8_t *head, size_t len);
+
+/* @unpack: from its beginning, borrowed; @what: its name for messages, kept. */
+int cow_tar_open(struct cow_unpack *unpack, const char *what, struct cow_tar **ret,
 		 struct cow_err *err);
 void cow_tar_close(struct cow_tar *t); /* NULL is fine */
 COW_DEFINE_AUTO(struct cow_tar, cow_tar_close)

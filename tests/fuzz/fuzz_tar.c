@@ -64,7 +64,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	must(in >= 0 && cow_write_full(in, data, size) == 0 && lseek(in, 0, SEEK_SET) == 0);
 
 	struct cow_fill fill = {.tree = cow_opendir_at(dir, "tree"), .opts = &opts};
-	int r = cow_import_tar(&fill, in, "input", &err);
+	uint64_t bytes = 0;
+	struct cow_unpack *unpack = NULL;
+	int r = cow_unpack_open(in, "input", &bytes, &unpack, &err);
+	if (r == 0)
+		r = cow_import_tar(&fill, unpack, "input", &err);
+	cow_unpack_close(unpack);
 	must(r == 0 || (r < 0 && err.code != COW_OK && *cow_err_str(&err)));
 	cow_fill_done(&fill);
 	check_outside(dir);

@@ -106,9 +106,9 @@ for pack in gzip xz zstd; do
 	bad 'cut short' cut.tar.$pack
 	bad 'cut short' half.tar.$pack
 done
-bad 'no tar archive|damaged' random
-bad 'no tar archive|damaged' nothing
-bad 'neither a directory nor a file' fifo
+bad 'neither a tar archive|damaged' random
+bad 'neither a tar archive|damaged' nothing
+bad 'neither a directory, a file nor a disk' fifo
 bad 'is empty' emptydir
 
 unchanged fails 3 'open the source' cow image import new "$work/nowhere"

@@ -57,9 +57,12 @@ struct cow_import_opts {
 	void *ctx;
 };
 
+#define COW_IMPORT_STDIN "-" /* as a source: what is read from standard input */
+
 /*
- * cow_image_import - make a new version of image @name from a directory or a tar file (plain or
- * compressed with gzip, xz, zstd).
+ * cow_image_import - make a new version of image @name from a directory, a tar file or a disk image or
+ * device (files: plain or compressed with gzip, bzip2, xz, zstd, zip).
+ * Of a disk the root file system is taken, with the files of its boot partition where fstab mounts it.
  * Owners, modes, times, hard links, devices, holes, xattrs and ACLs are kept, ids are numeric.
  * Archive members that are absolute, contain "..", or pass through a symbolic link are refused and
  * end the import. Crash or failure: nothing is visible, leftovers are swept (I2, I3).
