@@ -108,6 +108,28 @@ int cow_import_dir(struct cow_fill *f, int fd, const char *what, dev_t store_dev
 		   struct cow_err *err);
 int cow_import_tar(struct cow_fill *f, struct cow_unpack *unpack, const char *what,
 		   struct cow_err *err);
+
+/*
+ * Layers of a container image, the lowest first: cow_layers_new(), cow_layers_add() for each, at last
+ * cow_layers_finish(), which sets what directories have only once all is there.
+ * @fd: a layer, a seekable tar archive in any packing. @what, @err: kept. Failures: as cow_import_tar().
+ */
+struct cow_layers;
+int cow_layers_new(struct cow_fill *f, const char *what, struct cow_layers **ret,
+		   struct cow_err *err);
+int cow_layers_add(struct cow_layers *l, int fd);
+int cow_layers_finish(struct cow_layers *l);
+void cow_layers_free(struct cow_layers *l); /* NULL is fine */
+COW_DEFINE_AUTO(struct cow_layers, cow_layers_free)
+#define cow_autolayers COW_CLEANUP(cow_auto_cow_layers_free) struct cow_layers *
+
+/* Is the tree the layout or archive of a container image instead of a root? 1 or 0. */
+int cow_oci_is(int tree);
+/* cow_import_oci - flatten the one image in the layout @layout, a descriptor; its blobs are checked. */
+int cow_import_oci(struct cow_fill *f, int layout, const char *what, struct cow_err *err);
+/* The same where the layout was unpacked into @f's own tree. */
+int cow_import_oci_here(struct cow_fill *f, const char *what, struct cow_err *err);
+
 /* @off: of the file system in the seekable @fd. -EUCLEAN, @err untouched: its journal must be
  * replayed first. */
 int cow_import_ext(struct cow_fill *f, int fd, uint64_t off, const char *what, struct cow_err *err);

@@ -25,7 +25,10 @@ static int fill_from_file(struct cow_new_version *v, int src, struct cow_err *er
 	/* A file of an archive can look like a file system, but no disk like the header of an archive. */
 	if (!cow_tar_begins(head, len) && cow_disk_begins(head, len))
 		return cow_import_disk(&v->fill, src, u, v->stage, v->source, err);
-	return cow_import_tar(&v->fill, u, v->source, err);
+	r = cow_import_tar(&v->fill, u, v->source, err);
+	if (r == 0 && cow_oci_is(v->tree))
+		r = cow_import_oci_here(&v->fill, v->source, err);
+	return r;
 }
 
 static int fill_tree(struct cow_new_version *v, struct cow_err *err)
@@ -39,6 +42,8 @@ static int fill_tree(struct cow_new_version *v, struct cow_err *err)
 		return cow_err_set(err, -errno, "open the source '%s'", v->source);
 	if (fstat(v->s->fd, &store) < 0)
 		return cow_err_set(err, -errno, "look at store '%s'", v->s->path);
+	if (S_ISDIR(st.st_mode) && cow_oci_is(src))
+		return cow_import_oci(&v->fill, src, v->source, err);
 	if (S_ISDIR(st.st_mode))
 		return cow_import_dir(&v->fill, src, v->source, store.st_dev, store.st_ino, err);
 	if (!is_stdin && !S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later
  *
- * Import of a tar archive from anywhere (I7). Members are made below the staging tree through
+ * Import of tar archives from anywhere (I7). Members are made below the staging tree through
  * openat2(2), which lets no component be a symbolic link or leave the tree; a member that tries
- * ends the import. A member that comes again replaces the earlier one, as tar -x does.
+ * ends the import. A member that comes again replaces the earlier one, as tar -x does. Layers of a
+ * container image are archives too, one upon the other, and can take away what is below them
+ * (OCI image specification, "Image Layer Filesystem Changeset").
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -39,6 +41,7 @@ struct untar {
 	const char *what;
 	char *dir_path; /* the directory opened last; members come in runs */
 	int dir_fd;
+	int layered; /* a layer over others, which may replace whole directories */
 	struct later *later;
 	size_t nlater, later_cap;
 	char *users, *groups; /* the image's etc/passwd and etc/group, for the end */
@@ -186,6 +189,45 @@ static void later_forget(struct untar *u, const char *path)
 			later_drop(&u->later[i]);
 }
 
+/* Everything in the directory @path is gone; itself too unless @contents. */
+static void later_forget_below(struct untar *u, const char *path, int contents)
+{
+	size_t len = strlen(path);
+	for (size_t i = 0; i < u->nlater; i++) {
+		const char *p = u->later[i].path;
+		if (!p || strncmp(p, path, len) != 0)
+			continue;
+		if (len == 0 ? *p || !contents : p[len] == '/' || (!p[len] && !contents))
+			later_drop(&u->later[i]);
+	}
+}
+
+/* Take away what a lower layer made. */
+static int remove_lower(struct untar *u, int dir, const char *name, const char *path,
+			const char *member)
+{
+	int r = cow_rm_rf_at(dir, name, 0);
+	if (r < 0)
+		return fail(u, member, r, "replace");
+	later_forget_below(u, path, 0);
+	return 0;
+}
+
+static int remove_child(void *ctx, const char *name)
+{
+	const int *dir = ctx;
+	return cow_rm_rf_at(*dir, name, 0);
+}
+
+static int empty_lower(struct untar *u, int dir, const char *path, const char *member)
+{
+	int r = cow_tree_each(dir, ".", remove_child, &dir);
+	if (r < 0)
+		return fail(u, member, r, "replace");
+	later_forget_below(u, path, 1);
+	return 0;
+}
+
 /* Make room for a member that comes again. */
 static int make_room(struct untar *u, int dir, const char *name, const char *path,
 		     const char *member)
@@ -195,12 +237,14 @@ static int make_room(struct untar *u, int dir, const char *name, const char *pat
 		return errno == ENOENT ? 0 : fail(u, member, -errno, "look at");
 	later_forget(u, path);
 	if (S_ISDIR(st.st_mode)) {
-		if (unlinkat(dir, name, AT_REMOVEDIR) < 0)
-			return errno == ENOTEMPTY
-				   ? refuse(u, member, "takes the place of a directory in use")
-				   : fail(u, member, -errno, "replace");
-		u->f->inodes--;
-		return 0;
+		if (unlinkat(dir, name, AT_REMOVEDIR) == 0) {
+			u->f->inodes--;
+			return 0;
+		}
+		if (errno != ENOTEMPTY)
+			return fail(u, member, -errno, "replace");
+		return u->layered ? remove_lower(u, dir, name, path, member)
+				  : refuse(u, member, "takes the place of a directory in use");
 	}
 	if (unlinkat(dir, name, 0) < 0)
 		return fail(u, member, -errno, "replace");
@@ -362,6 +406,8 @@ static int member_dir(struct untar *u, struct archive_entry *e, const char *memb
 		if (r < 0)
 			return r;
 		u->f->inodes++;
+	} else if (u->layered) {
+		later_forget(u, path); /* what a lower layer says of it */
 	}
 	r = later_add(u, path, m, e, 0);
 	return r < 0 ? fail(u, member, r, "make") : 0;
@@ -502,38 +548,179 @@ static int finish(struct untar *u)
 	return 0;
 }
 
-static int run(struct untar *u, struct cow_unpack *unpack)
+static int each_member(struct untar *u, struct cow_unpack *unpack,
+		       int (*fn)(struct untar *u, struct archive_entry *e))
 {
 	struct archive_entry *e;
-	int r = cow_tar_open(unpack, u->what, &u->tar, u->err);
-	if (r < 0)
-		return r;
-	while ((r = cow_tar_next(u->tar, &e, u->err)) > 0) {
-		r = import_member(u, e);
-		if (r < 0)
-			return r;
-	}
-	return r < 0 ? r : finish(u);
+	cow_autotar tar = NULL;
+	int r = cow_tar_open(unpack, u->what, &tar, u->err);
+	u->tar = tar;
+	if (r == 0)
+		while ((r = cow_tar_next(tar, &e, u->err)) > 0) {
+			r = fn(u, e);
+			if (r < 0)
+				break;
+		}
+	u->tar = NULL;
+	return r;
+}
+
+/* Names in pax headers are UTF-8; in the C locale the library would mangle them. */
+struct utf8 {
+	locale_t utf8, old;
+};
+
+static struct utf8 utf8_begin(void)
+{
+	struct utf8 l = {.utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0)};
+	l.old = l.utf8 ? uselocale(l.utf8) : (locale_t)0;
+	return l;
+}
+
+static void utf8_end(struct utf8 *l)
+{
+	if (!l->utf8)
+		return;
+	(void)uselocale(l->old);
+	freelocale(l->utf8);
+}
+
+static void untar_done(struct untar *u)
+{
+	forget_dir(u);
+	for (size_t i = 0; i < u->nlater; i++)
+		later_drop(&u->later[i]);
+	free(u->later);
+	free(u->users);
+	free(u->groups);
 }
 
 int cow_import_tar(struct cow_fill *f, struct cow_unpack *unpack, const char *what,
 		   struct cow_err *err)
 {
 	struct untar u = {.f = f, .err = err, .what = what, .dir_fd = -1};
-	/* Names in pax headers are UTF-8; in the C locale the library would mangle them. */
-	locale_t utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
-	locale_t old = utf8 ? uselocale(utf8) : (locale_t)0;
-	int r = run(&u, unpack);
-	if (utf8) {
-		(void)uselocale(old);
-		freelocale(utf8);
-	}
-	cow_tar_close(u.tar);
-	forget_dir(&u);
-	for (size_t i = 0; i < u.nlater; i++)
-		later_drop(&u.later[i]);
-	free(u.later);
-	free(u.users);
-	free(u.groups);
+	struct utf8 locale = utf8_begin();
+	int r = each_member(&u, unpack, import_member);
+	if (r == 0)
+		r = finish(&u);
+	utf8_end(&locale);
+	untar_done(&u);
 	return r;
+}
+
+/* ---------------------------------------------------------------- layers */
+
+#define WHITEOUT ".wh."
+#define OPAQUE ".wh..wh..opq"
+#define AUFS ".wh..wh." /* what a file system keeps for itself */
+
+struct cow_layers {
+	struct untar u;
+};
+
+/* Return: 1 and its parts; 0 it is something else. *@ret_dir: the caller's to free. */
+static int is_whiteout(const char *path, char **ret_dir, const char **ret_name)
+{
+	const char *slash = strrchr(path, '/');
+	const char *name = slash ? slash + 1 : path;
+	if (strncmp(name, WHITEOUT, strlen(WHITEOUT)) != 0)
+		return 0;
+	*ret_name = name;
+	*ret_dir = strndup(path, slash ? (size_t)(slash - path) : 0);
+	return *ret_dir ? 1 : -ENOMEM;
+}
+
+static int take_away(struct untar *u, const char *above, const char *name, const char *member)
+{
+	cow_autofree char *path = NULL;
+	cow_autoclose int dir = cow_open_beneath(u->f->tree, *above ? above : ".",
+						 O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+	if (dir == -ENOENT || dir == -ENOTDIR)
+		return 0; /* nothing of that name is below */
+	if (dir < 0)
+		return dir == -ELOOP ? refuse(u, member, "passes through a symbolic link")
+				     : fail(u, member, dir, "open the directory of");
+	if (strcmp(name, OPAQUE) == 0)
+		return empty_lower(u, dir, above, member);
+	if (strncmp(name, AUFS, strlen(AUFS)) == 0)
+		return 0;
+	name += strlen(WHITEOUT);
+	if (!*name || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+		return refuse(u, member, "is a whiteout of nothing");
+	if (asprintf(&path, "%s%s%s", above, *above ? "/" : "", name) < 0)
+		return fail(u, member, -ENOMEM, "remove");
+	return remove_lower(u, dir, name, path, member);
+}
+
+/* The first time over a layer: what it takes away is below it, wherever in the archive it says so. */
+static int apply_whiteout(struct untar *u, struct archive_entry *e)
+{
+	cow_autofree char *path = NULL, *dir = NULL;
+	const char *name, *member = archive_entry_pathname(e);
+	int r = clean_path(u, member, &path);
+	if (r < 0 || !path)
+		return r;
+	r = is_whiteout(path, &dir, &name);
+	if (r <= 0)
+		return r < 0 ? fail(u, member, r, "read") : 0;
+	return take_away(u, dir, name, member);
+}
+
+/* The second time: all others. */
+static int apply_member(struct untar *u, struct archive_entry *e)
+{
+	cow_autofree char *path = NULL, *dir = NULL;
+	const char *name, *member = archive_entry_pathname(e);
+	int r = clean_path(u, member, &path);
+	if (r < 0 || !path)
+		return r;
+	r = is_whiteout(path, &dir, &name);
+	if (r != 0)
+		return r < 0 ? fail(u, member, r, "read") : 0;
+	return import_member(u, e);
+}
+
+static int over_layer(struct untar *u, int fd, uint64_t *read_bytes,
+		      int (*fn)(struct untar *u, struct archive_entry *e))
+{
+	cow_autounpack unpack = NULL;
+	if (lseek(fd, 0, SEEK_SET) < 0)
+		return cow_err_set(u->err, -errno, "read '%s'", u->what);
+	int r = cow_unpack_open(fd, u->what, read_bytes, &unpack, u->err);
+	return r < 0 ? r : each_member(u, unpack, fn);
+}
+
+int cow_layers_new(struct cow_fill *f, const char *what, struct cow_layers **ret,
+		   struct cow_err *err)
+{
+	struct cow_layers *l = calloc(1, sizeof(*l));
+	if (!l)
+		return cow_err_set(err, -ENOMEM, "import '%s'", what);
+	l->u = (struct untar){.f = f, .err = err, .what = what, .dir_fd = -1, .layered = 1};
+	*ret = l;
+	return 0;
+}
+
+int cow_layers_add(struct cow_layers *l, int fd)
+{
+	uint64_t uncounted = 0;
+	struct utf8 locale = utf8_begin();
+	int r = over_layer(&l->u, fd, &uncounted, apply_whiteout);
+	if (r == 0)
+		r = over_layer(&l->u, fd, &l->u.f->source_bytes, apply_member);
+	utf8_end(&locale);
+	return r;
+}
+
+int cow_layers_finish(struct cow_layers *l)
+{
+	return finish(&l->u);
+}
+
+void cow_layers_free(struct cow_layers *l)
+{
+	if (!l)
+		return;
+	untar_done(&l->u);
+	free(l);
 }

@@ -26,8 +26,9 @@
 static const char import_help[] =
     "usage: cowherd image import NAME SOURCE [--comment TEXT] [--no-fixup NAME]...\n"
     "\n"
-    "Make a new version of image NAME from SOURCE: a directory, a tar file, a disk image or a\n"
-    "disk; files may be compressed with gzip, bzip2, xz, zstd or zip, \"-\" is standard input.\n"
+    "Make a new version of image NAME from SOURCE: a directory, a tar file, a disk image, a\n"
+    "disk, or a container image (OCI layout or archive, docker save). Files may be compressed\n"
+    "with gzip, bzip2, xz, zstd or zip; \"-\" is standard input.\n"
     "What a root for a disk needs changed to run from the network is changed, listed and kept\n"
     "in the image's record. Then all of it is read once more for the manifest.\n"
     "\n"
