@@ -290,6 +290,29 @@ static int check_unedited(struct cow_store *s, const struct cow_image *i, struct
 	    "commit or discard it: cowherd image edit %s --commit TEXT, or --discard", i->name);
 }
 
+static int tagged(void *ctx, const char *tag)
+{
+	(void)snprintf(ctx, COW_LABEL_MAX + 1, "%s", tag);
+	return 1;
+}
+
+static int check_untagged(struct cow_store *s, const struct cow_image *i, struct cow_err *err)
+{
+	char tag[COW_LABEL_MAX + 1];
+	int r = cow_image_tags(s, i, tagged, tag);
+	if (r < 0)
+		return cow_err_set(err, r, "read the tags of image %s", i->name);
+	if (r == 0)
+		return check_unedited(s, i, err);
+	return cow_err_hint(
+	    err,
+	    cow_err_say(err, COW_ERR_BUSY, -EBUSY, "image %s@%u has the tag %s", i->name,
+			i->version, tag),
+	    "give the tag to another version, or remove it: cowherd image tag --delete "
+	    "%s:%s",
+	    i->name, tag);
+}
+
 int cow_image_check_unused(struct cow_store *s, const struct cow_image *i, struct cow_err *err)
 {
 	cow_autousers struct cow_users users = COW_USERS_EMPTY;
@@ -297,7 +320,7 @@ int cow_image_check_unused(struct cow_store *s, const struct cow_image *i, struc
 	if (r < 0)
 		return r;
 	const struct cow_user *user = cow_users_first(&users, i->name, i->version);
-	return user ? in_use(&users, user, i, err) : check_unedited(s, i, err);
+	return user ? in_use(&users, user, i, err) : check_untagged(s, i, err);
 }
 
 static int rm_locked(struct cow_store *s, const struct cow_image *i, struct cow_err *err)

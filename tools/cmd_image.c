@@ -66,8 +66,14 @@ static const char list_help[] = "usage: cowherd image list [--json]\n"
 				"\n"
 				"  --json           for programs\n" COMMON_HELP;
 
-static struct json_object *image_json(const struct cow_image *i)
+static int tag_json(void *ctx, const char *tag)
 {
+	return json_object_array_add(ctx, json_object_new_string(tag)) < 0 ? -ENOMEM : 0;
+}
+
+static struct json_object *image_json(struct cow_store *s, const struct cow_image *i)
+{
+	struct json_object *tags = json_object_new_array();
 	struct json_object *o = json_object_new_object();
 	cow_cli_json_str(o, "name", i->name);
 	cow_cli_json_u64(o, "version", i->version);
@@ -83,19 +89,38 @@ static struct json_object *image_json(const struct cow_image *i)
 	cow_cli_json_u64(o, "bytes", i->bytes);
 	cow_cli_json_u64(o, "clients", i->clients);
 	json_object_object_add(o, "edited", json_object_new_boolean(i->edited));
+	(void)cow_image_tags(s, i, tag_json, tags); /* what can be read of them */
+	json_object_object_add(o, "tags", tags);
 	cow_cli_json_time(o, "created", i->created_s);
 	return o;
 }
 
+struct listing {
+	struct cow_store *s;
+	struct json_object *json;
+	struct cow_table *table;
+};
+
 static int list_json(void *ctx, const struct cow_image *i)
 {
-	return json_object_array_add(ctx, image_json(i)) < 0 ? -ENOMEM : 0;
+	struct listing *l = ctx;
+	return json_object_array_add(l->json, image_json(l->s, i)) < 0 ? -ENOMEM : 0;
+}
+
+static int add_tag(void *ctx, const char *tag)
+{
+	char *list = ctx;
+	size_t len = strlen(list);
+	(void)snprintf(list + len, COW_KV_LINE_MAX - len, "%s%s", len ? " " : "", tag);
+	return 0;
 }
 
 static int list_row(void *ctx, const struct cow_image *i)
 {
+	struct listing *l = ctx;
 	char ref[COW_LABEL_MAX + 16], bytes[COW_BYTES_LEN], inodes[24], clients[16],
-	    ago[COW_AGO_LEN], comment[COW_KV_LINE_MAX];
+	    ago[COW_AGO_LEN], comment[COW_KV_LINE_MAX], tags[COW_KV_LINE_MAX] = "";
+	(void)cow_image_tags(l->s, i, add_tag, tags); /* what can be read of them */
 	(void)snprintf(ref, sizeof(ref), "%s@%u", i->name, i->version);
 	(void)snprintf(inodes, sizeof(inodes), "%llu", (unsigned long long)i->inodes);
 	(void)snprintf(clients, sizeof(clients), "%u", i->clients);
@@ -103,13 +128,13 @@ static int list_row(void *ctx, const struct cow_image *i)
 	cow_cli_ago(i->created_s, cow_realtime_s(), ago);
 	(void)snprintf(comment, sizeof(comment), "%s%s", i->edited ? "[edit open] " : "",
 		       i->comment);
-	const char *cells[] = {ref, i->arch, i->os, bytes, inodes, clients, ago, comment};
-	return cow_table_row(ctx, cells);
+	const char *cells[] = {ref, tags, i->arch, i->os, bytes, inodes, clients, ago, comment};
+	return cow_table_row(l->table, cells);
 }
 
 static int cmd_list(int argc, char **argv)
 {
-	static const char *const heading[] = {"IMAGE",	 "ARCH",    "SYSTEM",  "SIZE",
+	static const char *const heading[] = {"IMAGE",	 "TAGS",    "ARCH",    "SYSTEM", "SIZE",
 					      "OBJECTS", "CLIENTS", "CREATED", "COMMENT"};
 	struct cow_options o;
 	struct cow_err err = COW_ERR_INIT;
@@ -123,7 +148,8 @@ static int cmd_list(int argc, char **argv)
 		return cow_cli_fail(&err, r);
 	if (o.given & COW_OPT_JSON) {
 		struct json_object *all = json_object_new_array();
-		r = cow_image_each(s, list_json, all, &err);
+		struct listing l = {.s = s, .json = all};
+		r = cow_image_each(s, list_json, &l, &err);
 		if (r == 0)
 			return cow_cli_json(all);
 		json_object_put(all);
@@ -134,7 +160,8 @@ static int cmd_list(int argc, char **argv)
 		r = cow_table_row(t, heading);
 	if (r < 0)
 		return cow_cli_fail(&err, cow_err_set(&err, r, "list images"));
-	r = cow_image_each(s, list_row, t, &err);
+	struct listing l = {.s = s, .table = t};
+	r = cow_image_each(s, list_row, &l, &err);
 	if (r < 0)
 		return cow_cli_fail(&err, r);
 	cow_table_print(t);
@@ -157,9 +184,10 @@ static int is_list_key(const char *key)
 	       strcmp(key, "capability") == 0;
 }
 
-static struct json_object *conf_json(const struct cow_image *i, const struct cow_kv *conf)
+static struct json_object *conf_json(struct cow_store *s, const struct cow_image *i,
+				     const struct cow_kv *conf)
 {
-	struct json_object *o = image_json(i);
+	struct json_object *o = image_json(s, i);
 	const char *section, *key, *value;
 	static const char *const lists[] = {"fixup", "note", "capability"};
 	json_object_object_del(o, "clients"); /* counted by list only */
@@ -214,10 +242,14 @@ static int cmd_show(int argc, char **argv)
 	cow_autoedit edit = edit_of(s, i);
 	i->edited = edit != NULL;
 	if (o.given & COW_OPT_JSON)
-		return cow_cli_json(conf_json(i, conf));
+		return cow_cli_json(conf_json(s, i, conf));
 	(void)printf("image = %s@%u\n", i->name, i->version);
 	for (size_t n = 0; cow_kv_entry(conf, n, &section, &key, &value) == 0; n++)
 		(void)printf("%s = %s\n", key, value);
+	char tags[COW_KV_LINE_MAX] = "";
+	(void)cow_image_tags(s, i, add_tag, tags); /* what can be read of them */
+	if (*tags)
+		(void)printf("tags = %s\n", tags);
 	if (edit)
 		print_edit(edit);
 	return cow_cli_flush();
@@ -228,8 +260,8 @@ static int cmd_show(int argc, char **argv)
 static const char rm_help[] =
     "usage: cowherd image rm NAME@VERSION [--dry-run]\n"
     "\n"
-    "Remove one version of an image. Refused while a client's root came from it, or an edit\n"
-    "stands on it.\n"
+    "Remove one version of an image. Refused while a client's root came from it, an edit\n"
+    "stands on it, or it has a tag.\n"
     "\n"
     "  --dry-run        say what would be removed\n" COMMON_HELP;
 
@@ -274,10 +306,58 @@ static int cmd_rm(int argc, char **argv)
 	return cow_cli_flush();
 }
 
+/* ---------------------------------------------------------------- tag */
+
+static const char tag_help[] =
+    "usage: cowherd image tag NAME[@VERSION|:TAG] TAG\n"
+    "       cowherd image tag --delete NAME:TAG\n"
+    "\n"
+    "Let NAME:TAG name that version from now on. Clients that follow NAME:TAG take it with their\n"
+    "next reset or roll. A version that has a tag is not removed.\n"
+    "\n"
+    "  --delete         remove the tag; the version stays\n" COMMON_HELP;
+
+static int delete_tag(struct cow_store *s, const char *ref, struct cow_err *err)
+{
+	int r = cow_image_untag(s, ref, err);
+	if (r < 0)
+		return cow_cli_fail(err, r);
+	(void)printf("removed tag %s\n", ref);
+	return cow_cli_flush();
+}
+
+static int cmd_tag(int argc, char **argv)
+{
+	struct cow_options o;
+	struct cow_err err = COW_ERR_INIT;
+	cow_autostore s = NULL;
+	cow_autoimage i = NULL;
+	unsigned before = 0;
+	int status = cow_options_parse("image tag", tag_help, COW_OPT_DELETE, 1, 2, argc, argv, &o);
+	if (status >= 0)
+		return status;
+	int words = o.given & COW_OPT_DELETE ? 1 : 2;
+	if (argc - o.words != words)
+		return cow_cli_usage("image tag", words == 2 ? "say which tag" : "one NAME:TAG");
+	int r = cow_cli_store_open(&o.where, &s, &err);
+	if (r < 0)
+		return cow_cli_fail(&err, r);
+	if (words == 1)
+		return delete_tag(s, argv[o.words], &err);
+	r = cow_image_tag(s, argv[o.words], argv[o.words + 1], &i, &before, &err);
+	if (r < 0)
+		return cow_cli_fail(&err, r);
+	(void)printf("%s:%s is %s@%u", i->name, argv[o.words + 1], i->name, i->version);
+	if (before && before != i->version)
+		(void)printf(", it was %s@%u", i->name, before);
+	(void)putchar('\n');
+	return cow_cli_flush();
+}
+
 int cow_cmd_image(int argc, char **argv)
 {
 	static const struct cow_cmd commands[] = {
-	    {"import", cmd_import, "NAME SOURCE", "make a version from a directory or tar file"},
+	    {"import", cmd_import, "NAME SOURCE", "make a version from what there is"},
 	    {"list", cmd_list, "", "all images"},
 	    {"show", cmd_show, "NAME[@VERSION|:TAG]", "the record of one"},
 	    {"verify", cow_cmd_image_verify, "NAME[@VERSION|:TAG]",
@@ -285,6 +365,7 @@ int cow_cmd_image(int argc, char **argv)
 	    {"dump", cow_cmd_image_dump, "NAME[@VERSION|:TAG]", "its manifest as text"},
 	    {"edit", cow_cmd_image_edit, "NAME [-- COMMAND...]",
 	     "change one from inside: a new version"},
+	    {"tag", cmd_tag, "NAME[@VERSION] TAG", "name a version"},
 	    {"rm", cmd_rm, "NAME@VERSION", "remove one"},
 	    {NULL, NULL, NULL, NULL},
 	};

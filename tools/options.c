@@ -25,6 +25,7 @@ enum {
 	OPT_READ_ONLY,
 	OPT_WRITEBACK,
 	OPT_LAZY,
+	OPT_DELETE,
 };
 
 static const struct option options[] = {
@@ -48,6 +49,7 @@ static const struct option options[] = {
     {"read-only", no_argument, NULL, OPT_READ_ONLY},
     {"writeback", no_argument, NULL, OPT_WRITEBACK},
     {"lazy", no_argument, NULL, OPT_LAZY},
+    {"delete", no_argument, NULL, OPT_DELETE},
     {"help", no_argument, NULL, 'h'},
     {NULL, 0, NULL, 0},
 };
@@ -70,6 +72,8 @@ static unsigned needs(int opt)
 		return COW_OPT_WRITEBACK;
 	case OPT_LAZY:
 		return COW_OPT_LAZY;
+	case OPT_DELETE:
+		return COW_OPT_DELETE;
 	case OPT_COMMENT:
 	case OPT_NO_FIXUP:
 		return COW_OPT_IMPORT;

@@ -18,6 +18,7 @@ enum {
 	COW_OPT_WRITEBACK = 1 << 7,
 	COW_OPT_LAZY = 1 << 8,
 	COW_OPT_EDIT = 1 << 9, /* --commit, --discard, --keep, --resume */
+	COW_OPT_DELETE = 1 << 10,
 };
 
 #define COW_NO_FIXUP_MAX 32

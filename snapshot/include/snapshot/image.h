@@ -95,6 +95,21 @@ int cow_image_manifest(struct cow_store *s, const struct cow_image *i, struct co
 		       struct cow_err *err);
 
 /*
+ * cow_image_tag - let NAME:@tag be the version @ref names, whatever it was before; one rename.
+ * Return: 0, *ret that version, *ret_before the one it was or 0; -EINVAL no tag (exit 2); -ENOENT no such
+ * version (exit 3). Crash: the old version or the new one.
+ */
+int cow_image_tag(struct cow_store *s, const char *ref, const char *tag, struct cow_image **ret,
+		  unsigned *ret_before, struct cow_err *err);
+
+/* Remove the tag NAME:TAG. -ENOENT there is none (exit 3). */
+int cow_image_untag(struct cow_store *s, const char *ref, struct cow_err *err);
+
+/* All tags of a version, sorted; @fn's non-zero value stops and is returned. -errno. */
+int cow_image_tags(struct cow_store *s, const struct cow_image *i,
+		   int (*fn)(void *ctx, const char *tag), void *ctx);
+
+/*
  * cow_image_verify - compare the tree with the manifest, and the manifest with the id in the record.
  * @found, @progress: see cow_ovl_image_verify().
  * Return: number of differences; -EBADMSG the manifest itself is damaged; -EOPNOTSUPP it has none;
