@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "change.h"
 #include "cli.h"
 #include "options.h"
 #include "snapshot/client.h"
@@ -23,41 +24,10 @@ static const char diff_help[] =
     "                   " COW_STORE_DEFAULT "\n"
     "  --config FILE    default: " COW_CONFIG_DEFAULT "\n";
 
-static const struct kind {
-	char letter;
-	const char *name;
-} kinds[] = {
-    [COW_CHANGE_ADDED] = {'A', "added"},	   [COW_CHANGE_MODIFIED] = {'M', "modified"},
-    [COW_CHANGE_ATTRIBUTES] = {'T', "attributes"}, [COW_CHANGE_DELETED] = {'D', "deleted"},
-    [COW_CHANGE_MOVED] = {'R', "moved"},
-};
-
-static const char *type_name(mode_t type)
-{
-	switch (type & S_IFMT) {
-	case S_IFREG:
-		return "file";
-	case S_IFDIR:
-		return "directory";
-	case S_IFLNK:
-		return "symlink";
-	case S_IFCHR:
-		return "character device";
-	case S_IFBLK:
-		return "block device";
-	case S_IFIFO:
-		return "fifo";
-	case S_IFSOCK:
-		return "socket";
-	default:
-		return "unknown";
-	}
-}
-
 static int print_change(void *ctx, const struct cow_ovl_change *c)
 {
 	(void)ctx;
-	(void)printf("%c ", kinds[c->kind].letter);
+	(void)printf("%c ", cow_change_letter(c->kind));
 	if (c->old_path) {
 		cow_cli_path(stdout, c->old_path);
 		(void)fputs(" -> ", stdout);
@@ -67,42 +37,13 @@ static int print_change(void *ctx, const struct cow_ovl_change *c)
 	return 0;
 }
 
-static void add_path(struct json_object *o, const char *key, const char *path)
-{
-	int escaped;
-	char *text = cow_cli_json_path(path, &escaped);
-	cow_cli_json_str(o, key, text);
-	if (escaped)
-		json_object_object_add(o, "path_escaped", json_object_new_boolean(1));
-	free(text);
-}
-
-static struct json_object *what_json(unsigned what)
-{
-	static const struct {
-		unsigned bit;
-		const char *name;
-	} bits[] = {
-	    {COW_CHANGED_DATA, "data"},	  {COW_CHANGED_TYPE, "type"},
-	    {COW_CHANGED_MODE, "mode"},	  {COW_CHANGED_OWNER, "owner"},
-	    {COW_CHANGED_MTIME, "mtime"}, {COW_CHANGED_XATTRS, "xattrs"},
-	};
-	struct json_object *list = json_object_new_array();
-	for (size_t k = 0; k < sizeof(bits) / sizeof(*bits); k++)
-		if (what & bits[k].bit)
-			(void)json_object_array_add(list, json_object_new_string(bits[k].name));
-	return list;
-}
-
 static int add_change(void *ctx, const struct cow_ovl_change *c)
 {
 	struct json_object *o = json_object_new_object();
-	add_path(o, "path", c->path);
+	cow_change_json_path(o, "path", c->path);
 	if (c->old_path)
-		add_path(o, "old_path", c->old_path);
-	cow_cli_json_str(o, "change", kinds[c->kind].name);
-	cow_cli_json_str(o, "type", type_name(c->type));
-	json_object_object_add(o, "what", what_json(c->what));
+		cow_change_json_path(o, "old_path", c->old_path);
+	cow_change_json(o, c->kind, c->type, c->what);
 	return json_object_array_add(ctx, o) < 0 ? -ENOMEM : 0;
 }
 

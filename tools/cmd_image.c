@@ -11,6 +11,7 @@
 #include "common/clock.h"
 #include "common/kv.h"
 #include "image_check.h"
+#include "image_diff.h"
 #include "image_edit.h"
 #include "options.h"
 #include "snapshot/commit.h"
@@ -362,6 +363,7 @@ int cow_cmd_image(int argc, char **argv)
 	    {"show", cmd_show, "NAME[@VERSION|:TAG]", "the record of one"},
 	    {"verify", cow_cmd_image_verify, "NAME[@VERSION|:TAG]",
 	     "compare one with its manifest"},
+	    {"diff", cow_cmd_image_diff, "OLD NEW", "what differs between two versions"},
 	    {"dump", cow_cmd_image_dump, "NAME[@VERSION|:TAG]", "its manifest as text"},
 	    {"edit", cow_cmd_image_edit, "NAME [-- COMMAND...]",
 	     "change one from inside: a new version"},

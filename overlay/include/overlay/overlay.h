@@ -207,6 +207,25 @@ typedef int (*cow_ovl_diff_fn)(void *ctx, const struct cow_ovl_change *change);
 int cow_ovl_inst_diff(int dirfd, const struct cow_ovl_image *img, cow_ovl_diff_fn fn, void *ctx,
 		      struct cow_err *err);
 
+/* One difference between two versions of an image. */
+struct cow_ovl_image_change {
+	enum cow_ovl_change_kind kind; /* never MOVED */
+	unsigned what;		       /* COW_CHANGED_*; 0 for ADDED and DELETED */
+	mode_t type;		       /* S_IF* of what is there now; DELETED: of what was */
+	const char *path;	       /* no leading slash; "" is the root itself */
+	uint64_t old_size, size;       /* of regular files; 0: it is none, or not there */
+};
+/* A non-zero value stops. */
+typedef int (*cow_ovl_image_diff_fn)(void *ctx, const struct cow_ovl_image_change *change);
+
+/*
+ * cow_ovl_image_diff - what @new_img has that @old_img has not, and the other way round, by name, a
+ * directory before what is in it. Opens no file: content is compared by the digests of the manifests.
+ * Return: 0; the callback's value; -ENOMEM. Threads: any.
+ */
+int cow_ovl_image_diff(const struct cow_ovl_image *old_img, const struct cow_ovl_image *new_img,
+		       cow_ovl_image_diff_fn fn, void *ctx);
+
 /* Everything changed so far is on disk when it returns. Observer: -EROFS. */
 int cow_ovl_inst_sync(struct cow_ovl_inst *i);
 
