@@ -19,7 +19,13 @@
 
 int tftp_client_open(struct tftp_client *c, const char *source, const struct sockaddr_in *server)
 {
-	struct sockaddr_in at = {.sin_family = AF_INET};
+	return tftp_client_open_at(c, source, 0, NULL, server);
+}
+
+int tftp_client_open_at(struct tftp_client *c, const char *source, uint16_t port,
+			const char *device, const struct sockaddr_in *server)
+{
+	struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(port)};
 	int big = 1 << 20;
 
 	c->server = *server;
@@ -29,7 +35,9 @@ int tftp_client_open(struct tftp_client *c, const char *source, const struct soc
 	if (c->fd < 0)
 		return -errno;
 	(void)setsockopt(c->fd, SOL_SOCKET, SO_RCVBUF, &big, sizeof(big));
-	if (bind(c->fd, (struct sockaddr *)&at, sizeof(at)) < 0) {
+	if ((device && setsockopt(c->fd, SOL_SOCKET, SO_BINDTODEVICE, device,
+				  (socklen_t)strlen(device)) < 0) ||
+	    bind(c->fd, (struct sockaddr *)&at, sizeof(at)) < 0) {
 		int r = -errno;
 
 		tftp_client_close(c);

@@ -18,6 +18,9 @@ struct tftp_client {
 
 /* @source: IPv4 text, NULL: any. Return: 0 or -errno. */
 int tftp_client_open(struct tftp_client *c, const char *source, const struct sockaddr_in *server);
+/* Likewise. @port: 0: any. @device: the network interface to use; NULL: any. */
+int tftp_client_open_at(struct tftp_client *c, const char *source, uint16_t port,
+			const char *device, const struct sockaddr_in *server);
 void tftp_client_close(struct tftp_client *c);
 
 int tftp_client_request(struct tftp_client *c, const void *pkt, size_t len);
