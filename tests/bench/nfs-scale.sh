@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: LGPL-3.0-or-later
 #
 # nfs-scale.sh [--short] [--memory] [--tsv FILE] [--svg FILE] - a herd that boots: N clients at once, each replaying what a Debian
-# reads when it boots (bootlist), 1 to 200 of 500 that are defined; beside it FSAL_VFS with a full copy of the tree for
+# asked for when it booted (boot-debian12.list), 1 to 200 of 500 that are defined; beside it FSAL_VFS with a full copy of the tree for
 # each client, copies that share their blocks (xfs). Both cold: the server started anew, nothing in memory.
 # Prints for each N time, CPU and memory of the server and what was read from the disk. Ends with 1 when a client gets
 # another answer than the recorded one. Then memory alone: N clients that look up and list all of a Debian, with the
@@ -37,7 +37,6 @@ cd "$(dirname "$0")"
 . ./nfs-lab.sh
 bench_need
 [[ -x ${NFSREPLAY:?} ]] || lab_skip "nfsreplay is not built"
-command -v readelf >/dev/null || lab_skip "needs readelf (binutils)"
 lab_enter "${arguments[@]}"
 most=${steps[-1]}
 
@@ -133,7 +132,7 @@ whole_trees()
 }
 
 stage
-echo "$(grep -c '' "$LAB/boot/recording") calls for each client, $(du -sm "$LAB/boot/tree" | cut -f1) MiB read, $(nproc) cores, $(sed -n 's/^model name[^:]*: *//p' /proc/cpuinfo | head -n 1)"
+echo "$(grep -vc '^[FS]' "$LAB/boot/recording") calls for each client, $(awk '$1 == "R" { n += $4 } END { printf "%d", n / 1048576 }' "$LAB/boot/recording") MiB read, $(nproc) cores, $(sed -n 's/^model name[^:]*: *//p' /proc/cpuinfo | head -n 1)"
 printf 'kind\tN\ts\tCPU s\tclients CPU s\tMiB memory\tMiB read\n' | tee "$LAB/raw"
 for kind in "${kinds[@]}"; do
 	configure

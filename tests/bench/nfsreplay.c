@@ -5,13 +5,15 @@
  *
  *	nfsreplay --server ADDRESS --port N --mount-port N --pid SERVER RECORDING PATH...
  *
- * Each PATH is one client's root. Recording (bootlist makes one), object 0 is the root:
+ * Each PATH is one client's root. Recording (bootlist makes one of boot-debian12.list), object 0 is the root:
  *	L PARENT NUMBER NAME	LOOKUP; the object gets this number
  *	N PARENT NAME		LOOKUP of what is not there
  *	G NUMBER		GETATTR
+ *	A NUMBER		ACCESS
  *	K NUMBER		READLINK
  *	R NUMBER OFFSET LENGTH	READ, exactly so many bytes
  *	D NUMBER		READDIRPLUS to the end
+ *	F, S, #			nothing to do: bootlist's and a reader's own lines
  * Prints a line: calls, nanoseconds, nanoseconds of CPU the server took, and here, KiB of memory of
  * the server at the end and at most. Any answer that is not the recorded one ends the program.
  */
@@ -26,8 +28,16 @@
 
 #include "nfsrpc.h"
 
-enum { V3_GETATTR = 1, V3_LOOKUP = 3, V3_READLINK = 5, V3_READ = 6, V3_READDIRPLUS = 17 };
+enum {
+	V3_GETATTR = 1,
+	V3_LOOKUP = 3,
+	V3_ACCESS = 4,
+	V3_READLINK = 5,
+	V3_READ = 6,
+	V3_READDIRPLUS = 17
+};
 #define NOENT 2
+#define ACCESS_ALL 0x3f
 
 struct op {
 	char what;
@@ -66,6 +76,7 @@ static void parse(const char *line, size_t nr)
 		n = sscanf(line, "N %u %255[^\n]", &o->object, name) == 2;
 		break;
 	case 'G':
+	case 'A':
 	case 'K':
 	case 'D':
 		n = sscanf(line + 1, " %u", &o->object) == 1;
@@ -101,7 +112,8 @@ static void load(const char *path)
 			if (!g.op)
 				rpc_die("no memory");
 		}
-		parse(line, nr);
+		if (!strchr("FS#", *line))
+			parse(line, nr);
 	}
 	if (ferror(f) || g.ops == 0)
 		rpc_die("%s: no recording", path);
@@ -131,6 +143,9 @@ static uint32_t call(struct job *j, struct enc *e)
 		return V3_LOOKUP;
 	case 'G':
 		return V3_GETATTR;
+	case 'A':
+		e_u32(e, ACCESS_ALL);
+		return V3_ACCESS;
 	case 'K':
 		return V3_READLINK;
 	case 'R':
