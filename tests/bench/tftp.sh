@@ -12,9 +12,9 @@ if [[ -z ${COW_BENCH_OTHERS:-} ]]; then
 	export COW_BENCH_OTHERS
 	trap 'rm -rf "$COW_BENCH_OTHERS"' EXIT
 	chmod 755 "$COW_BENCH_OTHERS"
-	for package in tftpd-hpa atftpd; do
-		(cd "$COW_BENCH_OTHERS" && apt-get download "$package" && dpkg -x "$package"_*.deb "$package") >&2 || true
-	done
+	# shellcheck source=../tftp/others.sh
+	. "$(dirname "$0")/../tftp/others.sh"
+	fetch_others "$COW_BENCH_OTHERS"
 	status=0
 	unshare --net "$BASH" "$0" "$@" || status=$?
 	exit "$status"

@@ -121,7 +121,7 @@ static void unacceptable_blksize_is_left_out(void **state)
 	     " 512\0",
 	     "");
 	OACK("blksize\0"
-	     "65465\0",
+	     "65536\0",
 	     "");
 	OACK("blksize\0"
 	     "99999999999\0",
@@ -151,6 +151,10 @@ static void blksize_is_granted_up_to_the_path(void **state)
 	     "1468\0");
 	OACK("blksize\0"
 	     "65464\0",
+	     "blksize\0"
+	     "1468\0");
+	OACK("blksize\0"
+	     "65465\0",
 	     "blksize\0"
 	     "1468\0");
 }
