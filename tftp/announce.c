@@ -23,11 +23,13 @@ static int tell_supervisor(int fd, const char *mac, const char *addr, const char
 	return write(fd, line, (size_t)n) == n ? 0 : -errno;
 }
 
-static void announce_client(struct cow_tftp_files *f, struct cow_tftp_client *c, const char *addr,
-			    const char *file)
+static void announce_client(struct cow_tftp_files *f, const struct cow_tftp_who *who,
+			    struct cow_tftp_client *c, const char *addr, const char *file)
 {
 	const struct cow_client *conf = c->conf;
-	int r = f->site.event_fd < 0 ? 0 : tell_supervisor(f->site.event_fd, conf->id, addr, file);
+	/* The root comes by IPv4, from an address that is not known yet: nothing to bind an export to. */
+	bool tell = f->site.event_fd >= 0 && who->addr.s_addr != 0;
+	int r = tell ? tell_supervisor(f->site.event_fd, conf->id, addr, file) : 0;
 
 	if (r < 0) {
 		c->session.announced = false; /* the next file of this boot tries again */
@@ -77,11 +79,11 @@ void cow_tftp_announce(struct cow_tftp_files *f, const struct cow_tftp_who *who,
 		       struct cow_tftp_client *c, const struct cow_mac *mac, const char *path,
 		       int why)
 {
-	char addr[INET_ADDRSTRLEN] = "";
+	char addr[COW_TFTP_ADDR_TEXT];
 
-	(void)inet_ntop(AF_INET, &who->addr, addr, sizeof(addr));
+	(void)cow_tftp_addr_text(&who->addr6, (uint32_t)who->ifindex, addr);
 	if (!c && stranger_boots(f, who, path))
 		announce_stranger(mac, addr, path, why);
 	else if (c && cow_tftp_session_note(&c->session, who->addr, path, who->now_ms))
-		announce_client(f, c, addr, cow_tftp_basename(path));
+		announce_client(f, who, c, addr, cow_tftp_basename(path));
 }

@@ -193,6 +193,8 @@ int cow_tftp_generate(struct cow_tftp_files *f, const struct cow_tftp_who *who,
 
 	if (!make || !c->view)
 		return -ENOENT; /* why there is no view, the resolver says */
+	if (who->local.s_addr == 0)
+		return -EADDRNOTAVAIL; /* asked over IPv6 on a link without IPv4, where no root comes from */
 	if (!inet_ntop(AF_INET, &who->local, server, sizeof(server)))
 		return -errno;
 	describe(f, c, server, &b);

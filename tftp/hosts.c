@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "tftp/address.h"
 #include "tftp/limits.h"
 
 #define SETS 1024u
@@ -15,7 +16,7 @@
 #define TOKEN 1000u /* tokens are counted in thousandths, so that a millisecond can add some */
 
 struct host {
-	struct in_addr addr; /* 0: free */
+	struct in6_addr addr; /* all zero: free */
 	unsigned live;
 	unsigned tokens;
 	uint64_t seen_ms;
@@ -32,7 +33,7 @@ int cow_tftp_hosts_new(uint64_t seed, struct cow_tftp_hosts **ret)
 
 	if (!h)
 		return -ENOMEM;
-	h->seed = seed | 1;
+	h->seed = seed;
 	*ret = h;
 	return 0;
 }
@@ -42,23 +43,23 @@ void cow_tftp_hosts_free(struct cow_tftp_hosts *h)
 	free(h);
 }
 
-static struct host *set_of(struct cow_tftp_hosts *h, struct in_addr addr)
+static struct host *set_of(struct cow_tftp_hosts *h, const struct in6_addr *addr)
 {
-	return h->set[(((uint64_t)addr.s_addr + 1) * h->seed >> 40) % SETS];
+	return h->set[cow_tftp_addr_hash(addr, h->seed) % SETS];
 }
 
-static struct host *find(struct cow_tftp_hosts *h, struct in_addr addr)
+static struct host *find(struct cow_tftp_hosts *h, const struct in6_addr *addr)
 {
 	struct host *set = set_of(h, addr);
 
 	for (unsigned i = 0; i < WAYS; i++) {
-		if (set[i].addr.s_addr == addr.s_addr)
+		if (IN6_ARE_ADDR_EQUAL(&set[i].addr, addr))
 			return &set[i];
 	}
 	return NULL;
 }
 
-static struct host *make(struct cow_tftp_hosts *h, struct in_addr addr, uint64_t now_ms)
+static struct host *make(struct cow_tftp_hosts *h, const struct in6_addr *addr, uint64_t now_ms)
 {
 	struct host *set = set_of(h, addr), *oldest = NULL;
 
@@ -68,11 +69,11 @@ static struct host *make(struct cow_tftp_hosts *h, struct in_addr addr, uint64_t
 	}
 	if (oldest)
 		*oldest = (struct host){
-		    .addr = addr, .tokens = COW_TFTP_REQUESTS_BURST * TOKEN, .seen_ms = now_ms};
+		    .addr = *addr, .tokens = COW_TFTP_REQUESTS_BURST * TOKEN, .seen_ms = now_ms};
 	return oldest;
 }
 
-bool cow_tftp_hosts_admit(struct cow_tftp_hosts *h, struct in_addr addr, uint64_t now_ms)
+bool cow_tftp_hosts_admit(struct cow_tftp_hosts *h, const struct in6_addr *addr, uint64_t now_ms)
 {
 	struct host *e = find(h, addr);
 
@@ -93,7 +94,7 @@ bool cow_tftp_hosts_admit(struct cow_tftp_hosts *h, struct in_addr addr, uint64_
 	return true;
 }
 
-bool cow_tftp_hosts_enter(struct cow_tftp_hosts *h, struct in_addr addr)
+bool cow_tftp_hosts_enter(struct cow_tftp_hosts *h, const struct in6_addr *addr)
 {
 	struct host *e = find(h, addr);
 
@@ -103,7 +104,7 @@ bool cow_tftp_hosts_enter(struct cow_tftp_hosts *h, struct in_addr addr)
 	return true;
 }
 
-void cow_tftp_hosts_leave(struct cow_tftp_hosts *h, struct in_addr addr)
+void cow_tftp_hosts_leave(struct cow_tftp_hosts *h, const struct in6_addr *addr)
 {
 	struct host *e = find(h, addr);
 

@@ -17,7 +17,7 @@ static int by_neighbour(struct cow_tftp_files *f, const struct cow_tftp_who *who
 {
 	if (f->neigh_fd < 0)
 		return -ENOENT;
-	int r = cow_tftp_neigh_find(f->neigh_fd, who->addr, who->ifindex, ret_mac);
+	int r = cow_tftp_neigh_find(f->neigh_fd, &who->addr6, who->ifindex, ret_mac);
 
 	return r < 0 ? -ENOENT : cow_tftp_clients_by_mac(f->clients, ret_mac, who->now_ms, ret);
 }
@@ -29,7 +29,7 @@ static int check_sender(struct cow_tftp_files *f, const struct cow_tftp_who *who
 	struct cow_mac mac;
 
 	if (f->site.trust == COW_TFTP_TRUST_OPEN || f->neigh_fd < 0 ||
-	    cow_tftp_neigh_find(f->neigh_fd, who->addr, who->ifindex, &mac) < 0 ||
+	    cow_tftp_neigh_find(f->neigh_fd, &who->addr6, who->ifindex, &mac) < 0 ||
 	    memcmp(&mac, said, sizeof(mac)) == 0)
 		return 0;
 	*ret_mac = mac; /* who he is, for the log */

@@ -122,7 +122,7 @@ static int serve(const struct cow_tftp_options *o, int stop_fd, struct cow_err *
 	    .clients = clients,
 	    .neigh_fd = neigh,
 	};
-	r = cow_tftp_server_new(&o->listen, &resolver, &server, err);
+	r = cow_tftp_server_new(&o->entrances, &resolver, &server, err);
 	if (r == 0)
 		r = cow_tftp_marks_start(o->user, err);
 	if (r == 0)

@@ -8,12 +8,15 @@
 #include <linux/neighbour.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
+#include <stdbool.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
+#include "tftp/address.h"
 
 /* Entries the kernel has or had an answer for. */
 #define USABLE (NUD_REACHABLE | NUD_STALE | NUD_DELAY | NUD_PROBE | NUD_PERMANENT)
@@ -34,23 +37,27 @@ struct question {
 	struct nlmsghdr nl;
 	struct ndmsg nd;
 	struct rtattr dst;
-	struct in_addr addr;
+	struct in6_addr addr; /* or its first four bytes */
 };
 
-static int ask(int fd, struct in_addr addr, int ifindex, uint32_t seq)
+static int ask(int fd, const struct in6_addr *addr, int ifindex, uint32_t seq)
 {
 	const struct sockaddr_nl kernel = {.nl_family = AF_NETLINK};
-	const struct question q = {
-	    .nl = {.nlmsg_len = sizeof(q),
+	const struct in_addr v4 = cow_tftp_unmap(addr);
+	bool is_v4 = IN6_IS_ADDR_V4MAPPED(addr);
+	unsigned short len = is_v4 ? sizeof(v4) : sizeof(*addr);
+	struct question q = {
+	    .nl = {.nlmsg_len = offsetof(struct question, addr) + len,
 		   .nlmsg_type = RTM_GETNEIGH,
 		   .nlmsg_flags = NLM_F_REQUEST,
 		   .nlmsg_seq = seq},
-	    .nd = {.ndm_family = AF_INET, .ndm_ifindex = ifindex},
-	    .dst = {.rta_len = RTA_LENGTH(sizeof(addr)), .rta_type = NDA_DST},
-	    .addr = addr,
+	    .nd = {.ndm_family = is_v4 ? AF_INET : AF_INET6, .ndm_ifindex = ifindex},
+	    .dst = {.rta_len = (unsigned short)RTA_LENGTH(len), .rta_type = NDA_DST},
 	};
 
-	return sendto(fd, &q, sizeof(q), 0, (const struct sockaddr *)&kernel, sizeof(kernel)) < 0
+	memcpy(&q.addr, is_v4 ? (const void *)&v4 : addr, len);
+	return sendto(fd, &q, q.nl.nlmsg_len, 0, (const struct sockaddr *)&kernel, sizeof(kernel)) <
+		       0
 		   ? -errno
 		   : 0;
 }
@@ -73,7 +80,7 @@ static int read_entry(struct nlmsghdr *nl, struct cow_mac *ret)
 	return -ENOENT;
 }
 
-int cow_tftp_neigh_find(int fd, struct in_addr addr, int ifindex, struct cow_mac *ret)
+int cow_tftp_neigh_find(int fd, const struct in6_addr *addr, int ifindex, struct cow_mac *ret)
 {
 	static uint32_t seq; /* answers to an earlier, timed-out question are told apart */
 	union {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later
  *
- * The kernel's neighbour table: which Ethernet address answers for an IPv4 address (rtnetlink(7)).
+ * The kernel's neighbour table: which Ethernet address answers for an IP address (rtnetlink(7)).
  * Only for clients on the same link; behind a router the table has no entry for them.
  */
 #ifndef COW_TFTP_NEIGH_H
@@ -12,7 +12,7 @@
 
 int cow_tftp_neigh_open(void); /* fd or -errno; no privilege needed */
 
-/* Return: 0; -ENOENT no usable entry; -errno of the socket. Answered by the kernel at once. */
-int cow_tftp_neigh_find(int fd, struct in_addr addr, int ifindex, struct cow_mac *ret);
+/* @addr: an IPv4 one mapped. Return: 0; -ENOENT no usable entry; -errno of the socket. Answered by the kernel at once. */
+int cow_tftp_neigh_find(int fd, const struct in6_addr *addr, int ifindex, struct cow_mac *ret);
 
 #endif

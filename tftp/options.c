@@ -4,7 +4,6 @@
  */
 #include "options.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
@@ -14,13 +13,20 @@
 #include "common/checked.h"
 #include "snapshot/store.h"
 
+#define PORT_DEFAULT 69
+
 static const char help[] =
     "Usage: cowherd-tftpd [OPTION]...\n"
     "Serve boot files to netbooted machines from the trees of a cowherd store.\n"
     "Started by `cowherd serve`.\n"
     "\n"
     "  --store DIR          the store (default: $COWHERD_STORE, else " COW_STORE_DEFAULT ")\n"
-    "  --listen ADDR[:PORT] IPv4 address and port to serve on (default: 0.0.0.0:69)\n"
+    "  --listen ADDR[:PORT] address and port to serve on; IPv6: [ADDR]:PORT; may be given several "
+    "times\n"
+    "                       (default: 0.0.0.0:69)\n"
+    "  --single-port        transfers run on that port too, for networks with address translation\n"
+    "  --ports A-B          transfers run on ports of this range (default: any)\n"
+    "  --utimeout           grant the option of that name: time-outs in microseconds\n"
     "  --nfs-version V      3, 4.0, 4.1 or 4.2, for clients that name none (default: 4.1)\n"
     "  --nfs-port N         port of the NFS server (default: 2049)\n"
     "  --mount-port N       port of its MOUNT service, for NFSv3 without rpcbind\n"
@@ -38,6 +44,9 @@ static const char help[] =
 enum {
 	STORE = 256,
 	LISTEN,
+	SINGLE_PORT,
+	PORTS,
+	UTIMEOUT,
 	NFS_VERSION,
 	NFS_PORT,
 	MOUNT_PORT,
@@ -53,6 +62,9 @@ enum {
 static const struct option long_options[] = {
     {"store", required_argument, NULL, STORE},
     {"listen", required_argument, NULL, LISTEN},
+    {"single-port", no_argument, NULL, SINGLE_PORT},
+    {"ports", required_argument, NULL, PORTS},
+    {"utimeout", no_argument, NULL, UTIMEOUT},
     {"nfs-version", required_argument, NULL, NFS_VERSION},
     {"nfs-port", required_argument, NULL, NFS_PORT},
     {"mount-port", required_argument, NULL, MOUNT_PORT},
@@ -66,31 +78,6 @@ static const struct option long_options[] = {
     {0},
 };
 
-int cow_tftp_listen_parse(const char *s, struct sockaddr_in *io)
-{
-	char addr[INET_ADDRSTRLEN];
-	const char *colon = strchr(s, ':');
-	size_t len = colon ? (size_t)(colon - s) : strlen(s);
-	struct sockaddr_in at = *io;
-
-	if (len >= sizeof(addr))
-		return -EINVAL;
-	memcpy(addr, s, len);
-	addr[len] = '\0';
-	at.sin_family = AF_INET;
-	if (inet_pton(AF_INET, addr, &at.sin_addr) != 1)
-		return -EINVAL;
-	if (colon) {
-		uint64_t port;
-
-		if (cow_parse_u64(colon + 1, 0, 65535, &port) < 0)
-			return -EINVAL;
-		at.sin_port = htons((uint16_t)port);
-	}
-	*io = at;
-	return 0;
-}
-
 static int bad(struct cow_err *err, const char *option, const char *arg, const char *wanted)
 {
 	return cow_err_say(err, COW_ERR_USAGE, -EINVAL, "--%s %s: wanted %s", option, arg, wanted);
@@ -103,6 +90,33 @@ static int number(const char *option, uint64_t max, unsigned *ret, struct cow_er
 	if (cow_parse_u64(optarg, 0, max, &v) < 0)
 		return bad(err, option, optarg, "a number in range");
 	*ret = (unsigned)v;
+	return 0;
+}
+
+static int take_listen(struct cow_tftp_entrances *e, struct cow_err *err)
+{
+	union cow_tftp_addr a = {.in = {.sin_family = AF_INET, .sin_port = htons(PORT_DEFAULT)}};
+
+	if (e->count == COW_TFTP_LISTEN_MAX)
+		return bad(err, "listen", optarg, "fewer addresses");
+	if (cow_tftp_addr_parse(optarg, &a) < 0)
+		return bad(err, "listen", optarg,
+			   "an address: ADDR, ADDR:PORT, [ADDR]:PORT for IPv6, with %INTERFACE if "
+			   "it is link-local");
+	e->listen[e->count++] = a;
+	return 0;
+}
+
+static int take_ports(struct cow_tftp_entrances *e, struct cow_err *err)
+{
+	const char *dash = strchr(optarg, '-');
+	uint64_t first, last;
+
+	if (!dash || cow_parse_u64n(optarg, (size_t)(dash - optarg), 1, 65535, &first) < 0 ||
+	    cow_parse_u64(dash + 1, first, 65535, &last) < 0)
+		return bad(err, "ports", optarg, "a range of ports, FIRST-LAST");
+	e->port_first = (uint16_t)first;
+	e->port_last = (uint16_t)last;
 	return 0;
 }
 
@@ -146,9 +160,15 @@ static int take(int c, struct cow_tftp_options *o, struct cow_err *err)
 		o->store = optarg;
 		return 0;
 	case LISTEN:
-		return cow_tftp_listen_parse(optarg, &o->listen) < 0
-			   ? bad(err, "listen", optarg, "an IPv4 address, or ADDR:PORT")
-			   : 0;
+		return take_listen(&o->entrances, err);
+	case SINGLE_PORT:
+		o->entrances.single_port = true;
+		return 0;
+	case PORTS:
+		return take_ports(&o->entrances, err);
+	case UTIMEOUT:
+		o->entrances.utimeout = true;
+		return 0;
 	case NFS_VERSION:
 		return nfs_version(o, err);
 	case NFS_PORT:
@@ -193,7 +213,6 @@ int cow_tftp_options_parse(int argc, char **argv, struct cow_tftp_options *ret, 
 	    .event_fd = -1,
 	    .log_level = COW_LOG_INFO,
 	    .trust = COW_TFTP_TRUST_MATCH,
-	    .listen = {.sin_family = AF_INET, .sin_port = htons(69)},
 	};
 	int c;
 
@@ -207,6 +226,14 @@ int cow_tftp_options_parse(int argc, char **argv, struct cow_tftp_options *ret, 
 	if (optind < argc)
 		return cow_err_say(err, COW_ERR_USAGE, -EINVAL, "'%s': no arguments are taken",
 				   argv[optind]);
+	if (o.entrances.single_port && o.entrances.port_first)
+		return cow_err_say(err, COW_ERR_USAGE, -EINVAL,
+				   "--single-port and --ports exclude each other");
+	if (o.entrances.count == 0) {
+		o.entrances.listen[0].in =
+		    (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(PORT_DEFAULT)};
+		o.entrances.count = 1;
+	}
 	*ret = o;
 	return COW_TFTP_RUN;
 }

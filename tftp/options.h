@@ -5,10 +5,9 @@
 #ifndef COW_TFTP_OPTIONS_H
 #define COW_TFTP_OPTIONS_H
 
-#include <netinet/in.h>
-
 #include "common/err.h"
 #include "common/log.h"
+#include "tftp/server.h"
 
 /* How far a machine is believed. */
 enum cow_tftp_trust {
@@ -19,7 +18,7 @@ enum cow_tftp_trust {
 
 struct cow_tftp_options {
 	const char *store, *nfs, *ipxe_dir, *user;
-	struct sockaddr_in listen;
+	struct cow_tftp_entrances entrances;
 	unsigned nfs_port, mount_port;
 	int event_fd; /* -1: none */
 	enum cow_log_level log_level;
@@ -34,8 +33,5 @@ enum cow_tftp_parsed { COW_TFTP_RUN, COW_TFTP_EXIT };
  */
 int cow_tftp_options_parse(int argc, char **argv, struct cow_tftp_options *ret,
 			   struct cow_err *err);
-
-/* "ADDR" or "ADDR:PORT"; the port keeps its value when absent. Return: 0, -EINVAL. */
-int cow_tftp_listen_parse(const char *s, struct sockaddr_in *io);
 
 #endif

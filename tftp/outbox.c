@@ -22,7 +22,7 @@
 #endif
 
 union control {
-	char space[CMSG_SPACE(sizeof(struct in_pktinfo)) + CMSG_SPACE(sizeof(uint16_t))];
+	char space[COW_TFTP_SOURCE_SPACE + CMSG_SPACE(sizeof(uint16_t))];
 	struct cmsghdr align;
 };
 
@@ -95,37 +95,34 @@ void cow_tftp_outbox_add(struct cow_tftp_outbox *o, const struct cow_tftp_route 
 	o->open = more && o->can_segment;
 }
 
-static struct cmsghdr *put_control(struct msghdr *m, struct cmsghdr *c, int level, int type,
-				   const void *data, size_t len)
+static size_t put_segment(struct cmsghdr *c, uint16_t segment)
 {
-	c->cmsg_level = level;
-	c->cmsg_type = type;
-	c->cmsg_len = CMSG_LEN(len);
-	memcpy(CMSG_DATA(c), data, len);
-	m->msg_controllen += CMSG_SPACE(len);
-	return (struct cmsghdr *)(void *)((char *)c + CMSG_SPACE(len));
+	c->cmsg_level = IPPROTO_UDP;
+	c->cmsg_type = UDP_SEGMENT;
+	c->cmsg_len = CMSG_LEN(sizeof(segment));
+	memcpy(CMSG_DATA(c), &segment, sizeof(segment));
+	return CMSG_SPACE(sizeof(segment));
 }
 
 static void prepare(struct cow_tftp_outbox *o, unsigned k)
 {
 	struct message *m = &o->message[k];
-	const struct in_pktinfo info = {.ipi_spec_dst = m->route.local};
 	struct msghdr *h = &o->head[k].msg_hdr;
 
 	memset(&o->control[k], 0, sizeof(o->control[k]));
 	o->iov[k] = (struct iovec){.iov_base = o->arena + m->at, .iov_len = m->len};
 	*h = (struct msghdr){
 	    .msg_name = &m->route.to,
-	    .msg_namelen = sizeof(m->route.to),
+	    .msg_namelen = cow_tftp_addr_len(&m->route.to),
 	    .msg_iov = &o->iov[k],
 	    .msg_iovlen = 1,
 	    .msg_control = &o->control[k],
 	};
-	struct cmsghdr *c =
-	    put_control(h, &o->control[k].align, IPPROTO_IP, IP_PKTINFO, &info, sizeof(info));
+	size_t used = cow_tftp_socket_source(&o->control[k].align, &m->route.to, &m->route.local);
 
 	if (m->segments > 1)
-		(void)put_control(h, c, IPPROTO_UDP, UDP_SEGMENT, &m->segment, sizeof(m->segment));
+		used += put_segment((void *)(o->control[k].space + used), m->segment);
+	h->msg_controllen = used;
 }
 
 static int flags_of(const struct message *m)
@@ -140,7 +137,7 @@ static void send_apart(struct cow_tftp_outbox *o, const struct message *m)
 		size_t len = m->len - at < m->segment ? m->len - at : m->segment;
 
 		(void)cow_tftp_socket_send(m->route.fd, o->arena + m->at + at, len, &m->route.to,
-					   m->route.local, m->route.flags);
+					   &m->route.local, m->route.flags);
 	}
 }
 

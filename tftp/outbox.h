@@ -7,7 +7,6 @@
 #ifndef COW_TFTP_OUTBOX_H
 #define COW_TFTP_OUTBOX_H
 
-#include <netinet/in.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -22,8 +21,8 @@ void cow_tftp_outbox_free(struct cow_tftp_outbox *o);  /* NULL is fine; what is 
 /* To whom, and how, the next packets go. */
 struct cow_tftp_route {
 	int fd;
-	struct sockaddr_in to;
-	struct in_addr local;
+	union cow_tftp_addr to;
+	struct in6_addr local;
 	unsigned flags; /* COW_TFTP_SEND_* */
 };
 

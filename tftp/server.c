@@ -2,12 +2,12 @@
  *
  * The epoll loop and what it does with each datagram: see tftp/server.h.
  *
- * Requests come in on the listening socket. Transfers share a fixed pool of sockets, told apart by
- * their peer: no socket is made or closed per request, of which a booting board sends a hundred.
+ * Requests come in by entrances, a listening socket each. The transfers of one share a fixed pool of sockets, told
+ * apart by their peer: no socket is made or closed per request, of which a booting board sends a hundred. With a
+ * single port there is no pool, and the listening socket carries them.
  */
 #include "tftp/server.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -19,6 +19,7 @@
 #include "common/clock.h"
 #include "common/fs.h"
 #include "common/log.h"
+#include "entrance.h"
 #include "hosts.h"
 #include "outbox.h"
 #include "sockets.h"
@@ -27,21 +28,19 @@
 #include "tftp/packet.h"
 #include "timers.h"
 
-#define POOL 16u
-#define LISTEN_RCVBUF (1 << 20) /* 200 boards and their repeats */
-#define POOL_RCVBUF (1 << 18)	/* ACKs of a few hundred transfers each */
-#define BUDGET 64		/* datagrams per socket and turn: nobody starves */
+#define BUDGET 64 /* datagrams per socket and turn: nobody starves */
 #define TICK_MS 1000u
-#define EV_LISTEN POOL
-#define EV_STOP (POOL + 1)
+#define EVENTS 32 /* per turn */
+/* Which socket an event is of: its entrance and its place there. */
+#define EVENT_OF(entrance, at) ((entrance) * (COW_TFTP_POOL + 1) + (at))
+#define EV_STOP EVENT_OF(COW_TFTP_LISTEN_MAX, 0)
 
 struct cow_tftp_server {
 	struct cow_tftp_resolver resolver;
-	struct cow_tftp_grants grants;
-	int epoll, listen_fd, pool[POOL];
-	struct sockaddr_in bound;
-	in_port_t pool_port[POOL];
-	unsigned next_socket;
+	int epoll;
+	struct cow_tftp_entrance entrance[COW_TFTP_LISTEN_MAX];
+	unsigned entrances;
+	int inet_fd; /* to ask for addresses of interfaces; -1: IPv4 alone */
 
 	struct cow_tftp_table table;
 	struct cow_tftp_timers timers;
@@ -56,29 +55,47 @@ struct cow_tftp_server {
 
 /* ---------------------------------------------------------------- answers */
 
-static struct sockaddr_in address_of(const struct cow_tftp_peer *p)
+static struct cow_tftp_peer peer_of(const struct cow_tftp_datagram *d)
 {
-	return (struct sockaddr_in){
-	    .sin_family = AF_INET, .sin_addr = p->addr, .sin_port = p->port};
+	return (struct cow_tftp_peer){
+	    .addr = cow_tftp_addr_map(&d->from),
+	    .scope = d->from.sa.sa_family == AF_INET6 ? d->from.in6.sin6_scope_id : 0,
+	    .port = cow_tftp_addr_port(&d->from),
+	};
 }
 
-static void send_error(struct cow_tftp_server *s, int fd, const struct cow_tftp_datagram *to,
-		       enum cow_tftp_code code, const char *text)
+static union cow_tftp_addr address_of(const struct cow_tftp_peer *p)
+{
+	if (IN6_IS_ADDR_V4MAPPED(&p->addr))
+		return (union cow_tftp_addr){.in = {.sin_family = AF_INET,
+						    .sin_addr = cow_tftp_unmap(&p->addr),
+						    .sin_port = p->port}};
+	return (union cow_tftp_addr){.in6 = {.sin6_family = AF_INET6,
+					     .sin6_addr = p->addr,
+					     .sin6_scope_id = p->scope,
+					     .sin6_port = p->port}};
+}
+
+static void send_error(const struct cow_tftp_entrance *e, unsigned socket,
+		       const struct cow_tftp_datagram *to, enum cow_tftp_code code,
+		       const char *text)
 {
 	uint8_t buf[COW_TFTP_ERROR_MAX];
 	size_t len = cow_tftp_build_error(buf, code, text);
 
 	/* Sent once; when lost, the client asks again. */
-	(void)cow_tftp_socket_send(fd, buf, len, &to->from, to->local, 0);
+	(void)cow_tftp_socket_send(cow_tftp_entrance_fd(e, socket), buf, len, &to->from, &to->local,
+				   0);
 }
 
-static void refuse(struct cow_tftp_server *s, const struct cow_tftp_datagram *d, int r)
+static void refuse(struct cow_tftp_server *s, const struct cow_tftp_entrance *e,
+		   const struct cow_tftp_datagram *d, int r)
 {
 	const char *text;
 	enum cow_tftp_code code = cow_tftp_code_of(r, &text);
 
 	s->stats.refused++;
-	send_error(s, s->pool[s->next_socket], d, code, text);
+	send_error(e, cow_tftp_entrance_next(e), d, code, text);
 }
 
 static bool is_live(const struct cow_tftp_slot *slot)
@@ -90,7 +107,7 @@ static struct cow_tftp_route route_of(const struct cow_tftp_server *s,
 				      const struct cow_tftp_slot *slot)
 {
 	return (struct cow_tftp_route){
-	    .fd = s->pool[slot->socket],
+	    .fd = cow_tftp_entrance_fd(&s->entrance[slot->entrance], slot->socket),
 	    .to = address_of(&slot->peer),
 	    .local = slot->local,
 	    .flags =
@@ -129,7 +146,7 @@ static void send_out(struct cow_tftp_server *s, struct cow_tftp_slot *slot,
 static void count_outcome(struct cow_tftp_server *s, const struct cow_tftp_slot *slot)
 {
 	const struct cow_tftp_transfer *t = &slot->transfer;
-	char addr[INET_ADDRSTRLEN] = "";
+	char addr[COW_TFTP_ADDR_TEXT];
 
 	s->stats.resends += t->resends;
 	if (t->outcome == COW_TFTP_DELIVERED) {
@@ -144,9 +161,9 @@ static void count_outcome(struct cow_tftp_server *s, const struct cow_tftp_slot 
 	}
 	if (cow_log_max() < COW_LOG_DEBUG)
 		return;
-	(void)inet_ntop(AF_INET, &slot->peer.addr, addr, sizeof(addr));
 	cow_log(COW_LOG_DEBUG,
-		"addr=%s port=%u file=%s result=%s size=%llu blksize=%u resends=%u ms=%llu", addr,
+		"addr=%s port=%u file=%s result=%s size=%llu blksize=%u resends=%u ms=%llu",
+		cow_tftp_addr_text(&slot->peer.addr, slot->peer.scope, addr),
 		ntohs(slot->peer.port), cow_quote(slot->request.name, slot->request.name_len).s,
 		cow_tftp_outcome_name(t->outcome), (unsigned long long)t->size, t->terms.blksize,
 		t->resends, (unsigned long long)(s->now_ms - t->started_ms));
@@ -155,7 +172,7 @@ static void count_outcome(struct cow_tftp_server *s, const struct cow_tftp_slot 
 static void leave(struct cow_tftp_server *s, struct cow_tftp_slot *slot)
 {
 	s->live--;
-	cow_tftp_hosts_leave(s->hosts, slot->peer.addr);
+	cow_tftp_hosts_leave(s->hosts, &slot->peer.addr);
 	count_outcome(s, slot);
 }
 
@@ -185,37 +202,50 @@ static void settle(struct cow_tftp_server *s, struct cow_tftp_slot *slot, bool w
 
 /* ---------------------------------------------------------------- requests */
 
-/* A slot whose socket differs from @avoid, so that late packets of a replaced transfer miss it. */
-static struct cow_tftp_slot *make_slot(struct cow_tftp_server *s, const struct cow_tftp_datagram *d,
-				       unsigned avoid)
+/* A slot whose socket differs from @avoid where there are several, so that late packets of a replaced transfer miss it. */
+static struct cow_tftp_slot *make_slot(struct cow_tftp_server *s, struct cow_tftp_entrance *e,
+				       const struct cow_tftp_datagram *d, unsigned avoid)
 {
-	struct cow_tftp_peer peer = {.addr = d->from.sin_addr, .port = d->from.sin_port};
+	struct cow_tftp_peer peer = peer_of(d);
 
-	if (s->live >= COW_TFTP_TRANSFERS_MAX || !cow_tftp_hosts_enter(s->hosts, peer.addr))
+	if (s->live >= COW_TFTP_TRANSFERS_MAX || !cow_tftp_hosts_enter(s->hosts, &peer.addr))
 		return NULL;
 
 	struct cow_tftp_slot *slot = cow_tftp_table_add(&s->table, &peer);
 
 	if (!slot) {
-		cow_tftp_hosts_leave(s->hosts, peer.addr);
+		cow_tftp_hosts_leave(s->hosts, &peer.addr);
 		return NULL;
 	}
-	if (s->next_socket == avoid)
-		s->next_socket = (s->next_socket + 1) % POOL;
-	slot->socket = s->next_socket;
+	if (cow_tftp_entrance_next(e) == avoid)
+		cow_tftp_entrance_turn(e);
+	slot->entrance = (unsigned)(e - s->entrance);
+	slot->socket = cow_tftp_entrance_next(e);
 	slot->local = d->local;
-	s->next_socket = (s->next_socket + 1) % POOL;
+	cow_tftp_entrance_turn(e);
 	s->live++;
 	return slot;
 }
 
-static void begin(struct cow_tftp_server *s, const struct cow_tftp_datagram *d,
-		  const struct cow_tftp_request *rq, unsigned avoid)
+static struct cow_tftp_who who_of(const struct cow_tftp_server *s,
+				  const struct cow_tftp_datagram *d)
 {
-	const struct cow_tftp_who who = {.addr = d->from.sin_addr,
-					 .local = d->local,
-					 .ifindex = d->ifindex,
-					 .now_ms = s->now_ms};
+	struct cow_tftp_who who = {.addr6 = cow_tftp_addr_map(&d->from),
+				   .local = cow_tftp_unmap(&d->local),
+				   .ifindex = d->ifindex,
+				   .now_ms = s->now_ms};
+
+	who.addr = cow_tftp_unmap(&who.addr6);
+	if (who.addr.s_addr == 0)
+		who.local = cow_tftp_socket_ipv4_of(s->inet_fd, d->ifindex);
+	return who;
+}
+
+static void begin(struct cow_tftp_server *s, struct cow_tftp_entrance *e,
+		  const struct cow_tftp_datagram *d, const struct cow_tftp_request *rq,
+		  unsigned avoid)
+{
+	const struct cow_tftp_who who = who_of(s, d);
 	struct cow_tftp_content *content;
 	struct cow_tftp_terms terms;
 	struct cow_tftp_out out = out_of(s);
@@ -224,11 +254,11 @@ static void begin(struct cow_tftp_server *s, const struct cow_tftp_datagram *d,
 	if (r == 0 && rq->mode == COW_TFTP_NETASCII)
 		r = cow_tftp_content_netascii(&content);
 	if (r < 0) {
-		refuse(s, d, r);
+		refuse(s, e, d, r);
 		return;
 	}
 
-	struct cow_tftp_slot *slot = make_slot(s, d, avoid);
+	struct cow_tftp_slot *slot = make_slot(s, e, d, avoid);
 
 	if (!slot) { /* silence: the client asks again, when there may be room */
 		s->stats.limited++;
@@ -238,23 +268,23 @@ static void begin(struct cow_tftp_server *s, const struct cow_tftp_datagram *d,
 	if (!content->in_memory)
 		(void)cow_tftp_content_buffered(&content); /* it is slower without */
 	slot->request = *rq;
-	cow_tftp_negotiate(rq, content->size, &s->grants, &terms);
+	cow_tftp_negotiate(rq, content->size, &e->grants, &terms);
 	cow_tftp_transfer_start(&slot->transfer, &terms, content, s->now_ms, &out);
 	settle(s, slot, true, &out);
 }
 
-static void take_rrq(struct cow_tftp_server *s, const struct cow_tftp_datagram *d,
-		     struct cow_span body)
+static void take_rrq(struct cow_tftp_server *s, struct cow_tftp_entrance *e,
+		     const struct cow_tftp_datagram *d, struct cow_span body)
 {
-	const struct cow_tftp_peer peer = {.addr = d->from.sin_addr, .port = d->from.sin_port};
+	const struct cow_tftp_peer peer = peer_of(d);
 	struct cow_tftp_request rq;
-	unsigned avoid = POOL;
+	unsigned avoid = COW_TFTP_AT_LISTEN + 1;
 	int r = d->truncated ? -EBADMSG : cow_tftp_request_parse(body, &rq);
 
 	s->stats.requests++;
 	if (r < 0) {
 		s->stats.malformed++;
-		refuse(s, d, r);
+		refuse(s, e, d, r);
 		return;
 	}
 
@@ -271,71 +301,96 @@ static void take_rrq(struct cow_tftp_server *s, const struct cow_tftp_datagram *
 		avoid = slot->socket;
 		drop(s, slot);
 	}
-	begin(s, d, &rq, avoid);
+	begin(s, e, d, &rq, avoid);
 }
 
 /* Never answer what may be an answer: two servers would talk for ever. */
 static bool is_own(const struct cow_tftp_server *s, const struct cow_tftp_datagram *d)
 {
-	if (d->from.sin_addr.s_addr != d->local.s_addr)
+	const struct in6_addr from = cow_tftp_addr_map(&d->from);
+	in_port_t port = cow_tftp_addr_port(&d->from);
+
+	if (!IN6_ARE_ADDR_EQUAL(&from, &d->local))
 		return false;
-	if (d->from.sin_port == s->bound.sin_port)
-		return true;
-	for (unsigned i = 0; i < POOL; i++) {
-		if (d->from.sin_port == s->pool_port[i])
+	for (unsigned k = 0; k < s->entrances; k++) {
+		const struct cow_tftp_entrance *e = &s->entrance[k];
+
+		if (port == cow_tftp_addr_port(&e->bound))
 			return true;
+		for (unsigned i = 0; i < e->pool_size; i++) {
+			if (port == e->pool_port[i])
+				return true;
+		}
 	}
 	return false;
 }
 
-static void on_listen(struct cow_tftp_server *s, const struct cow_tftp_datagram *d)
+/* To the transfer of this peer on this socket. Return: false: there is none. */
+static bool to_transfer(struct cow_tftp_server *s, unsigned entrance, unsigned socket,
+			const struct cow_tftp_datagram *d)
 {
-	struct cow_span pkt = cow_span_of(d->data, d->len);
-	uint16_t op;
+	const struct cow_tftp_peer peer = peer_of(d);
+	struct cow_tftp_slot *slot = cow_tftp_table_find(&s->table, &peer);
 
-	if (!d->to_us || d->from.sin_port == 0 || is_own(s, d) || !cow_span_be16(&pkt, &op) ||
-	    (op != COW_TFTP_RRQ && op != COW_TFTP_WRQ)) {
+	if (!slot || slot->entrance != entrance || slot->socket != socket)
+		return false;
+
+	struct cow_tftp_out out = out_of(s);
+	bool was_live = is_live(slot);
+
+	cow_tftp_transfer_packet(&slot->transfer, cow_span_of(d->data, d->len), s->now_ms, &out);
+	settle(s, slot, was_live, &out);
+	return true;
+}
+
+static void on_listen(struct cow_tftp_server *s, unsigned entrance,
+		      const struct cow_tftp_datagram *d)
+{
+	struct cow_tftp_entrance *e = &s->entrance[entrance];
+	struct cow_span pkt = cow_span_of(d->data, d->len);
+	const struct in6_addr from = cow_tftp_addr_map(&d->from);
+	uint16_t op;
+	bool asks = cow_span_be16(&pkt, &op) && (op == COW_TFTP_RRQ || op == COW_TFTP_WRQ);
+
+	if (!asks && e->pool_size == 0 && to_transfer(s, entrance, COW_TFTP_AT_LISTEN, d))
+		return;
+	if (!asks || !d->to_us || cow_tftp_addr_port(&d->from) == 0 || is_own(s, d)) {
 		s->stats.stray++;
 		return;
 	}
-	if (!cow_tftp_hosts_admit(s->hosts, d->from.sin_addr, s->now_ms)) {
+	if (!cow_tftp_hosts_admit(s->hosts, &from, s->now_ms)) {
 		s->stats.limited++;
 		return;
 	}
 	if (op == COW_TFTP_WRQ)
-		refuse(s, d, -EROFS);
+		refuse(s, e, d, -EROFS);
 	else
-		take_rrq(s, d, pkt);
+		take_rrq(s, e, d, pkt);
 }
 
-static void on_transfer(struct cow_tftp_server *s, unsigned socket,
+static void on_transfer(struct cow_tftp_server *s, unsigned entrance, unsigned socket,
 			const struct cow_tftp_datagram *d)
 {
-	const struct cow_tftp_peer peer = {.addr = d->from.sin_addr, .port = d->from.sin_port};
-	struct cow_tftp_slot *slot = cow_tftp_table_find(&s->table, &peer);
-	struct cow_span pkt = cow_span_of(d->data, d->len), peek = pkt;
+	const struct in6_addr from = cow_tftp_addr_map(&d->from);
+	struct cow_span pkt = cow_span_of(d->data, d->len);
 	uint16_t op;
 
-	if (slot && slot->socket == socket) {
-		struct cow_tftp_out out = out_of(s);
-		bool was_live = is_live(slot);
-
-		cow_tftp_transfer_packet(&slot->transfer, pkt, s->now_ms, &out);
-		settle(s, slot, was_live, &out);
+	if (to_transfer(s, entrance, socket, d))
 		return;
-	}
 	s->stats.stray++;
 	/* A stranger on this port (RFC 1350 section 4); ERROR is never answered. */
-	if (d->to_us && cow_span_be16(&peek, &op) && (op == COW_TFTP_ACK || op == COW_TFTP_DATA) &&
-	    !is_own(s, d) && cow_tftp_hosts_admit(s->hosts, peer.addr, s->now_ms))
-		send_error(s, s->pool[socket], d, COW_TFTP_E_UNKNOWN_TID, "Unknown transfer ID");
+	if (d->to_us && cow_span_be16(&pkt, &op) && (op == COW_TFTP_ACK || op == COW_TFTP_DATA) &&
+	    !is_own(s, d) && cow_tftp_hosts_admit(s->hosts, &from, s->now_ms))
+		send_error(&s->entrance[entrance], socket, d, COW_TFTP_E_UNKNOWN_TID,
+			   "Unknown transfer ID");
 }
 
 /* ---------------------------------------------------------------- loop */
 
 static void drain(struct cow_tftp_server *s, unsigned which)
 {
-	int fd = which == EV_LISTEN ? s->listen_fd : s->pool[which];
+	unsigned entrance = which / (COW_TFTP_POOL + 1), socket = which % (COW_TFTP_POOL + 1);
+	int fd = cow_tftp_entrance_fd(&s->entrance[entrance], socket);
 	int n;
 
 	for (int done = 0; done < BUDGET; done += n) {
@@ -347,10 +402,10 @@ static void drain(struct cow_tftp_server *s, unsigned which)
 		if (n <= 0)
 			break; /* -EAGAIN; anything else concerns one datagram that is gone */
 		for (int k = 0; k < n; k++) {
-			if (which == EV_LISTEN)
-				on_listen(s, &s->inbox->datagram[k]);
+			if (socket == COW_TFTP_AT_LISTEN)
+				on_listen(s, entrance, &s->inbox->datagram[k]);
 			else
-				on_transfer(s, which, &s->inbox->datagram[k]);
+				on_transfer(s, entrance, socket, &s->inbox->datagram[k]);
 		}
 		cow_tftp_outbox_flush(s->outbox);
 		if (n < COW_TFTP_INBOX)
@@ -413,8 +468,8 @@ int cow_tftp_server_run(struct cow_tftp_server *s, int stop_fd)
 	if (epoll_ctl(s->epoll, EPOLL_CTL_ADD, stop_fd, &stop) < 0)
 		return -errno;
 	for (;;) {
-		struct epoll_event ev[POOL + 2];
-		int n = epoll_wait(s->epoll, ev, POOL + 2, wait_ms(s));
+		struct epoll_event ev[EVENTS];
+		int n = epoll_wait(s->epoll, ev, EVENTS, wait_ms(s));
 
 		if (n < 0 && errno != EINTR)
 			return -errno;
@@ -433,61 +488,38 @@ int cow_tftp_server_run(struct cow_tftp_server *s, int stop_fd)
 
 /* ---------------------------------------------------------------- set-up */
 
-static int add_socket(struct cow_tftp_server *s, int fd, uint32_t which)
+/* Watched in the order of their events' numbers. */
+static int watch(struct cow_tftp_server *s, unsigned entrance)
 {
-	struct epoll_event ev = {.events = EPOLLIN, .data.u32 = which};
+	const struct cow_tftp_entrance *e = &s->entrance[entrance];
+	int r = 0;
 
-	return epoll_ctl(s->epoll, EPOLL_CTL_ADD, fd, &ev) < 0 ? -errno : 0;
+	for (unsigned i = 0; r == 0 && i <= COW_TFTP_AT_LISTEN; i++) {
+		struct epoll_event ev = {.events = EPOLLIN, .data.u32 = EVENT_OF(entrance, i)};
+
+		if ((i < e->pool_size || i == COW_TFTP_AT_LISTEN) &&
+		    epoll_ctl(s->epoll, EPOLL_CTL_ADD, cow_tftp_entrance_fd(e, i), &ev) < 0)
+			r = -errno;
+	}
+	return r;
 }
 
-static int open_pool(struct cow_tftp_server *s, struct cow_err *err)
+static int open_entrance(struct cow_tftp_server *s, const union cow_tftp_addr *listen,
+			 const struct cow_tftp_entrances *how, struct cow_err *err)
 {
-	struct sockaddr_in at = s->bound;
+	unsigned n = s->entrances;
 
-	at.sin_port = 0;
-	for (unsigned i = 0; i < POOL; i++) {
-		struct sockaddr_in got = {0};
-		socklen_t len = sizeof(got);
-		int fd = cow_tftp_socket_open(&at, POOL_RCVBUF);
-
-		if (fd < 0)
-			return cow_err_set(err, fd, "open a socket for transfers");
-		s->pool[i] = fd;
-		if (getsockname(fd, (struct sockaddr *)&got, &len) < 0)
-			return cow_err_set(err, -errno, "name a socket for transfers");
-		s->pool_port[i] = got.sin_port;
-		int r = add_socket(s, fd, i);
-
-		if (r < 0)
-			return cow_err_set(err, r, "watch a socket");
+	if (listen->sa.sa_family == AF_INET6 && s->inet_fd < 0) {
+		s->inet_fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+		if (s->inet_fd < 0)
+			return cow_err_set(err, -errno, "make a socket of IPv4");
 	}
-	return 0;
-}
+	s->entrances++; /* to be closed from here on */
+	int r = cow_tftp_entrance_open(&s->entrance[n], listen, how, err);
 
-static int open_listen(struct cow_tftp_server *s, const struct sockaddr_in *listen,
-		       struct cow_err *err)
-{
-	char addr[INET_ADDRSTRLEN] = "";
-	socklen_t len = sizeof(s->bound);
-
-	(void)inet_ntop(AF_INET, &listen->sin_addr, addr, sizeof(addr));
-	s->listen_fd = cow_tftp_socket_open(listen, LISTEN_RCVBUF);
-	if (s->listen_fd == -EADDRINUSE) {
-		(void)cow_err_say(err, COW_ERR_BUSY, -EADDRINUSE,
-				  "port %u of %s is taken by another program",
-				  ntohs(listen->sin_port), addr);
-		return cow_err_hint(
-		    err, -EADDRINUSE,
-		    "stop the other TFTP server (dnsmasq, tftpd-hpa, atftpd), or choose "
-		    "another address");
-	}
-	if (s->listen_fd < 0)
-		return cow_err_set(err, s->listen_fd, "listen on port %u of %s",
-				   ntohs(listen->sin_port), addr);
-	if (getsockname(s->listen_fd, (struct sockaddr *)&s->bound, &len) < 0)
-		return cow_err_set(err, -errno, "name the listening socket");
-	int r = add_socket(s, s->listen_fd, EV_LISTEN);
-
+	if (r < 0)
+		return r;
+	r = watch(s, n);
 	return r < 0 ? cow_err_set(err, r, "watch a socket") : 0;
 }
 
@@ -513,26 +545,21 @@ static int set_up(struct cow_tftp_server *s, struct cow_err *err)
 	return s->epoll < 0 ? cow_err_set(err, -errno, "make an epoll set") : 0;
 }
 
-int cow_tftp_server_new(const struct sockaddr_in *listen, const struct cow_tftp_resolver *resolver,
-			struct cow_tftp_server **ret, struct cow_err *err)
+int cow_tftp_server_new(const struct cow_tftp_entrances *at,
+			const struct cow_tftp_resolver *resolver, struct cow_tftp_server **ret,
+			struct cow_err *err)
 {
 	struct cow_tftp_server *s = calloc(1, sizeof(*s));
 
 	if (!s)
 		return cow_err_set(err, -ENOMEM, "make the TFTP server");
 	s->resolver = *resolver;
-	s->grants = (struct cow_tftp_grants){.blksize = COW_TFTP_BLKSIZE_PATH,
-					     .window = COW_TFTP_WINDOW_MAX};
-	s->epoll = s->listen_fd = -1;
-	for (unsigned i = 0; i < POOL; i++)
-		s->pool[i] = -1;
+	s->epoll = s->inet_fd = -1;
 	s->now_ms = s->tick_ms = cow_now_ms();
 	int r = set_up(s, err);
 
-	if (r == 0)
-		r = open_listen(s, listen, err);
-	if (r == 0)
-		r = open_pool(s, err);
+	for (unsigned k = 0; r == 0 && k < at->count && k < COW_TFTP_LISTEN_MAX; k++)
+		r = open_entrance(s, &at->listen[k], at, err);
 	if (r < 0) {
 		cow_tftp_server_free(s);
 		return r;
@@ -549,12 +576,10 @@ void cow_tftp_server_free(struct cow_tftp_server *s)
 		return;
 	while (s->table.buckets && (slot = cow_tftp_table_any(&s->table)))
 		drop(s, slot);
-	for (unsigned i = 0; i < POOL; i++) {
-		if (s->pool[i] >= 0)
-			(void)close(s->pool[i]);
-	}
-	if (s->listen_fd >= 0)
-		(void)close(s->listen_fd);
+	for (unsigned k = 0; k < s->entrances; k++)
+		cow_tftp_entrance_close(&s->entrance[k]);
+	if (s->inet_fd >= 0)
+		(void)close(s->inet_fd);
 	if (s->epoll >= 0)
 		(void)close(s->epoll);
 	cow_tftp_table_done(&s->table);
@@ -567,7 +592,7 @@ void cow_tftp_server_free(struct cow_tftp_server *s)
 
 uint16_t cow_tftp_server_port(const struct cow_tftp_server *s)
 {
-	return ntohs(s->bound.sin_port);
+	return ntohs(cow_tftp_addr_port(&s->entrance[0].bound));
 }
 
 void cow_tftp_server_stats(const struct cow_tftp_server *s, struct cow_tftp_stats *ret)

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later
  *
- * UDP sockets with IP_PKTINFO (ip(7)): see sockets.h.
+ * UDP sockets with IP_PKTINFO (ip(7)) and IPV6_PKTINFO (ipv6(7)): see sockets.h.
  */
 #include "sockets.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 
@@ -14,25 +15,48 @@
 #include "tftp/limits.h"
 
 union control {
-	char space[CMSG_SPACE(sizeof(struct in_pktinfo))];
+	char space[COW_TFTP_SOURCE_SPACE];
 	struct cmsghdr align;
 };
 
-int cow_tftp_socket_open(const struct sockaddr_in *at, int rcvbuf_bytes)
+static int set_up_v4(int fd)
 {
-	cow_autoclose int fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	const int on = 1, never_df = IP_PMTUDISC_DONT;
 
-	if (fd < 0)
-		return -errno;
 	if (setsockopt(fd, IPPROTO_IP, IP_PKTINFO, &on, sizeof(on)) < 0 ||
 	    setsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, &never_df, sizeof(never_df)) < 0)
 		return -errno;
+	return 0;
+}
+
+static int set_up_v6(int fd)
+{
+	const int on = 1, no_discovery = IPV6_PMTUDISC_DONT;
+
+	if (setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) < 0 ||
+	    setsockopt(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, &on, sizeof(on)) < 0 ||
+	    setsockopt(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, &no_discovery, sizeof(no_discovery)) <
+		0)
+		return -errno;
+	return 0;
+}
+
+int cow_tftp_socket_open(const union cow_tftp_addr *at, int rcvbuf_bytes)
+{
+	cow_autoclose int fd =
+	    socket(at->sa.sa_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		return -errno;
+	int r = at->sa.sa_family == AF_INET6 ? set_up_v6(fd) : set_up_v4(fd);
+
+	if (r < 0)
+		return r;
 	/* Room for the requests of a herd that is switched on at once; beyond the system's limit
 	 * only with privilege, and less is no error. */
 	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &rcvbuf_bytes, sizeof(rcvbuf_bytes)) < 0)
 		(void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &rcvbuf_bytes, sizeof(rcvbuf_bytes));
-	if (bind(fd, (const struct sockaddr *)at, sizeof(*at)) < 0)
+	if (bind(fd, &at->sa, cow_tftp_addr_len(at)) < 0)
 		return -errno;
 	return cow_steal_fd(&fd);
 }
@@ -97,14 +121,21 @@ static void read_head(struct mmsghdr *head, const uint8_t *data, struct cow_tftp
 	    .truncated = m->msg_flags & MSG_TRUNC,
 	};
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR(m, c)) {
-		struct in_pktinfo info;
+		if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO) {
+			struct in_pktinfo info;
 
-		if (c->cmsg_level != IPPROTO_IP || c->cmsg_type != IP_PKTINFO)
-			continue;
-		memcpy(&info, CMSG_DATA(c), sizeof(info));
-		d->local = info.ipi_spec_dst;
-		d->to_us = info.ipi_addr.s_addr == info.ipi_spec_dst.s_addr;
-		d->ifindex = info.ipi_ifindex;
+			memcpy(&info, CMSG_DATA(c), sizeof(info));
+			d->local = cow_tftp_map(info.ipi_spec_dst);
+			d->to_us = info.ipi_addr.s_addr == info.ipi_spec_dst.s_addr;
+			d->ifindex = info.ipi_ifindex;
+		} else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO) {
+			struct in6_pktinfo info;
+
+			memcpy(&info, CMSG_DATA(c), sizeof(info));
+			d->local = info.ipi6_addr;
+			d->to_us = !IN6_IS_ADDR_MULTICAST(&info.ipi6_addr);
+			d->ifindex = (int)info.ipi6_ifindex;
+		}
 	}
 }
 
@@ -122,28 +153,56 @@ int cow_tftp_socket_recv_many(int fd, struct cow_tftp_inbox *in)
 	return n < 0 ? -errno : n;
 }
 
-int cow_tftp_socket_send(int fd, const void *buf, size_t len, const struct sockaddr_in *to,
-			 struct in_addr local, unsigned flags)
+size_t cow_tftp_socket_source(struct cmsghdr *c, const union cow_tftp_addr *to,
+			      const struct in6_addr *local)
 {
-	const struct in_pktinfo info = {.ipi_spec_dst = local};
-	union control control;
-	struct sockaddr_in name = *to;
-	struct iovec iov = {.iov_base = (void *)(uintptr_t)buf, .iov_len = len};
-	struct msghdr m = {
-	    .msg_name = &name,
-	    .msg_namelen = sizeof(name),
-	    .msg_iov = &iov,
-	    .msg_iovlen = 1,
-	    .msg_control = &control,
-	    .msg_controllen = sizeof(control),
-	};
+	if (to->sa.sa_family == AF_INET6) {
+		/* An address of a link belongs to an interface: that of the peer. */
+		const struct in6_pktinfo info = {.ipi6_addr = *local,
+						 .ipi6_ifindex = to->in6.sin6_scope_id};
 
-	memset(&control, 0, sizeof(control));
-	struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+		c->cmsg_level = IPPROTO_IPV6;
+		c->cmsg_type = IPV6_PKTINFO;
+		c->cmsg_len = CMSG_LEN(sizeof(info));
+		memcpy(CMSG_DATA(c), &info, sizeof(info));
+		return CMSG_SPACE(sizeof(info));
+	}
+	const struct in_pktinfo info = {.ipi_spec_dst = cow_tftp_unmap(local)};
 
 	c->cmsg_level = IPPROTO_IP;
 	c->cmsg_type = IP_PKTINFO;
 	c->cmsg_len = CMSG_LEN(sizeof(info));
 	memcpy(CMSG_DATA(c), &info, sizeof(info));
+	return CMSG_SPACE(sizeof(info));
+}
+
+int cow_tftp_socket_send(int fd, const void *buf, size_t len, const union cow_tftp_addr *to,
+			 const struct in6_addr *local, unsigned flags)
+{
+	union control control;
+	union cow_tftp_addr name = *to;
+	struct iovec iov = {.iov_base = (void *)(uintptr_t)buf, .iov_len = len};
+	struct msghdr m = {
+	    .msg_name = &name,
+	    .msg_namelen = cow_tftp_addr_len(to),
+	    .msg_iov = &iov,
+	    .msg_iovlen = 1,
+	    .msg_control = &control,
+	};
+
+	memset(&control, 0, sizeof(control));
+	m.msg_controllen = cow_tftp_socket_source(&control.align, to, local);
 	return sendmsg(fd, &m, flags & COW_TFTP_SEND_CONFIRM ? MSG_CONFIRM : 0) < 0 ? -errno : 0;
+}
+
+struct in_addr cow_tftp_socket_ipv4_of(int fd, int ifindex)
+{
+	struct ifreq name = {.ifr_ifindex = ifindex};
+	struct sockaddr_in at;
+
+	/* netdevice(7) */
+	if (ioctl(fd, SIOCGIFNAME, &name) < 0 || ioctl(fd, SIOCGIFADDR, &name) < 0)
+		return (struct in_addr){0};
+	memcpy(&at, &name.ifr_addr, sizeof(at));
+	return at.sin_addr;
 }

@@ -23,19 +23,16 @@ void cow_tftp_table_done(struct cow_tftp_table *tb)
 	tb->buckets = NULL;
 }
 
-/* Seeded, so that nobody outside can choose ports that share a bucket. */
 static struct cow_tftp_slot **bucket(const struct cow_tftp_table *tb, const struct cow_tftp_peer *p)
 {
-	uint64_t x = ((uint64_t)p->addr.s_addr << 16 | p->port) ^ tb->seed;
+	uint64_t x = cow_tftp_addr_hash(&p->addr, tb->seed ^ p->port);
 
-	x = (x ^ x >> 33) * 0xff51afd7ed558ccdull;
-	x = (x ^ x >> 33) * (tb->seed | 1);
-	return &tb->buckets[(x >> 40) % BUCKETS];
+	return &tb->buckets[x % BUCKETS];
 }
 
 static int same_peer(const struct cow_tftp_peer *a, const struct cow_tftp_peer *b)
 {
-	return a->addr.s_addr == b->addr.s_addr && a->port == b->port;
+	return a->port == b->port && a->scope == b->scope && IN6_ARE_ADDR_EQUAL(&a->addr, &b->addr);
 }
 
 struct cow_tftp_slot *cow_tftp_table_find(const struct cow_tftp_table *tb,

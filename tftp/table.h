@@ -9,24 +9,26 @@
 #ifndef COW_TFTP_TABLE_H
 #define COW_TFTP_TABLE_H
 
-#include <netinet/in.h>
 #include <stdint.h>
 
+#include "tftp/address.h"
 #include "tftp/packet.h"
 #include "tftp/transfer.h"
 #include "timers.h"
 
 struct cow_tftp_peer {
-	struct in_addr addr;
-	in_port_t port; /* network order */
+	struct in6_addr addr; /* an IPv4 one mapped */
+	uint32_t scope;	      /* interface of a link-local one */
+	in_port_t port;	      /* network order */
 };
 
 struct cow_tftp_slot {
 	struct cow_tftp_slot *next; /* in its bucket */
 	struct cow_tftp_timer timer;
 	struct cow_tftp_peer peer;
-	struct in_addr local; /* the address the request was sent to: answers come from it */
-	unsigned socket;      /* index in the pool */
+	struct in6_addr local; /* the address the request was sent to: answers come from it */
+	unsigned entrance;     /* the listening socket it came in by */
+	unsigned socket;       /* of that one's, which answers leave by */
 	struct cow_tftp_request request;
 	struct cow_tftp_transfer transfer;
 };

@@ -86,6 +86,52 @@ static int check_addresses(const char *v)
 	return 0;
 }
 
+static int check_v6(const char *v, size_t len)
+{
+	char text[INET6_ADDRSTRLEN + 1 + IF_NAMESIZE], *scope;
+	struct in6_addr a;
+
+	if (len >= sizeof(text))
+		return -EINVAL;
+	memcpy(text, v, len);
+	text[len] = '\0';
+	scope = strchr(text, '%');
+	if (scope)
+		*scope = '\0';
+	if (inet_pton(AF_INET6, text, &a) != 1)
+		return -EINVAL;
+	return IN6_IS_ADDR_LINKLOCAL(&a) == (scope && scope[1]) ? 0 : -EINVAL;
+}
+
+static int check_listen(const char *v)
+{
+	unsigned count = 0;
+
+	while (*v) {
+		size_t n = strcspn(v, ",");
+
+		if (++count > COW_CONFIG_LISTEN_MAX || check_v6(v, n) < 0)
+			return -EINVAL;
+		v += n;
+		if (*v == ',' && *++v == '\0')
+			return -EINVAL;
+	}
+	return 0;
+}
+
+static int check_ports(const char *v)
+{
+	const char *dash = strchr(v, '-');
+	uint64_t first, last;
+
+	if (*v == '\0')
+		return 0;
+	return dash && cow_parse_u64n(v, (size_t)(dash - v), 1, 65535, &first) == 0 &&
+		       cow_parse_u64n(dash + 1, strlen(dash + 1), first, 65535, &last) == 0
+		   ? 0
+		   : -EINVAL;
+}
+
 /* The kernel's rule for interface names, less what configuration files treat in a special way. */
 static int check_interface(const char *v)
 {
@@ -173,6 +219,13 @@ static const struct key keys[] = {
     TEXT_KEY("tftp", "ipxe_dir", ipxe_dir, "/usr/lib/ipxe", PATH_FORM, check_path),
     CHOICE_KEY("tftp", "clients", tftp_clients, "match", "open, match or closed", trust_words),
     TEXT_KEY("tftp", "user", tftp_user, "", "user name or empty", check_user),
+    TEXT_KEY(
+	"tftp", "listen", tftp_listen, "",
+	"up to four IPv6 addresses with commas, with %INTERFACE behind link-local ones, or empty",
+	check_listen),
+    CHOICE_KEY("tftp", "single_port", tftp_single_port, "no", "yes or no", switch_words),
+    TEXT_KEY("tftp", "ports", tftp_ports, "", "FIRST-LAST or empty", check_ports),
+    CHOICE_KEY("tftp", "utimeout", tftp_utimeout, "no", "yes or no", switch_words),
 
     CHOICE_KEY("dhcp", "mode", dhcp_mode, "off", "off, full or proxy", dhcp_words),
     TEXT_KEY("dhcp", "range", dhcp_range, "", "FIRST,LAST (IPv4 addresses) or empty", check_range),
@@ -331,6 +384,9 @@ static int apply(struct cow_config *c, const struct cow_kv *kv, struct cow_err *
 		if (r < 0)
 			return r;
 	}
+	if (c->tftp_single_port && *c->tftp_ports)
+		return cow_err_say(err, COW_ERR_USAGE, -EINVAL,
+				   "[tftp] single_port = yes and ports exclude each other");
 	if (c->dhcp_mode == COW_DHCP_FULL && !*c->dhcp_range)
 		return cow_err_say(err, COW_ERR_USAGE, -EINVAL,
 				   "[dhcp] mode = full needs range = FIRST,LAST");

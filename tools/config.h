@@ -50,6 +50,9 @@ struct cow_config {
 	unsigned tftp_clients; /* as cowherd-tftpd --clients: 0 open, 1 match, 2 closed */
 	char *ipxe_dir;
 	char *tftp_user;
+	char *tftp_listen; /* IPv6 addresses with commas */
+	unsigned tftp_single_port, tftp_utimeout;
+	char *tftp_ports; /* "FIRST-LAST" */
 
 	unsigned dhcp_mode; /* enum cow_dhcp_mode */
 	char *dhcp_range;
@@ -96,5 +99,8 @@ const struct cow_config_key *cow_config_key(size_t n);
 
 /* The dynamic range of [dhcp] range, "FIRST,LAST", as two dotted quads. -EINVAL. */
 int cow_config_range(const char *text, char ret_first[16], char ret_last[16]);
+
+/* How many addresses [tftp] listen takes. */
+#define COW_CONFIG_LISTEN_MAX 4
 
 #endif

@@ -48,7 +48,7 @@ struct cow_serve {
 	struct cow_child child[COW_SVC_MAX];
 	bool enabled[COW_SVC_MAX];
 	struct cow_timer tick;
-	char *arg[12]; /* texts the children's arguments borrow */
+	char *arg[20]; /* texts the children's arguments borrow */
 	size_t args;
 	int portmap_fd[COW_PORTMAP_FDS];
 	unsigned portmap_fds;

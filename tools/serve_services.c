@@ -54,6 +54,50 @@ static void tftp_answered(void *ctx, int r)
 	cow_serve_changed(s, c);
 }
 
+/* Append to the arguments of @c, which has room: COW_CHILD_ARGS counts these in. */
+static void add_arg(struct cow_child *c, const char *arg)
+{
+	size_t n = 0;
+
+	while (c->argv[n])
+		n++;
+	c->argv[n] = arg;
+}
+
+/* What is said only where it is asked for. */
+static int add_tftp_options(struct cow_serve *s, struct cow_child *c, struct cow_err *err)
+{
+	const struct cow_config *f = s->config;
+
+	if (*f->tftp_user) {
+		add_arg(c, "--user");
+		add_arg(c, f->tftp_user);
+	}
+	if (f->tftp_single_port)
+		add_arg(c, "--single-port");
+	if (f->tftp_utimeout)
+		add_arg(c, "--utimeout");
+	if (*f->tftp_ports) {
+		add_arg(c, "--ports");
+		add_arg(c, f->tftp_ports);
+	}
+	for (const char *p = f->tftp_listen; *p;) {
+		int len = (int)strcspn(p, ",");
+		char *text = NULL;
+
+		if (asprintf(&text, "[%.*s]:%u", len, p, f->tftp_port) < 0)
+			text = NULL;
+		const char *keep = cow_serve_keep(s, text);
+
+		if (!keep)
+			return cow_err_set(err, -ENOMEM, "TFTP server");
+		add_arg(c, "--listen");
+		add_arg(c, keep);
+		p += len + (p[len] == ',');
+	}
+	return 0;
+}
+
 static int prepare_tftp(struct cow_serve *s, struct cow_err *err)
 {
 	static const char *const level[] = {"error", "warning", "notice", "info", "debug"};
@@ -86,8 +130,6 @@ static int prepare_tftp(struct cow_serve *s, struct cow_err *err)
 			      mount_port,
 			      "--log-level",
 			      level[f->log_level],
-			      *f->tftp_user ? "--user" : NULL,
-			      f->tftp_user,
 			      NULL};
 	memcpy(c->argv, argv, sizeof(argv));
 	c->name = "tftp";
@@ -103,7 +145,9 @@ static int prepare_tftp(struct cow_serve *s, struct cow_err *err)
 	    (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons((uint16_t)f->tftp_port)};
 	(void)inet_pton(AF_INET, s->net.address, &s->tftp_probe.to.sin_addr); /* our own text */
 	s->enabled[COW_SVC_TFTP] = true;
-	return keep && nfs_port && mount_port ? 0 : cow_err_set(err, -ENOMEM, "TFTP server");
+	if (!keep || !nfs_port || !mount_port)
+		return cow_err_set(err, -ENOMEM, "TFTP server");
+	return add_tftp_options(s, c, err);
 }
 
 /* ------------------------------------------------ DHCP */

@@ -49,6 +49,12 @@ ip link set c0 up
 "${there[@]}" ip link set lo up
 "${there[@]}" ip address add 10.99.0.1/24 dev s0
 "${there[@]}" ip link set s0 up
+if [[ -e /proc/net/if_inet6 ]]; then
+	ip address add fe80::2/64 dev c0 nodad
+	ip address add fd00:99::2/64 dev c0 nodad
+	"${there[@]}" ip address add fe80::1/64 dev s0 nodad
+	"${there[@]}" ip address add fd00:99::1/64 dev s0 nodad
+fi
 
 # ------------------------------------------------------------ files
 # patterned NAME SIZE: bytes as probe expects them
@@ -69,6 +75,7 @@ patterned exact.img 1024
 patterned big.img 70000
 printf 'one\ntwo\r\nthree\rend' >"$files/text.txt"
 : >"$files/empty.img"
+echo 'quiet' >"$files/cmdline.txt"
 echo 'password: secret' >"$files/user-data"
 echo 'root:x:0:0::/root:/bin/sh' >"$tree/etc/passwd"
 chmod 600 "$files/secret.img"
@@ -113,10 +120,19 @@ if [[ -z $differences ]]; then
 	store 256M ext4
 	cow image import --no-fixup all herd "$tree" >/dev/null
 	cow client add 02:00:00:00:00:01 --image herd >/dev/null
-	"${there[@]}" "${TFTPD:?names cowherd-tftpd}" --store "$store" --log-level warning 2>"$work/log" &
+	listen=(--listen 0.0.0.0)
+	[[ ! -e /proc/net/if_inet6 ]] || listen+=(--listen '[::]')
+	"${there[@]}" "${TFTPD:?names cowherd-tftpd}" --store "$store" --log-level warning "${listen[@]}" 2>"$work/log" &
 	pid=$!
 	answers cowherd-tftpd
 	"$probe" "$table" 10.99.0.1 69 || failed=1
+	if [[ -e /proc/net/if_inet6 ]]; then
+		"$probe" "$table"6 fd00:99::1 69 || failed=1
+		"$probe" "$table"6 fe80::1%c0 69 || failed=1
+	else
+		echo "NOT RUN: IPv6, which this kernel has not"
+		((failed)) || failed=77
+	fi
 	ends
 	exit "$failed"
 fi

@@ -15,6 +15,7 @@
 #include "outbox.h"
 #include "serials.h"
 #include "table.h"
+#include "tftp/address.h"
 #include "tftp/limits.h"
 #include "tftp/session.h"
 #include "timers.h"
@@ -22,6 +23,15 @@
 static struct in_addr host(unsigned n)
 {
 	return (struct in_addr){.s_addr = htonl(0x0a4d0000 + n)};
+}
+
+/* As the tables have it. */
+static const struct in6_addr *key(unsigned n)
+{
+	static struct in6_addr a;
+
+	a = cow_tftp_map(host(n));
+	return &a;
 }
 
 /* ---------------------------------------------------------------- deadlines */
@@ -69,16 +79,16 @@ static void requests_are_metered_per_host(void **state)
 	unsigned n = 0;
 
 	assert_int_equal(cow_tftp_hosts_new(7, &h), 0);
-	while (cow_tftp_hosts_admit(h, host(1), now))
+	while (cow_tftp_hosts_admit(h, key(1), now))
 		n++;
 	assert_int_equal(n, COW_TFTP_REQUESTS_BURST);
-	assert_true(cow_tftp_hosts_admit(h, host(2), now)); /* others are not concerned */
+	assert_true(cow_tftp_hosts_admit(h, key(2), now)); /* others are not concerned */
 	now += 100;
-	for (n = 0; cow_tftp_hosts_admit(h, host(1), now); n++)
+	for (n = 0; cow_tftp_hosts_admit(h, key(1), now); n++)
 		;
 	assert_int_equal(n, COW_TFTP_REQUESTS_PER_S / 10);
 	now += 3600000;
-	for (n = 0; cow_tftp_hosts_admit(h, host(1), now); n++)
+	for (n = 0; cow_tftp_hosts_admit(h, key(1), now); n++)
 		;
 	assert_int_equal(n, COW_TFTP_REQUESTS_BURST); /* no more than the burst is saved up */
 	cow_tftp_hosts_free(h);
@@ -89,17 +99,17 @@ static void live_transfers_are_counted_per_host(void **state)
 	struct cow_tftp_hosts *h;
 
 	assert_int_equal(cow_tftp_hosts_new(7, &h), 0);
-	assert_false(cow_tftp_hosts_enter(h, host(1))); /* never admitted */
-	assert_true(cow_tftp_hosts_admit(h, host(1), 5));
+	assert_false(cow_tftp_hosts_enter(h, key(1))); /* never admitted */
+	assert_true(cow_tftp_hosts_admit(h, key(1), 5));
 	for (int i = 0; i < COW_TFTP_TRANSFERS_PER_HOST; i++)
-		assert_true(cow_tftp_hosts_enter(h, host(1)));
-	assert_false(cow_tftp_hosts_enter(h, host(1)));
+		assert_true(cow_tftp_hosts_enter(h, key(1)));
+	assert_false(cow_tftp_hosts_enter(h, key(1)));
 	/* A flood of other addresses does not push out one that is being served. */
 	for (unsigned i = 2; i < 100000; i++)
-		(void)cow_tftp_hosts_admit(h, host(i), 6 + i);
-	assert_false(cow_tftp_hosts_enter(h, host(1)));
-	cow_tftp_hosts_leave(h, host(1));
-	assert_true(cow_tftp_hosts_enter(h, host(1)));
+		(void)cow_tftp_hosts_admit(h, key(i), 6 + i);
+	assert_false(cow_tftp_hosts_enter(h, key(1)));
+	cow_tftp_hosts_leave(h, key(1));
+	assert_true(cow_tftp_hosts_enter(h, key(1)));
 	cow_tftp_hosts_free(h);
 }
 
@@ -111,7 +121,7 @@ static void slots_are_found_by_peer(void **state)
 
 	assert_int_equal(cow_tftp_table_init(&tb, 99), 0);
 	for (unsigned i = 0; i < COW_TFTP_SLOTS_MAX; i++) {
-		struct cow_tftp_peer p = {.addr = host(i / 4), .port = (in_port_t)(i % 4 + 1)};
+		struct cow_tftp_peer p = {.addr = *key(i / 4), .port = (in_port_t)(i % 4 + 1)};
 		struct cow_tftp_slot *s = cow_tftp_table_add(&tb, &p);
 
 		assert_non_null(s);
@@ -119,7 +129,7 @@ static void slots_are_found_by_peer(void **state)
 	}
 	assert_null(cow_tftp_table_add(&tb, &(struct cow_tftp_peer){.port = 9}));
 	for (unsigned i = 0; i < COW_TFTP_SLOTS_MAX; i++) {
-		struct cow_tftp_peer p = {.addr = host(i / 4), .port = (in_port_t)(i % 4 + 1)};
+		struct cow_tftp_peer p = {.addr = *key(i / 4), .port = (in_port_t)(i % 4 + 1)};
 		struct cow_tftp_slot *s = cow_tftp_table_find(&tb, &p);
 
 		assert_non_null(s);
@@ -193,29 +203,58 @@ static void boards_begin_with_various_files(void **state)
 
 static void listen_addresses(void **state)
 {
-	static const char *const bad[] = {
-	    "",		  ":69", "10.0.0",    "10.0.0.1:",    "10.0.0.1:65536",
-	    "10.0.0.1:x", "::1", "localhost", "10.0.0.1:69 ", "10.0.0.1:-1"};
-	struct sockaddr_in at = {.sin_port = htons(69)};
+	static const char *const bad[] = {"",
+					  ":69",
+					  "10.0.0",
+					  "10.0.0.1:",
+					  "10.0.0.1:65536",
+					  "10.0.0.1:x",
+					  "::1",
+					  "[::1",
+					  "localhost",
+					  "10.0.0.1:69 ",
+					  "10.0.0.1:-1",
+					  "[::1]69",
+					  "[::1]:",
+					  "[]",
+					  "[10.0.0.1]",
+					  "[::ffff:10.0.0.1]",
+					  "[fe80::1]",
+					  "[fe80::1%nosuch]",
+					  "[::1%lo]:69"};
+	union cow_tftp_addr at = {.in = {.sin_family = AF_INET, .sin_port = htons(69)}};
+	char text[COW_TFTP_ADDR_TEXT];
+	struct in6_addr a;
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
-		assert_int_equal(cow_tftp_listen_parse(bad[i], &at), -EINVAL);
-	assert_int_equal(at.sin_port, htons(69));
-	assert_int_equal(cow_tftp_listen_parse("10.77.0.1", &at), 0);
-	assert_int_equal(at.sin_addr.s_addr, htonl(0x0a4d0001));
-	assert_int_equal(at.sin_port, htons(69));
-	assert_int_equal(cow_tftp_listen_parse("0.0.0.0:6969", &at), 0);
-	assert_int_equal(at.sin_port, htons(6969));
+		assert_int_equal(cow_tftp_addr_parse(bad[i], &at), -EINVAL);
+	assert_int_equal(at.in.sin_port, htons(69));
+	assert_int_equal(cow_tftp_addr_parse("10.77.0.1", &at), 0);
+	assert_int_equal(at.in.sin_addr.s_addr, htonl(0x0a4d0001));
+	assert_int_equal(at.in.sin_port, htons(69));
+	assert_int_equal(cow_tftp_addr_parse("0.0.0.0:6969", &at), 0);
+	assert_int_equal(at.in.sin_port, htons(6969));
+	assert_int_equal(cow_tftp_addr_parse("[::]", &at), 0);
+	assert_int_equal(at.sa.sa_family, AF_INET6);
+	assert_int_equal(cow_tftp_addr_port(&at), htons(6969));
+	assert_int_equal(cow_tftp_addr_parse("[fe80::1%lo]:70", &at), 0);
+	assert_int_equal(at.in6.sin6_scope_id, if_nametoindex("lo"));
+	assert_int_equal(cow_tftp_addr_port(&at), htons(70));
+	a = cow_tftp_addr_map(&at);
+	assert_string_equal(cow_tftp_addr_text(&a, at.in6.sin6_scope_id, text), "fe80::1%lo");
+	assert_string_equal(cow_tftp_addr_text(key(258), 7, text), "10.77.1.2");
+	assert_int_equal(cow_tftp_unmap(key(258)).s_addr, host(258).s_addr);
+	assert_int_equal(cow_tftp_unmap(&a).s_addr, 0);
 }
 
 /* ---------------------------------------------------------------- outbox */
 
-static struct sockaddr_in name_of(int fd)
+static union cow_tftp_addr name_of(int fd)
 {
-	struct sockaddr_in at;
+	union cow_tftp_addr at;
 	socklen_t len = sizeof(at);
 
-	assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &len), 0);
+	assert_int_equal(getsockname(fd, &at.sa, &len), 0);
 	return at;
 }
 
@@ -227,15 +266,15 @@ struct wire {
 
 static void wire_open(struct wire *w)
 {
-	const struct sockaddr_in any = {.sin_family = AF_INET,
-					.sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	const union cow_tftp_addr any = {
+	    .in = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)}};
 
 	w->from = cow_tftp_socket_open(&any, 1 << 20);
 	w->to = cow_tftp_socket_open(&any, 1 << 20);
 	assert_true(w->from >= 0 && w->to >= 0);
 	assert_int_equal(cow_tftp_outbox_new(&w->o), 0);
-	w->route =
-	    (struct cow_tftp_route){.fd = w->from, .to = name_of(w->to), .local = any.sin_addr};
+	w->route = (struct cow_tftp_route){
+	    .fd = w->from, .to = name_of(w->to), .local = cow_tftp_addr_map(&any)};
 }
 
 static void wire_close(struct wire *w)

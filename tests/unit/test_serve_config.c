@@ -47,7 +47,8 @@ static void values_replace_defaults(void **state)
 	cow_autoconfig c = parse_ok("[store]\npath = /srv/my herd\n"
 				    "[serve]\naddress = 10.77.0.1\ninterface = br0\n"
 				    "[nfs]\nport = 12049\naccess = subnet\nversion = 3\n"
-				    "[tftp]\nenabled = no\n"
+				    "[tftp]\nenabled = no\nlisten = ::1,fe80::1%eth0,fd00::2\n"
+				    "ports = 40000-40015\nutimeout = yes\n"
 				    "[dhcp]\nmode = full\nrange = 10.77.0.100,10.77.0.200\n"
 				    "dns = 10.77.0.1,10.77.0.2\nlease = 12h\n");
 
@@ -57,6 +58,9 @@ static void values_replace_defaults(void **state)
 	assert_int_equal(c->nfs_access, COW_NFS_ACCESS_SUBNET);
 	assert_string_equal(c->nfs_version, "3");
 	assert_int_equal(c->tftp_enabled, 0);
+	assert_string_equal(c->tftp_listen, "::1,fe80::1%eth0,fd00::2");
+	assert_string_equal(c->tftp_ports, "40000-40015");
+	assert_int_equal(c->tftp_utimeout, 1);
 	assert_int_equal(c->dhcp_mode, COW_DHCP_FULL);
 	assert_string_equal(c->dhcp_dns, "10.77.0.1,10.77.0.2");
 }
@@ -91,6 +95,15 @@ static void bad_values_are_refused_with_what_is_allowed(void **state)
 	BAD("[dhcp]\ndns = 10.0.0.1,\n", "IPv4");
 	BAD("[dhcp]\nrange = 10.0.0.9,10.0.0.1\n", "FIRST,LAST");
 	BAD("[dhcp]\nmode = full\n", "needs range");
+	BAD("[tftp]\nlisten = 10.0.0.1\n", "[tftp] listen", "IPv6");
+	BAD("[tftp]\nlisten = fe80::1\n", "%INTERFACE");
+	BAD("[tftp]\nlisten = ::1%lo\n", "IPv6");
+	BAD("[tftp]\nlisten = ::1,\n", "IPv6");
+	BAD("[tftp]\nlisten = ::1,::2,::3,::4,::5\n", "up to four");
+	BAD("[tftp]\nports = 5\n", "FIRST-LAST");
+	BAD("[tftp]\nports = 9-8\n", "FIRST-LAST");
+	BAD("[tftp]\nports = 1-65536\n", "FIRST-LAST");
+	BAD("[tftp]\nports = 8-9\nsingle_port = yes\n", "exclude");
 }
 
 static void paths_that_would_break_other_configurations_are_refused(void **state)

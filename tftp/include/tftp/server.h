@@ -6,17 +6,19 @@
 #ifndef COW_TFTP_SERVER_H
 #define COW_TFTP_SERVER_H
 
-#include <netinet/in.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "common/err.h"
+#include "tftp/address.h"
 #include "tftp/content.h"
 
 /* Who asks, as far as the network tells. */
 struct cow_tftp_who {
-	struct in_addr addr;  /* source of the request */
-	struct in_addr local; /* our address it was sent to */
-	int ifindex;	      /* interface it came in by */
+	struct in_addr addr;   /* source of the request; 0.0.0.0: it came over IPv6 */
+	struct in6_addr addr6; /* source; an IPv4 one mapped */
+	struct in_addr local;  /* ours it was sent to; over IPv6: one of that interface, if any */
+	int ifindex;	       /* interface it came in by */
 	uint64_t now_ms;
 };
 
@@ -42,15 +44,27 @@ struct cow_tftp_stats {
 
 struct cow_tftp_server;
 
+#define COW_TFTP_LISTEN_MAX 8 /* addresses of one host that boot machines */
+
+/* Where and how. Port 0: a free one, see cow_tftp_server_port(). */
+struct cow_tftp_entrances {
+	union cow_tftp_addr listen[COW_TFTP_LISTEN_MAX];
+	unsigned count;
+	bool single_port;		/* transfers run on the port they were asked for at */
+	uint16_t port_first, port_last; /* else on these; 0: any */
+	bool utimeout;			/* grant that option */
+};
+
 /*
  * cow_tftp_server_new - bind.
- * @listen: port 0 takes a free one, see cow_tftp_server_port().
- * Return: 0; -EADDRINUSE (exit 4); -EADDRNOTAVAIL; -EACCES; -ENOMEM.
+ * Return: 0; -EADDRINUSE (exit 4): the port, or all of the range; -EADDRNOTAVAIL; -EACCES; -ENOMEM.
  */
-int cow_tftp_server_new(const struct sockaddr_in *listen, const struct cow_tftp_resolver *resolver,
-			struct cow_tftp_server **ret, struct cow_err *err);
+int cow_tftp_server_new(const struct cow_tftp_entrances *at,
+			const struct cow_tftp_resolver *resolver, struct cow_tftp_server **ret,
+			struct cow_err *err);
 void cow_tftp_server_free(struct cow_tftp_server *s); /* NULL is fine */
 
+/* Of the first address. */
 uint16_t cow_tftp_server_port(const struct cow_tftp_server *s);
 
 /* Serve until @stop_fd is readable. Transfers still running are told by an ERROR. Return: 0,
