@@ -15,6 +15,7 @@
 
 #include "common/cleanup.h"
 #include "common/log.h"
+#include "confine.h"
 #include "files.h"
 #include "marks.h"
 #include "neigh.h"
@@ -98,8 +99,10 @@ static int serve(const struct cow_tftp_options *o, int stop_fd, struct cow_err *
 	const struct cow_tftp_resolver resolver = {
 	    .open = cow_tftp_files_open, .tick = cow_tftp_files_tick, .ctx = &files};
 	COW_CLEANUP(cow_auto_cow_tftp_server_free) struct cow_tftp_server *server = NULL;
-	int r = cow_store_open(o->store, &store, err);
+	int r = cow_tftp_read_only(err);
 
+	if (r == 0)
+		r = cow_store_open(o->store, &store, err);
 	if (r == 0 && o->event_fd >= 0)
 		r = prepare_event_fd(o->event_fd, err);
 	if (r == 0 && o->ipxe_dir)
@@ -127,6 +130,8 @@ static int serve(const struct cow_tftp_options *o, int stop_fd, struct cow_err *
 		r = cow_tftp_marks_start(o->user, err);
 	if (r == 0)
 		r = cow_tftp_drop_privileges(o->user, CAP_DAC_READ_SEARCH, err);
+	if (r == 0)
+		r = cow_tftp_confine(COW_TFTP_PART_NETWORK, err);
 	if (r < 0)
 		return r;
 	cow_log(COW_LOG_INFO, "ready: port=%u store=%s", cow_tftp_server_port(server),

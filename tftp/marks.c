@@ -17,6 +17,7 @@
 
 #include "common/cleanup.h"
 #include "common/log.h"
+#include "confine.h"
 #include "overlay/overlay.h"
 #include "privileges.h"
 
@@ -93,6 +94,10 @@ static _Noreturn void be_reader(int sock, const char *user)
 	}
 	/* After the ids, whose change takes it back. Our parent may be gone by now: the socket tells. */
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+	if (cow_tftp_confine(COW_TFTP_PART_MARKS, &err) < 0) {
+		cow_log(COW_LOG_ERROR, "%s", cow_err_str(&err));
+		_exit(1);
+	}
 	read_marks(3);
 }
 

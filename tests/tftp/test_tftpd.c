@@ -837,6 +837,8 @@ static void expect_rights(pid_t pid, const char *caps)
 	assert_string_equal(text, "0000000000000000");
 	status_field(pid, "NoNewPrivs", text, sizeof(text));
 	assert_string_equal(text, "1");
+	status_field(pid, "Seccomp", text, sizeof(text));
+	assert_string_equal(text, "2"); /* a filter */
 	status_field(pid, "Uid", text, sizeof(text));
 	assert_string_equal(text, "65534\t65534\t65534\t65534");
 }
@@ -859,6 +861,14 @@ static pid_t reader_of_marks(void)
 static void daemon_keeps_one_capability(void **state)
 {
 	expect_rights(lab.daemon, "0000000000000004"); /* CAP_DAC_READ_SEARCH */
+}
+
+static void daemon_cannot_write_to_what_it_sees(void **state)
+{
+	sh("nsenter -t %d -m test -e %s/store/clients", lab.daemon, lab.dir);
+	sh("! nsenter -t %d -m touch %s/store/clients/made 2>%s/err", lab.daemon, lab.dir, lab.dir);
+	sh("grep -q 'Read-only file system' %s/err && ! test -e %s/store/clients/made", lab.dir,
+	   lab.dir);
 }
 
 static void its_reader_of_marks_keeps_another_and_no_socket_of_the_network(void **state)
@@ -1049,6 +1059,7 @@ int main(int argc, char **argv)
 	    cmocka_unit_test(a_boot_is_reported_once),
 	    cmocka_unit_test(supervisor_that_does_not_read_delays_nothing),
 	    cmocka_unit_test(daemon_keeps_one_capability),
+	    cmocka_unit_test(daemon_cannot_write_to_what_it_sees),
 	    cmocka_unit_test(its_reader_of_marks_keeps_another_and_no_socket_of_the_network),
 	    cmocka_unit_test(exit_status_says_what_is_wrong),
 	    cmocka_unit_test(sigterm_ends_it_cleanly),
