@@ -49,7 +49,7 @@ struct cow_tftp_server {
 	uint64_t now_ms, tick_ms;
 	struct cow_tftp_stats stats;
 
-	struct cow_tftp_inbox *inbox;
+	struct cow_tftp_inbox *inbox, *earlier; /* see hear_the_rest() */
 	struct cow_tftp_outbox *outbox;
 };
 
@@ -273,6 +273,25 @@ static void begin(struct cow_tftp_server *s, struct cow_tftp_entrance *e,
 	settle(s, slot, true, &out);
 }
 
+static void on_transfer(struct cow_tftp_server *s, unsigned entrance, unsigned socket,
+			const struct cow_tftp_datagram *d);
+
+/*
+ * What came in by the socket of a transfer before the request that was just read, but has not been looked at: a board that breaks
+ * off and asks for the same again means a new transfer, not the old one once more.
+ */
+static void hear_the_rest(struct cow_tftp_server *s, unsigned entrance, unsigned socket)
+{
+	int fd = cow_tftp_entrance_fd(&s->entrance[entrance], socket);
+	int n = COW_TFTP_INBOX;
+
+	for (int done = 0; n == COW_TFTP_INBOX && done < BUDGET; done += n) {
+		n = cow_tftp_socket_recv_many(fd, s->earlier);
+		for (int k = 0; k < n; k++)
+			on_transfer(s, entrance, socket, &s->earlier->datagram[k]);
+	}
+}
+
 static void take_rrq(struct cow_tftp_server *s, struct cow_tftp_entrance *e,
 		     const struct cow_tftp_datagram *d, struct cow_span body)
 {
@@ -290,6 +309,10 @@ static void take_rrq(struct cow_tftp_server *s, struct cow_tftp_entrance *e,
 
 	struct cow_tftp_slot *slot = cow_tftp_table_find(&s->table, &peer);
 
+	if (slot && slot->socket != COW_TFTP_AT_LISTEN) {
+		hear_the_rest(s, slot->entrance, slot->socket);
+		slot = cow_tftp_table_find(&s->table, &peer);
+	}
 	if (slot) {
 		struct cow_tftp_out out = out_of(s);
 
@@ -539,6 +562,8 @@ static int set_up(struct cow_tftp_server *s, struct cow_err *err)
 		r = cow_tftp_outbox_new(&s->outbox);
 	if (r == 0)
 		r = cow_tftp_inbox_new(&s->inbox);
+	if (r == 0)
+		r = cow_tftp_inbox_new(&s->earlier);
 	if (r < 0)
 		return cow_err_set(err, r, "make the tables");
 	s->epoll = epoll_create1(EPOLL_CLOEXEC);
@@ -587,6 +612,7 @@ void cow_tftp_server_free(struct cow_tftp_server *s)
 	cow_tftp_hosts_free(s->hosts);
 	cow_tftp_outbox_free(s->outbox);
 	cow_tftp_inbox_free(s->inbox);
+	cow_tftp_inbox_free(s->earlier);
 	free(s);
 }
 

@@ -366,7 +366,19 @@ static void every_size_arrives_whole(void **state)
 
 static void seventy_thousand_blocks_roll_over(void **state)
 {
-	fetch_and_check(*state, "127.0.0.6", 70000ul * 8, 8);
+	static const unsigned windows[] = {1, 7, 64};
+
+	for (size_t i = 0; i < sizeof(windows) / sizeof(windows[0]); i++) {
+		struct tftp_client c;
+		struct tftp_fetch f = {.name = "size-560000", .blksize = 8, .window = windows[i]};
+
+		connect_as(&c, *state, "127.0.0.6");
+		assert_int_equal(tftp_client_fetch(&c, &f), 0);
+		assert_int_equal(f.got_window, windows[i]);
+		expect_bytes(&f, 560000);
+		free(f.data);
+		tftp_client_close(&c);
+	}
 }
 
 static void repeated_acks_cause_no_data(void **state)
@@ -656,6 +668,31 @@ static void probes_leave_nothing_behind(void **state)
 	assert_int_equal(st.failed + st.timed_out, 0);
 }
 
+/* Its end and its next beginning come by two sockets of the server, at almost the same time. */
+static void request_right_after_the_abort_of_the_same_is_a_new_one(void **state)
+{
+	static const char rq[] = RRQ "tsize\0"
+				     "0\0";
+	uint8_t a[2048];
+
+	for (unsigned i = 0; i < 3000; i++) {
+		struct tftp_client c;
+		char source[32];
+
+		(void)snprintf(source, sizeof(source), "127.6.%u.%u", i / 250, i % 250 + 1);
+		connect_as(&c, *state, source);
+		assert_int_equal(tftp_client_request(&c, rq, sizeof(rq) - 1), 0);
+		assert_int_equal(tftp_client_recv(&c, a, sizeof(a), DUE_MS), 13);
+		assert_int_equal(tftp_client_answer(&c, "\0\5\0\0Early terminate\0", 20), 0);
+		assert_int_equal(tftp_client_request(&c, rq, sizeof(rq) - 1), 0);
+		assert_int_equal(tftp_client_recv(&c, a, sizeof(a), DUE_MS), 13);
+		assert_int_equal(tftp_client_ack(&c, 0), 0);
+		assert_int_equal(tftp_client_recv(&c, a, sizeof(a), DUE_MS), 516);
+		assert_int_equal(tftp_client_answer(&c, "\0\5\0\0\0", 5), 0);
+		tftp_client_close(&c);
+	}
+}
+
 static void *fetch_thread(void *arg)
 {
 	const struct bench *b = ((void **)arg)[0];
@@ -903,6 +940,7 @@ int main(void)
 	    WITH_SERVER(one_host_cannot_take_all_transfers),
 	    WITH_SERVER(floods_of_requests_are_dropped),
 	    WITH_SERVER(probes_leave_nothing_behind),
+	    WITH_SERVER(request_right_after_the_abort_of_the_same_is_a_new_one),
 	    WITH_SERVER(fifty_clients_at_once),
 	    cmocka_unit_test(answers_come_from_the_address_asked),
 	    WITH_SERVER(taken_port_is_said_clearly),
