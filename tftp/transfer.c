@@ -120,6 +120,7 @@ static void again(struct cow_tftp_transfer *t, uint64_t now_ms, struct cow_tftp_
 	t->tries++;
 	t->resends += (unsigned)(t->sent - t->next + 1);
 	t->crowded = true;
+	t->repeated = true;
 	emit(t, now_ms, out);
 }
 
@@ -164,6 +165,14 @@ static void measure(struct cow_tftp_transfer *t, uint64_t now_ms)
 	t->timed = true;
 }
 
+/* Something else than the last window is on its way, and what comes in now may be an answer to it. */
+static bool may_be_older(const struct cow_tftp_transfer *t, uint64_t now_ms)
+{
+	unsigned rest = t->answer_ms > NACK_REST_MIN_MS ? t->answer_ms : NACK_REST_MIN_MS;
+
+	return t->crowded && now_ms - t->window_ms < rest;
+}
+
 /*
  * With windows, the block after the one acknowledged last was lost. Who says so is believed at once when
  * nothing but one window was on its way; else it may be about what was sent before, and has to come
@@ -171,12 +180,31 @@ static void measure(struct cow_tftp_transfer *t, uint64_t now_ms)
  */
 static void take_nack(struct cow_tftp_transfer *t, uint64_t now_ms, struct cow_tftp_out *out)
 {
-	unsigned rest = t->answer_ms > NACK_REST_MIN_MS ? t->answer_ms : NACK_REST_MIN_MS;
-
-	if (t->terms.window == 1 || t->state != COW_TFTP_SENDING ||
-	    (t->crowded && now_ms - t->window_ms < rest))
+	if (t->terms.window == 1 || t->state != COW_TFTP_SENDING || may_be_older(t, now_ms))
 		return;
 	again(t, now_ms, out);
+}
+
+/*
+ * With windows, a part of one was acknowledged: the rest was lost, and a window follows from there. Where that may be about what was
+ * sent before, the rest is on its way, and only what is new follows: else it comes twice, is acknowledged
+ * twice, and so on to the end.
+ */
+static void take_part(struct cow_tftp_transfer *t, uint64_t k, uint64_t now_ms,
+		      struct cow_tftp_out *out)
+{
+	uint64_t sent = t->sent;
+	bool older = may_be_older(t, now_ms);
+
+	emit_window(t, k + 1, now_ms, out);
+	if (older) {
+		out->first = sent + 1;
+		out->count = (unsigned)(t->sent - sent);
+	} else {
+		t->resends += (unsigned)(sent - k);
+	}
+	t->crowded = true;
+	t->repeated = true;
 }
 
 /* The block in flight, or the one before, that has this number. Return: false: none has. */
@@ -207,12 +235,15 @@ static void take_ack(struct cow_tftp_transfer *t, uint16_t ack, uint64_t now_ms,
 		take_nack(t, now_ms, out);
 		return;
 	}
-	t->crowded = k < t->sent; /* the rest of that window */
-	if (t->crowded)
-		t->resends += (unsigned)(t->sent - k);
-	else
-		measure(t, now_ms);
 	t->confirmed = true;
+	if (k < t->sent) {
+		take_part(t, k, now_ms, out);
+		return;
+	}
+	measure(t, now_ms);
+	/* What went twice is acknowledged twice, the second time after this. */
+	t->crowded = t->repeated;
+	t->repeated = false;
 	if (k == t->last_block)
 		end(t, COW_TFTP_DALLY, COW_TFTP_DELIVERED, now_ms);
 	else

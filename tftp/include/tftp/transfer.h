@@ -64,6 +64,7 @@ struct cow_tftp_transfer {
 	unsigned answer_ms; /* how long the client takes, smoothed; see rto() */
 	bool timed;	    /* answer_ms is known */
 	bool crowded;	    /* of `next` to `sent`, something else is on its way too */
+	bool repeated;	    /* some of `next` to `sent` went more than once */
 	bool confirmed;	    /* the peer has answered: its address is no forgery */
 };
 
