@@ -9,7 +9,8 @@
 #define COW_TFTP_REQUEST_MAX 1500    /* one Ethernet frame; no boot ROM fragments its request */
 #define COW_TFTP_BLKSIZE_DEFAULT 512 /* RFC 1350 */
 #define COW_TFTP_BLKSIZE_MIN 8	     /* RFC 2348 */
-#define COW_TFTP_BLKSIZE_MAX 65535   /* RFC 2348 stops at 65464; who asks for a few more gets the same */
+#define COW_TFTP_BLKSIZE_MAX                                                                       \
+	65535 /* RFC 2348 stops at 65464; who asks for a few more gets the same */
 #define COW_TFTP_BLKSIZE_PATH                                                                      \
 	1468 /* Ethernet MTU less IPv4, UDP and TFTP headers: never fragment */
 #define COW_TFTP_BLKSIZE_PATH6 1448	/* the same with IPv6 */
