@@ -16,12 +16,13 @@
 #include "common/checked.h"
 #include "internal.h"
 
-#define OPEN_KNOWN (COW_OPEN_READ | COW_OPEN_WRITE | COW_OPEN_TRUNC)
+#define OPEN_KNOWN (COW_OPEN_READ | COW_OPEN_WRITE | COW_OPEN_TRUNC | COW_OPEN_STAY)
 
 static int open_check(const struct cow_ovl_node *n, unsigned flags)
 {
 	if (flags & ~(unsigned)OPEN_KNOWN || !(flags & (COW_OPEN_READ | COW_OPEN_WRITE)) ||
-	    (flags & COW_OPEN_TRUNC && !(flags & COW_OPEN_WRITE)))
+	    (flags & COW_OPEN_TRUNC && !(flags & COW_OPEN_WRITE)) ||
+	    (flags & COW_OPEN_STAY && flags & COW_OPEN_WRITE))
 		return -EINVAL;
 	if (S_ISDIR(n->type))
 		return -EISDIR;
@@ -120,7 +121,7 @@ int cow_ovl_open(struct cow_ovl_node *n, const struct cow_ovl_cred *cred, unsign
  * other one is put by the caller. */
 static int data_fd(struct cow_ovl_open *o, struct cow_fd **ret)
 {
-	if (!o->fd->lower || !atomic_load(&o->node->has_up)) {
+	if (o->flags & COW_OPEN_STAY || !o->fd->lower || !atomic_load(&o->node->has_up)) {
 		*ret = NULL;
 		return o->fd->fd;
 	}
@@ -162,6 +163,11 @@ int cow_ovl_backing(struct cow_ovl_open *o)
 unsigned cow_ovl_writers(const struct cow_ovl_node *n)
 {
 	return atomic_load(&n->writers);
+}
+
+bool cow_ovl_open_is_golden(const struct cow_ovl_open *o)
+{
+	return o->fd->lower && (o->flags & COW_OPEN_STAY || !atomic_load(&o->node->has_up));
 }
 
 struct cow_ovl_node *cow_ovl_open_node(const struct cow_ovl_open *o)

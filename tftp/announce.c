@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "common/log.h"
+#include "pin.h"
 
 /* "boot mac=dc-a6-32-01-02-03 addr=10.77.0.101 file=boot.ipxe\n": below PIPE_BUF, so never torn. */
 static int tell_supervisor(int fd, const char *mac, const char *addr, const char *file)
@@ -23,12 +24,15 @@ static int tell_supervisor(int fd, const char *mac, const char *addr, const char
 	return write(fd, line, (size_t)n) == n ? 0 : -errno;
 }
 
-static void announce_client(struct cow_tftp_files *f, const struct cow_tftp_who *who,
-			    struct cow_tftp_client *c, const char *addr, const char *file)
+void cow_tftp_announce(struct cow_tftp_files *f, const struct cow_tftp_who *who,
+		       struct cow_tftp_client *c, const char *file)
 {
-	const struct cow_client *conf = c->conf;
+	const struct cow_client *conf = c->pin->conf;
+	char addr[COW_TFTP_ADDR_TEXT];
 	/* The root comes by IPv4, from an address that is not known yet: nothing to bind an export to. */
 	bool tell = f->site.event_fd >= 0 && who->addr.s_addr != 0;
+
+	(void)cow_tftp_addr_text(&who->addr6, (uint32_t)who->ifindex, addr);
 	int r = tell ? tell_supervisor(f->site.event_fd, conf->id, addr, file) : 0;
 
 	if (r < 0) {
@@ -53,16 +57,20 @@ static bool stranger_boots(struct cow_tftp_files *f, const struct cow_tftp_who *
 	size_t n = sizeof(f->strangers) / sizeof(f->strangers[0]);
 	size_t i = ntohl(who->addr.s_addr) % n;
 
-	return cow_tftp_session_note(&f->strangers[i].session, who->addr, path, who->now_ms);
+	return cow_tftp_session_note(&f->strangers[i].session, who->addr, path, who->now_ms) &
+	       COW_TFTP_SESSION_BOOT;
 }
 
-static void announce_stranger(const struct cow_mac *mac, const char *addr, const char *path,
-			      int why)
+void cow_tftp_announce_stranger(struct cow_tftp_files *f, const struct cow_tftp_who *who,
+				const struct cow_mac *mac, const char *path, int why)
 {
 	static const struct cow_mac unknown;
-	char text[COW_MAC_TEXT_LEN + 1] = "unknown";
+	char text[COW_MAC_TEXT_LEN + 1] = "unknown", addr[COW_TFTP_ADDR_TEXT];
 	const char *what = "no client: `cowherd client add` makes it one";
 
+	if (!stranger_boots(f, who, path))
+		return;
+	(void)cow_tftp_addr_text(&who->addr6, (uint32_t)who->ifindex, addr);
 	if (memcmp(mac, &unknown, sizeof(unknown)) != 0)
 		cow_mac_text(mac, text);
 	if (why == -EPERM)
@@ -73,17 +81,4 @@ static void announce_stranger(const struct cow_mac *mac, const char *addr, const
 		what = "its record cannot be read";
 	cow_log(COW_LOG_NOTICE, "not served: mac=%s addr=%s file=%s: %s", text, addr, COW_Q(path),
 		what);
-}
-
-void cow_tftp_announce(struct cow_tftp_files *f, const struct cow_tftp_who *who,
-		       struct cow_tftp_client *c, const struct cow_mac *mac, const char *path,
-		       int why)
-{
-	char addr[COW_TFTP_ADDR_TEXT];
-
-	(void)cow_tftp_addr_text(&who->addr6, (uint32_t)who->ifindex, addr);
-	if (!c && stranger_boots(f, who, path))
-		announce_stranger(mac, addr, path, why);
-	else if (c && cow_tftp_session_note(&c->session, who->addr, path, who->now_ms))
-		announce_client(f, who, c, addr, cow_tftp_basename(path));
 }

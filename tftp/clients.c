@@ -13,6 +13,7 @@
 
 #include "common/fs.h"
 #include "common/log.h"
+#include "pin.h"
 #include "serials.h"
 #include "tftp/limits.h"
 
@@ -101,6 +102,7 @@ static void client_free(struct cow_tftp_client *c)
 {
 	if (!c)
 		return;
+	cow_tftp_pin_put(c->pin);
 	cow_tftp_view_put(c->view);
 	cow_client_epoch_unmap(c->epoch);
 	cow_client_free(c->conf);
@@ -253,6 +255,26 @@ int cow_tftp_clients_by_mac(struct cow_tftp_clients *cs, const struct cow_mac *m
 	return 0;
 }
 
+/* The record and the view are of one root, if the epoch is the same before and after. */
+int cow_tftp_clients_pin(struct cow_tftp_clients *cs, struct cow_tftp_client *c)
+{
+	struct cow_client *conf = NULL;
+	uint64_t epoch;
+	int r, tries = 3;
+
+	cow_tftp_pin_put(c->pin);
+	c->pin = NULL;
+	do {
+		cow_client_free(conf);
+		conf = NULL;
+		epoch = *c->epoch;
+		if (epoch != c->view_epoch)
+			attach(cs, c, epoch);
+		r = load_conf(cs, &c->conf->mac, &conf);
+	} while (r == 0 && *c->epoch != epoch && --tries > 0);
+	return r < 0 ? r : cow_tftp_pin_new(conf, c->view, c->view_error, &c->pin);
+}
+
 /* ---------------------------------------------------------------- serial numbers */
 
 static int collect_serial(void *ctx, const struct cow_client *c, const char *id,
@@ -330,13 +352,22 @@ void cow_tftp_clients_free(struct cow_tftp_clients *cs)
 	free(cs);
 }
 
+static bool is_idle(const struct cow_tftp_client *c, uint64_t now_ms)
+{
+	if (!c->pin)
+		return now_ms - c->used_ms >= IDLE_MS;
+	uint64_t last = c->pin->read_ms > c->used_ms ? c->pin->read_ms : c->used_ms;
+
+	return now_ms >= last && now_ms - last >= COW_TFTP_SESSION_MAX_IDLE_MS;
+}
+
 void cow_tftp_clients_tick(struct cow_tftp_clients *cs, uint64_t now_ms)
 {
 	struct cow_tftp_client *next;
 
 	for (struct cow_tftp_client *c = cs->first; c; c = next) {
 		next = c->next;
-		if (now_ms - c->used_ms >= IDLE_MS)
+		if (is_idle(c, now_ms))
 			forget(cs, c);
 	}
 }

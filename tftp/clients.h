@@ -17,6 +17,8 @@
 #include "snapshot/store.h"
 #include "tftp/session.h"
 
+struct cow_tftp_pin; /* pin.h */
+
 struct cow_tftp_view {
 	unsigned refs;
 	struct cow_ovl_inst *inst;
@@ -35,6 +37,7 @@ struct cow_tftp_client {
 	uint64_t view_epoch;
 	uint64_t loaded_ms, used_ms;
 	struct cow_tftp_session session;
+	struct cow_tftp_pin *pin; /* what this session's files come from; NULL: no session yet */
 };
 
 struct cow_tftp_clients;
@@ -55,7 +58,13 @@ int cow_tftp_clients_by_mac(struct cow_tftp_clients *cs, const struct cow_mac *m
 int cow_tftp_clients_by_serial(struct cow_tftp_clients *cs, const char *serial, uint64_t now_ms,
 			       struct cow_tftp_client **ret);
 
-/* Forget clients that have been idle for a minute. */
+/*
+ * cow_tftp_clients_pin - a session begins: its record and view are those of now until the next call.
+ * Return: 0; -errno, and the client has no pin.
+ */
+int cow_tftp_clients_pin(struct cow_tftp_clients *cs, struct cow_tftp_client *c);
+
+/* Forget clients whose session is over and that have been idle for a minute. */
 void cow_tftp_clients_tick(struct cow_tftp_clients *cs, uint64_t now_ms);
 
 #endif

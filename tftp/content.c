@@ -46,10 +46,33 @@ int cow_tftp_content_memory(char *buf, size_t len, struct cow_tftp_content **ret
 
 	if (!m)
 		return -ENOMEM;
-	m->base = (struct cow_tftp_content){
-	    .size = len, .in_memory = true, .read = memory_read, .free = memory_free};
+	m->base = (struct cow_tftp_content){.size = len,
+					    .in_memory = true,
+					    .settled = true,
+					    .read = memory_read,
+					    .free = memory_free};
 	m->buf = buf;
 	*ret = &m->base;
+	return 0;
+}
+
+int cow_tftp_content_copy(struct cow_tftp_content **c, uint64_t max)
+{
+	struct cow_tftp_content *copy;
+
+	if ((*c)->size > max)
+		return -EFBIG;
+	size_t len = (size_t)(*c)->size;
+	cow_autofree char *buf = malloc(len + 1);
+	int r = buf ? (*c)->read(*c, buf, len, 0) : -ENOMEM;
+
+	if (r == 0)
+		r = cow_tftp_content_memory(buf, len, &copy);
+	if (r < 0)
+		return r;
+	(void)cow_steal_ptr(&buf); /* the copy's */
+	cow_tftp_content_free(*c);
+	*c = copy;
 	return 0;
 }
 

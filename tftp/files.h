@@ -49,10 +49,13 @@ int cow_tftp_identify(struct cow_tftp_files *f, const struct cow_tftp_who *who,
 		      const struct cow_tftp_name *name, struct cow_tftp_client **ret,
 		      struct cow_mac *ret_mac);
 
-/* Report and log a boot when one begins with this request. @c NULL: not served, because @why. */
+/* A boot begins with this request for @file: report and log it. */
 void cow_tftp_announce(struct cow_tftp_files *f, const struct cow_tftp_who *who,
-		       struct cow_tftp_client *c, const struct cow_mac *mac, const char *path,
-		       int why);
+		       struct cow_tftp_client *c, const char *file);
+
+/* Somebody who is no client: logged, once per boot. @why: as cow_tftp_identify(). */
+void cow_tftp_announce_stranger(struct cow_tftp_files *f, const struct cow_tftp_who *who,
+				const struct cow_mac *mac, const char *path, int why);
 
 /*
  * cow_tftp_tree_open - a regular file below the view's boot directory. Links are refused (-ELOOP),

@@ -13,6 +13,7 @@
 
 #include "common/log.h"
 #include "nfswords.h"
+#include "pin.h"
 #include "tftp/config_txt.h"
 #include "tftp/limits.h"
 
@@ -24,7 +25,7 @@ static const char *or_empty(const char *s)
 static void describe(const struct cow_tftp_files *f, const struct cow_tftp_client *c,
 		     const char *server, struct cow_tftp_boot *ret)
 {
-	const struct cow_client *conf = c->conf;
+	const struct cow_client *conf = c->pin->conf;
 
 	*ret = (struct cow_tftp_boot){
 	    .mac = conf->id,
@@ -191,14 +192,14 @@ int cow_tftp_generate(struct cow_tftp_files *f, const struct cow_tftp_who *who,
 	char *text = NULL;
 	size_t len = 0;
 
-	if (!make || !c->view)
+	if (!make || !c->pin->view)
 		return -ENOENT; /* why there is no view, the resolver says */
 	if (who->local.s_addr == 0)
 		return -EADDRNOTAVAIL; /* asked over IPv6 on a link without IPv4, where no root comes from */
 	if (!inet_ntop(AF_INET, &who->local, server, sizeof(server)))
 		return -errno;
 	describe(f, c, server, &b);
-	int r = make(&b, c->view, path, &text, &len);
+	int r = make(&b, c->pin->view, path, &text, &len);
 
 	if (r < 0)
 		return r;

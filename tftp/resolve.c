@@ -16,6 +16,7 @@
 #include <sys/stat.h>
 
 #include "common/fs.h"
+#include "pin.h"
 #include "tftp/policy.h"
 
 /* Takes over @fd. */
@@ -70,7 +71,7 @@ static int open_loader(const struct cow_tftp_files *f, const char *path,
  * a loop, without one the kernel mounts it by itself. */
 static bool is_useless_initramfs(const struct cow_tftp_client *c, const char *path)
 {
-	const char *how = c->conf->initramfs;
+	const char *how = c->pin->conf->initramfs;
 
 	return strncmp(cow_tftp_basename(path), "initramfs", strlen("initramfs")) == 0 &&
 	       (!how || strcmp(how, "cowherd") != 0);
@@ -98,7 +99,39 @@ static int open_for(struct cow_tftp_files *f, const struct cow_tftp_who *who,
 	r = cow_tftp_generate(f, who, c, path, ret);
 	if (r != -ENOENT)
 		return r;
-	return c->view ? cow_tftp_tree_open(c->view, path, ret) : fault(c->view_error);
+	if (!c->pin->view)
+		return fault(c->pin->view_error);
+	r = cow_tftp_tree_open(c->pin->view, path, ret);
+	return r == -ESTALE ? -ENOENT : r; /* the root was deleted since the boot began */
+}
+
+/* What one boot asks for twice is the same twice: the size it was told first is that of its buffer. */
+static int open_pinned(struct cow_tftp_files *f, const struct cow_tftp_who *who,
+		       struct cow_tftp_client *c, const char *path, enum cow_tftp_policy policy,
+		       struct cow_tftp_content **ret)
+{
+	struct cow_tftp_content *content;
+
+	if (cow_tftp_pin_find(c->pin, path, ret))
+		return 0;
+	int r = open_for(f, who, c, path, policy, &content);
+
+	return r < 0 ? r : cow_tftp_pin_add(c->pin, path, content, ret);
+}
+
+static int begin_session(struct cow_tftp_files *f, struct cow_tftp_client *c,
+			 const struct cow_tftp_who *who, const char *path)
+{
+	if (c->pin && c->pin->read_ms > c->session.seen_ms)
+		c->session.seen_ms = c->pin->read_ms;
+	unsigned what = cow_tftp_session_note(&c->session, who->addr, path, who->now_ms);
+	int r = 0;
+
+	if ((what & COW_TFTP_SESSION_NEW) || !c->pin)
+		r = cow_tftp_clients_pin(f->clients, c);
+	if (r == 0 && (what & COW_TFTP_SESSION_BOOT))
+		cow_tftp_announce(f, who, c, cow_tftp_basename(path));
+	return r;
 }
 
 int cow_tftp_files_open(void *ctx, const struct cow_tftp_who *who, const char *raw, size_t len,
@@ -115,13 +148,16 @@ int cow_tftp_files_open(void *ctx, const struct cow_tftp_who *who, const char *r
 	enum cow_tftp_policy policy = cow_tftp_policy_of(name.path);
 	int known = cow_tftp_identify(f, who, &name, &c, &mac);
 
-	if (known < 0)
+	if (known < 0) {
 		c = NULL;
-	cow_tftp_announce(f, who, c, &mac, name.path, known);
+		cow_tftp_announce_stranger(f, who, &mac, name.path, known);
+	} else {
+		r = begin_session(f, c, who, name.path);
+	}
 	if (policy == COW_TFTP_NEVER)
 		return -ENOENT;
 	if (c)
-		return open_for(f, who, c, name.path, policy, ret);
+		return r < 0 ? fault(r) : open_pinned(f, who, c, name.path, policy, ret);
 	if (known == -EACCES) /* he is not who he says he is */
 		return known;
 	r = f->site.trust == COW_TFTP_TRUST_CLOSED ? -ENOENT : open_loader(f, name.path, ret);

@@ -8,32 +8,70 @@
 
 #include "tftp/name.h"
 
-/* Asked by every machine of a kind, early; which comes first differs between boards and firmware.
- */
-static bool begins_a_boot(const char *path)
+/* Asked by every machine of a kind, early; which comes first differs between boards and firmware. */
+static const struct {
+	const char *name;
+	bool loader; /* of a PC: the boot is the script that it asks for next */
+	bool once;   /* asked in the first moments of a boot and not again later */
+} firsts[] = {
+    {"boot.ipxe", .once = true},
+    {"config.txt"},
+    {"tryboot.txt"},
+    {"cmdline.txt"},
+    {"bootcode.bin", .once = true},
+    {"start4.elf", .once = true},
+    {"start.elf", .once = true},
+    {"undionly.kpxe", .loader = true, .once = true},
+    {"ipxe.efi", .loader = true, .once = true},
+    {"snponly.efi", .loader = true, .once = true},
+};
+
+/* Index and one; 0: none of them. */
+static unsigned first_of(const char *path)
 {
-	static const char *const names[] = {"boot.ipxe",    "config.txt", "cmdline.txt",
-					    "bootcode.bin", "start4.elf", "start.elf"};
 	const char *name = cow_tftp_basename(path);
 
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		if (strcmp(name, names[i]) == 0)
-			return true;
+	for (unsigned i = 0; i < sizeof(firsts) / sizeof(firsts[0]); i++) {
+		if (strcmp(name, firsts[i].name) == 0)
+			return i + 1;
 	}
-	return false;
+	return 0;
 }
 
-bool cow_tftp_session_note(struct cow_tftp_session *s, struct in_addr addr, const char *path,
-			   uint64_t now_ms)
+static bool is_another(const struct cow_tftp_session *s, struct in_addr addr, unsigned first,
+		       uint64_t idle_ms)
 {
-	bool idle = s->seen_ms == 0 || now_ms - s->seen_ms >= COW_TFTP_SESSION_IDLE_MS;
+	if (s->seen_ms == 0 || s->addr.s_addr != addr.s_addr ||
+	    idle_ms >= COW_TFTP_SESSION_MAX_IDLE_MS)
+		return true;
+	if (!first || !s->first)
+		return false;
+	if (idle_ms >= COW_TFTP_SESSION_IDLE_MS)
+		return true;
+	/* start.elf may come long after bootcode.bin, config.txt is read by each stage of the firmware. */
+	return idle_ms >= COW_TFTP_SESSION_AGAIN_MS && (s->asked & 1u << first) != 0 &&
+	       (first == s->first || firsts[first - 1].once);
+}
 
-	if (idle || s->addr.s_addr != addr.s_addr)
+unsigned cow_tftp_session_note(struct cow_tftp_session *s, struct in_addr addr, const char *path,
+			       uint64_t now_ms)
+{
+	unsigned first = first_of(path), what = 0;
+
+	if (is_another(s, addr, first, now_ms > s->seen_ms ? now_ms - s->seen_ms : 0)) {
+		what |= COW_TFTP_SESSION_NEW;
 		s->announced = false;
+		s->first = s->asked = 0;
+	}
 	s->seen_ms = now_ms;
 	s->addr = addr;
-	if (s->announced || !begins_a_boot(path))
-		return false;
-	s->announced = true;
-	return true;
+	if (!s->first)
+		s->first = first;
+	if (first)
+		s->asked |= 1u << first;
+	if (first && !firsts[first - 1].loader && !s->announced) {
+		s->announced = true;
+		what |= COW_TFTP_SESSION_BOOT;
+	}
+	return what;
 }

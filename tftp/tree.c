@@ -115,13 +115,15 @@ int cow_tftp_tree_open(struct cow_tftp_view *v, const char *path, struct cow_tft
 
 	if (!t)
 		return -ENOMEM;
-	r = cow_ovl_open(node, &cow_ovl_root_cred, COW_OPEN_READ, &t->open);
+	r = cow_ovl_open(node, &cow_ovl_root_cred, COW_OPEN_READ | COW_OPEN_STAY, &t->open);
 	if (r < 0) {
 		free(t);
 		return r;
 	}
-	t->base =
-	    (struct cow_tftp_content){.size = attr.size, .read = tree_read, .free = tree_free};
+	t->base = (struct cow_tftp_content){.size = attr.size,
+					    .settled = cow_ovl_open_is_golden(t->open),
+					    .read = tree_read,
+					    .free = tree_free};
 	t->view = cow_tftp_view_get(v);
 	*ret = &t->base;
 	return 0;

@@ -13,6 +13,7 @@
 #include "hosts.h"
 #include "options.h"
 #include "outbox.h"
+#include "pin.h"
 #include "serials.h"
 #include "table.h"
 #include "tftp/address.h"
@@ -170,33 +171,151 @@ static void serials_of_eight_digits_count(void **state)
 
 /* ---------------------------------------------------------------- sessions */
 
+#define NEW COW_TFTP_SESSION_NEW
+#define BOOT COW_TFTP_SESSION_BOOT
+
 static void a_boot_begins_once_after_a_pause(void **state)
 {
 	struct cow_tftp_session s = {0};
 	uint64_t now = 5; /* a machine that has just started */
 
 	/* The loader of a PC opens the session, its script is the boot. */
-	assert_false(cow_tftp_session_note(&s, host(1), "undionly.kpxe", now));
-	assert_true(cow_tftp_session_note(&s, host(1), "boot.ipxe", now + 3000));
-	assert_false(cow_tftp_session_note(&s, host(1), "boot.ipxe", now + 3100));
-	assert_false(cow_tftp_session_note(&s, host(1), "initrd.img-6.1", now + 20000));
-	assert_false(cow_tftp_session_note(&s, host(1), "boot.ipxe", now + 49999));
-	assert_true(cow_tftp_session_note(&s, host(1), "boot.ipxe", now + 79999));
-	assert_true(
-	    cow_tftp_session_note(&s, host(2), "config.txt", now + 80000)); /* other address */
+	assert_int_equal(cow_tftp_session_note(&s, host(1), "undionly.kpxe", now), NEW);
+	assert_int_equal(cow_tftp_session_note(&s, host(1), "boot.ipxe", now + 9000), BOOT);
+	assert_int_equal(cow_tftp_session_note(&s, host(1), "boot.ipxe", now + 9100), 0);
+	assert_int_equal(cow_tftp_session_note(&s, host(1), "initrd.img-6.1", now + 20000), 0);
+	assert_int_equal(cow_tftp_session_note(&s, host(1), "vmlinuz-6.1", now + 60000), 0);
+	assert_int_equal(cow_tftp_session_note(&s, host(1), "config.txt", now + 90000), NEW | BOOT);
+	/* other address */
+	assert_int_equal(cow_tftp_session_note(&s, host(2), "config.txt", now + 90001), NEW | BOOT);
+	/* silent for so long that it must have been another boot, whose beginning was not seen */
+	assert_int_equal(cow_tftp_session_note(&s, host(2), "vmlinuz-6.1", now + 270001), NEW);
+	assert_int_equal(cow_tftp_session_note(&s, host(2), "config.txt", now + 270002), BOOT);
+}
+
+static void a_machine_that_starts_over_begins_another_boot(void **state)
+{
+	struct cow_tftp_session s = {0};
+	uint64_t now = 5;
+
+	assert_int_equal(cow_tftp_session_note(&s, host(1), "start4.elf", now), NEW | BOOT);
+	assert_int_equal(cow_tftp_session_note(&s, host(1), "config.txt", now + 10), 0);
+	assert_int_equal(cow_tftp_session_note(&s, host(1), "start4.elf", now + 20), 0);
+	/* the second stage, after the link came up again */
+	assert_int_equal(cow_tftp_session_note(&s, host(1), "config.txt", now + 8000), 0);
+	assert_int_equal(cow_tftp_session_note(&s, host(1), "kernel8.img", now + 8100), 0);
+	assert_int_equal(cow_tftp_session_note(&s, host(1), "start4.elf", now + 12099), 0);
+	assert_int_equal(cow_tftp_session_note(&s, host(1), "start4.elf", now + 16099), NEW | BOOT);
+
+	/* a board with all firmware in its EEPROM, that does not find a kernel */
+	assert_int_equal(cow_tftp_session_note(&s, host(2), "config.txt", now), NEW | BOOT);
+	assert_int_equal(cow_tftp_session_note(&s, host(2), "config.txt", now + 100), 0);
+	assert_int_equal(cow_tftp_session_note(&s, host(2), "config.txt", now + 5100), NEW | BOOT);
+
+	/* start.elf after bootcode.bin has waited for the network */
+	assert_int_equal(cow_tftp_session_note(&s, host(3), "bootcode.bin", now), NEW | BOOT);
+	assert_int_equal(cow_tftp_session_note(&s, host(3), "start.elf", now + 9000), 0);
+	assert_int_equal(cow_tftp_session_note(&s, host(3), "start.elf", now + 11000), 0);
+	assert_int_equal(cow_tftp_session_note(&s, host(3), "bootcode.bin", now + 16000),
+			 NEW | BOOT);
 }
 
 static void boards_begin_with_various_files(void **state)
 {
-	static const char *const first[] = {"bootcode.bin",  "start.elf",   "start4.elf",
-					    "config.txt",    "cmdline.txt", "boot.ipxe",
-					    "sub/config.txt"};
+	static const char *const first[] = {"bootcode.bin",   "start.elf",   "start4.elf",
+					    "config.txt",     "cmdline.txt", "boot.ipxe",
+					    "sub/config.txt", "tryboot.txt"};
 
 	for (size_t i = 0; i < sizeof(first) / sizeof(first[0]); i++) {
 		struct cow_tftp_session s = {0};
 
-		assert_true(cow_tftp_session_note(&s, host(1), first[i], 1));
+		assert_int_equal(cow_tftp_session_note(&s, host(1), first[i], 1), NEW | BOOT);
 	}
+}
+
+/* ---------------------------------------------------------------- pins */
+
+static struct cow_tftp_content *text_content(const char *text)
+{
+	struct cow_tftp_content *c;
+	char *copy = strdup(text);
+
+	assert_non_null(copy);
+	assert_int_equal(cow_tftp_content_memory(copy, strlen(text), &c), 0);
+	return c;
+}
+
+static void expect_content(struct cow_tftp_content *c, const char *text)
+{
+	char buf[64];
+
+	assert_int_equal(c->size, strlen(text));
+	assert_int_equal(c->read(c, buf, c->size, 0), 0);
+	assert_memory_equal(buf, text, c->size);
+}
+
+static void what_was_given_is_given_again(void **state)
+{
+	struct cow_client *conf = calloc(1, sizeof(*conf));
+	struct cow_tftp_content *first, *again, *other;
+	struct cow_tftp_pin *p;
+
+	assert_int_equal(cow_tftp_pin_new(conf, NULL, -ENOENT, &p), 0);
+	assert_false(cow_tftp_pin_find(p, "a", &first));
+	assert_int_equal(cow_tftp_pin_add(p, "a", text_content("one"), &first), 0);
+	assert_int_equal(cow_tftp_pin_add(p, "b", text_content("two"), &other), 0);
+	assert_true(cow_tftp_pin_find(p, "a", &again));
+	cow_tftp_content_free(first);
+	cow_tftp_pin_put(p); /* the boot is over, two files are still on their way */
+	expect_content(again, "one");
+	expect_content(other, "two");
+	cow_tftp_content_free(again);
+	cow_tftp_content_free(other);
+}
+
+static void file_that_may_change_is_copied(void **state)
+{
+	char path[] = "/tmp/cow-pin-XXXXXX";
+	struct cow_client *conf = calloc(1, sizeof(*conf));
+	struct cow_tftp_content *c, *again;
+	struct cow_tftp_pin *p;
+	int fd = mkstemp(path);
+
+	assert_true(fd >= 0);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(pwrite(fd, "before", 6, 0), 6);
+	assert_int_equal(cow_tftp_content_fd(dup(fd), 6, &c), 0);
+	assert_int_equal(cow_tftp_pin_new(conf, NULL, 0, &p), 0);
+	assert_int_equal(cow_tftp_pin_add(p, "a", c, &c), 0);
+	assert_int_equal(pwrite(fd, "after!", 6, 0), 6);
+	expect_content(c, "before");
+	assert_true(cow_tftp_pin_find(p, "a", &again));
+	expect_content(again, "before");
+	cow_tftp_content_free(c);
+	cow_tftp_content_free(again);
+	cow_tftp_pin_put(p);
+	(void)close(fd);
+}
+
+static void more_files_than_a_boot_has_are_served_and_not_kept(void **state)
+{
+	struct cow_client *conf = calloc(1, sizeof(*conf));
+	struct cow_tftp_pin *p;
+	char name[16];
+
+	assert_int_equal(cow_tftp_pin_new(conf, NULL, 0, &p), 0);
+	for (unsigned i = 0; i < COW_TFTP_PINNED_FILES + 10; i++) {
+		struct cow_tftp_content *c;
+
+		(void)snprintf(name, sizeof(name), "f%u", i);
+		assert_int_equal(cow_tftp_pin_add(p, name, text_content(name), &c), 0);
+		expect_content(c, name);
+		cow_tftp_content_free(c);
+		assert_int_equal(cow_tftp_pin_find(p, name, &c), i < COW_TFTP_PINNED_FILES);
+		if (i < COW_TFTP_PINNED_FILES)
+			cow_tftp_content_free(c);
+	}
+	cow_tftp_pin_put(p);
 }
 
 /* ---------------------------------------------------------------- options */
@@ -364,7 +483,11 @@ int main(void)
 	    cmocka_unit_test(slots_are_found_by_peer),
 	    cmocka_unit_test(serials_of_eight_digits_count),
 	    cmocka_unit_test(a_boot_begins_once_after_a_pause),
+	    cmocka_unit_test(a_machine_that_starts_over_begins_another_boot),
 	    cmocka_unit_test(boards_begin_with_various_files),
+	    cmocka_unit_test(what_was_given_is_given_again),
+	    cmocka_unit_test(file_that_may_change_is_copied),
+	    cmocka_unit_test(more_files_than_a_boot_has_are_served_and_not_kept),
 	    cmocka_unit_test(listen_addresses),
 	    cmocka_unit_test(windows_leave_as_the_packets_they_are),
 	    cmocka_unit_test(windows_leave_one_by_one_where_the_kernel_does_not_cut),

@@ -743,6 +743,146 @@ static void removed_client_is_a_stranger(void **state)
 	expect_refused("dc-a6-32-00-00-0d/config.txt", 1);
 }
 
+/* ---------------------------------------------------------------- one boot, one version */
+
+#define MAC_D "dc-a6-32-00-00-1d"
+#define MAC_E "dc-a6-32-00-00-1e"
+#define BOOT_1 "10.99.0.11" /* another address is another boot */
+#define BOOT_2 "10.99.0.12"
+
+static void import_moving(const char *kernel, const char *firmware)
+{
+	static const char *const no_fixups[] = {"all", NULL};
+	const struct cow_import_opts opts = {.skip_fixups = no_fixups};
+	struct cow_err err = COW_ERR_INIT;
+	unsigned version;
+
+	put_file(at("moving/boot/kernel8.img"), kernel, strlen(kernel), 0644);
+	put_file(at("moving/boot/start4.elf"), firmware, strlen(firmware), 0644);
+	must(cow_image_import(lab.store, "moving", at("moving"), &opts, &version, &err), "import",
+	     &err);
+}
+
+static void make_moving(void)
+{
+	const struct cow_client_add_opts opts = {.image = "moving", .backend = lab.backend};
+	const struct cow_mac d = mac_of(MAC_D), e = mac_of(MAC_E);
+	struct cow_err err = COW_ERR_INIT;
+
+	sh("mkdir -p %s/moving/boot && cp -a %s/src/etc %s/moving/", lab.dir, lab.dir, lab.dir);
+	PUT(at("moving/boot/config.txt"), "arm_64bit=1\n");
+	import_moving("kernel one", "firmware one");
+	must(cow_client_add(lab.store, &d, &opts, &err), "add", &err);
+	must(cow_client_add(lab.store, &e, &opts, &err), "add", &err);
+}
+
+static void a_boot_stays_with_the_version_it_began_with(void **state)
+{
+	const struct cow_mac d = mac_of(MAC_D);
+	struct cow_err err = COW_ERR_INIT;
+
+	make_moving();
+	expect_text_from(BOOT_1, MAC_D "/start4.elf", "firmware one");
+	import_moving("kernel two is longer", "firmware two");
+	assert_int_equal(cow_client_reset(lab.store, &d, COW_SWAP_NOW, &err), 0);
+	expect_text_from(BOOT_1, MAC_D "/kernel8.img", "kernel one");
+	expect_text_from(BOOT_1, MAC_D "/start4.elf", "firmware one");
+	expect_text_from(BOOT_1, "/" MAC_D "//kernel8.img", "kernel one");
+	/* the next boot is of the other version, and stays so over a rollback */
+	expect_text_from(BOOT_2, MAC_D "/start4.elf", "firmware two");
+	assert_int_equal(cow_client_rollback(lab.store, &d, COW_SWAP_NOW, &err), 0);
+	expect_text_from(BOOT_2, MAC_D "/kernel8.img", "kernel two is longer");
+	expect_text_from(BOOT_1, MAC_D "/kernel8.img", "kernel one");
+	expect_text_from(BOOT_1, MAC_E "/kernel8.img", "kernel one");
+}
+
+/* Switched off and on, it does not wait for half a minute to be believed. */
+static void a_boot_that_starts_over_has_what_is_current(void **state)
+{
+	const struct cow_mac d = mac_of(MAC_D);
+	struct cow_err err = COW_ERR_INIT;
+
+	expect_text_from(BOOT_1, MAC_D "/start4.elf", "firmware one");
+	assert_int_equal(cow_client_reset(lab.store, &d, COW_SWAP_NOW, &err), 0);
+	expect_text_from(BOOT_1, MAC_D "/start4.elf", "firmware one");
+	(void)usleep(4100 * 1000);
+	expect_text_from(BOOT_1, MAC_D "/start4.elf", "firmware two");
+	expect_text_from(BOOT_1, MAC_D "/kernel8.img", "kernel two is longer");
+}
+
+/* What a client does to its boot files is for its next boot, and for nobody else's. */
+static void the_clients_own_changes_are_for_its_next_boot(void **state)
+{
+	expect_text_from(BOOT_2, MAC_D "/kernel8.img", "kernel two is longer");
+	struct writer w = writer_begin(MAC_D);
+
+	writer_put(&w, "kernel8.img", "own kernel", 10);
+	expect_text_from(BOOT_2, MAC_D "/kernel8.img", "kernel two is longer");
+	expect_text_from(BOOT_1, MAC_D "/kernel8.img", "own kernel");
+	/* written over in place, with another size; and replaced, as dpkg does */
+	writer_put(&w, "kernel8.img", "own", 3);
+	expect_text_from(BOOT_1, MAC_D "/kernel8.img", "own kernel");
+	expect_text_from(BOOT_1, MAC_D "/start4.elf", "firmware two");
+	writer_put(&w, "new", "own firmware", 12);
+	must(cow_ovl_rename(w.boot, "new", 3, w.boot, "start4.elf", 10, 0, &cow_ovl_root_cred),
+	     "rename", NULL);
+	expect_text_from(BOOT_1, MAC_D "/start4.elf", "firmware two");
+	writer_put(&w, "config.txt", "arm_64bit=0\n", 12);
+	expect_text_from(BOOT_2, MAC_D "/config.txt", CONFIG("arm_64bit=0\n"));
+	writer_put(&w, "config.txt", "arm_64bit=0\n# edited\n", 21);
+	expect_text_from(BOOT_2, MAC_D "/config.txt", CONFIG("arm_64bit=0\n"));
+	expect_text_from(BOOT_1, MAC_D "/start4.elf", "own firmware");
+	writer_end(&w);
+	expect_text_from(BOOT_2, MAC_D "/kernel8.img", "own");
+	expect_text_from(BOOT_1, MAC_E "/kernel8.img", "kernel one");
+	expect_text_from(BOOT_1, MAC_E "/start4.elf", "firmware one");
+}
+
+/* A kernel is too long to be copied for each boot: it is kept open, which a rename does not touch. */
+static void large_file_of_the_client_survives_its_replacement(void **state)
+{
+	static uint8_t big[(1 << 20) + 500], later[1000];
+	struct tftp_fetch f;
+	struct writer w = writer_begin(MAC_D);
+
+	memset(big, 1, sizeof(big));
+	memset(later, 2, sizeof(later));
+	writer_put(&w, "kernel_2712.img", big, sizeof(big));
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(get_from(BOOT_1, SERVER, MAC_D "/kernel_2712.img", &f), 0);
+		assert_int_equal(f.size, sizeof(big));
+		assert_memory_equal(f.data, big, sizeof(big));
+		free(f.data);
+		writer_put(&w, "new", later, sizeof(later));
+		must(cow_ovl_rename(w.boot, "new", 3, w.boot, "kernel_2712.img", 15, 0,
+				    &cow_ovl_root_cred),
+		     "rename", NULL);
+	}
+	assert_int_equal(get_from(BOOT_2, SERVER, MAC_D "/kernel_2712.img", &f), 0);
+	assert_int_equal(f.size, sizeof(later));
+	free(f.data);
+	writer_end(&w);
+}
+
+/* Two resets delete the root a boot began with: what it has asked for it may ask for again, the rest is missing. */
+static void a_root_deleted_under_a_boot_is_no_fault(void **state)
+{
+	const struct cow_mac d = mac_of(MAC_D);
+	struct cow_err err = COW_ERR_INIT;
+	struct tftp_fetch f;
+
+	expect_text_from(BOOT_1, MAC_D "/start4.elf", "own firmware");
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(cow_client_reset(lab.store, &d, COW_SWAP_NOW, &err), 0);
+	assert_int_equal(cow_store_empty_trash(lab.store, &err), 0);
+	expect_text_from(BOOT_1, MAC_D "/start4.elf", "own firmware");
+	int r = get_from(BOOT_1, SERVER, MAC_D "/kernel8.img", &f);
+
+	assert_true(r == -EREMOTEIO && f.error_code == 1);
+	expect_text_from(BOOT_2, MAC_D "/start4.elf", "firmware two");
+	expect_text_from(BOOT_2, MAC_D "/kernel8.img", "kernel two is longer");
+}
+
 /* ---------------------------------------------------------------- events, process */
 
 /* The next line, or "" after @timeout_ms. */
@@ -1056,6 +1196,11 @@ int main(int argc, char **argv)
 	    cmocka_unit_test(reset_in_mid_file_does_not_tear_it),
 	    cmocka_unit_test(file_cut_while_it_is_sent_ends_in_an_error),
 	    cmocka_unit_test(removed_client_is_a_stranger),
+	    cmocka_unit_test(a_boot_stays_with_the_version_it_began_with),
+	    cmocka_unit_test(a_boot_that_starts_over_has_what_is_current),
+	    cmocka_unit_test(the_clients_own_changes_are_for_its_next_boot),
+	    cmocka_unit_test(large_file_of_the_client_survives_its_replacement),
+	    cmocka_unit_test(a_root_deleted_under_a_boot_is_no_fault),
 	    cmocka_unit_test(a_boot_is_reported_once),
 	    cmocka_unit_test(supervisor_that_does_not_read_delays_nothing),
 	    cmocka_unit_test(daemon_keeps_one_capability),

@@ -133,6 +133,32 @@ static void a_file_it_holds_is_brought_up(void **state)
 	cow_ovl_close(cow_steal_ptr(&o));
 }
 
+static void an_open_that_stays_reads_what_was_there(void **state)
+{
+	struct ovl *s = both.server;
+	const unsigned stay = COW_OPEN_READ | COW_OPEN_STAY;
+	struct cow_ovl_open *none = NULL;
+	cow_autonode n = get(&both.view, "file");
+	cow_autoopen o = NULL;
+	cow_autoopen later = NULL;
+	cow_autoopen follows = open_seen("file");
+	ok(cow_ovl_open(n, &cow_ovl_root_cred, stay, &o));
+	assert_true(cow_ovl_open_is_golden(o));
+	put_at(s, "file", "changed");
+	assert_reads(follows, "changed");
+	assert_reads(o, "of the image");
+	assert_true(cow_ovl_open_is_golden(o));
+	assert_false(cow_ovl_open_is_golden(follows));
+	ok(cow_ovl_open(n, &cow_ovl_root_cred, stay, &later));
+	assert_reads(later, "changed");
+	assert_false(cow_ovl_open_is_golden(later));
+	assert_int_equal(cow_ovl_open(n, &cow_ovl_root_cred, stay | COW_OPEN_WRITE, &none),
+			 -EINVAL);
+	cow_ovl_close(cow_steal_ptr(&o));
+	cow_ovl_close(cow_steal_ptr(&later));
+	cow_ovl_close(cow_steal_ptr(&follows));
+}
+
 static void names_come_and_go(void **state)
 {
 	struct ovl *s = both.server, *v = &both.view;
@@ -372,6 +398,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    T(every_change_is_refused),
 	    T(a_file_it_holds_is_brought_up),
+	    T(an_open_that_stays_reads_what_was_there),
 	    T(names_come_and_go),
 	    T(hard_links_are_followed),
 	    T(an_open_outlives_the_name),

@@ -462,6 +462,9 @@ enum {
 	COW_OPEN_READ = 1 << 0,
 	COW_OPEN_WRITE = 1 << 1,
 	COW_OPEN_TRUNC = 1 << 2, /* with COW_OPEN_WRITE */
+	/* With COW_OPEN_READ alone: a file of the image is read as it was, also when the client's copy has taken its
+	 * place since. Else what is read is what is there now. */
+	COW_OPEN_STAY = 1 << 3,
 };
 
 /*
@@ -485,6 +488,9 @@ unsigned cow_ovl_writers(const struct cow_ovl_node *n);
  */
 int cow_ovl_backing(struct cow_ovl_open *o);
 
+/* Is what it reads the image's own, which nobody writes? With COW_OPEN_STAY for as long as it is open. */
+bool cow_ovl_open_is_golden(const struct cow_ovl_open *o);
+
 /* Node of an open: borrowed. */
 struct cow_ovl_node *cow_ovl_open_node(const struct cow_ovl_open *o);
 
@@ -496,7 +502,7 @@ ssize_t cow_ovl_read_cached(struct cow_ovl_open *o, const struct iovec *iov, int
 			    uint64_t off);
 
 enum {
-	COW_WRITE_STABLE = 1 << 0, /* data and what is needed to find it are on disk on return */
+	COW_WRITE_STABLE = 1 << 0,   /* data and what is needed to find it are on disk on return */
 	COW_WRITE_GATHERED = 1 << 1, /* not by whoever opened it: setuid and setgid stay */
 };
 /* Return: bytes, possibly fewer than asked (ENOSPC in the middle). Clears setuid and setgid for a

@@ -17,11 +17,18 @@ struct cow_tftp_content {
 	/* Exactly @len bytes, all below size. Return: 0; -EIO also when the source shrank. */
 	int (*read)(struct cow_tftp_content *c, void *buf, size_t len, uint64_t off);
 	void (*free)(struct cow_tftp_content *c);
+	bool settled; /* its bytes are the same for as long as it is there */
 };
 
 /* Ownership: @buf (malloc) and @fd belong to the content on success. Return: 0, -ENOMEM. */
 int cow_tftp_content_memory(char *buf, size_t len, struct cow_tftp_content **ret);
 int cow_tftp_content_fd(int fd, uint64_t size, struct cow_tftp_content **ret);
+
+/*
+ * cow_tftp_content_copy - *c read into memory, so that it stays as it is now. Replaced on success; else it is as
+ * it was. Return: 0; -EFBIG more than @max bytes; -ENOMEM; -EIO.
+ */
+int cow_tftp_content_copy(struct cow_tftp_content **c, uint64_t max);
 
 /*
  * cow_tftp_content_buffered - *c read in pieces of COW_TFTP_PIECE bytes, where blocks are asked for one after the

@@ -30,9 +30,14 @@
 	200 /* per host; boards probe dozens of names within milliseconds  \
 				     */
 #define COW_TFTP_REQUESTS_BURST 400
-#define COW_TFTP_CLIENTS_CACHED 1024   /* clients whose trees are kept attached */
-#define COW_TFTP_CMDLINE_FILE_MAX 4096 /* cmdline.txt in a tree; the kernel takes 2048 at most */
-#define COW_TFTP_CMDLINE_MAX 550       /* the firmware adds 300-450 of its own; 1024 on 32 bit */
+#define COW_TFTP_CLIENTS_CACHED 1024 /* clients whose trees are kept attached */
+#define COW_TFTP_PINNED_FILES 256    /* of one boot kept as they were; a board asks for a hundred */
+#define COW_TFTP_PINNED_ALL 16384    /* of all boots: each is a descriptor */
+#define COW_TFTP_PIN_COPY_MAX                                                                      \
+	(1u << 20) /* longer files of a client's own are kept open, not copied */
+#define COW_TFTP_PIN_COPIES (64u << 20) /* memory for copies of all boots */
+#define COW_TFTP_CMDLINE_FILE_MAX 4096	/* cmdline.txt in a tree; the kernel takes 2048 at most */
+#define COW_TFTP_CMDLINE_MAX 550	/* the firmware adds 300-450 of its own; 1024 on 32 bit */
 #define COW_TFTP_CONFIG_FILE_MAX (256u << 10) /* config.txt; real ones have some KiB */
 #define COW_TFTP_BOOT_ENTRIES_MAX 8192	      /* names of a boot directory looked at for kernels */
 
