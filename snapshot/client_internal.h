@@ -13,6 +13,7 @@
  *	clients/ID/roots/N/{upper,work}/	backend overlay: what differs from the image
  *	clients/ID/roots/.new-HEX/	being made; swept under the client's lock
  *	clients/ID/state/{boot,nfs}	see client_state.c
+ *	clients/ID/state/{boots,requests}	see client_history.c
  *	clients/ID/boot/		the administrator's own boot files
  *
  * What depends on the root (image, version, boot_dir, previous root) lies in root.conf, so that the
@@ -186,5 +187,8 @@ int cow_client_refuse_mounted(struct cow_store *s, const struct cow_mac *mac, co
 			      struct cow_err *err);
 int cow_client_refuse_running(struct cow_store *s, const struct cow_mac *mac, unsigned flags,
 			      const char *doing, struct cow_err *err);
+
+/* clients/ID/state, made if @make: a client that was never seen has none. Return: fd; -ENOENT none, or no client. */
+int cow_client_state_dir(struct cow_store *s, const struct cow_mac *mac, int make);
 
 #endif

@@ -14,8 +14,7 @@
 #include "common/checked.h"
 #include "common/fs.h"
 
-/* Made with the first record: a client that was never seen has none. -ENOENT: none, or no client. */
-static int state_open(struct cow_store *s, const struct cow_mac *mac, int make)
+int cow_client_state_dir(struct cow_store *s, const struct cow_mac *mac, int make)
 {
 	char path[64], id[COW_MAC_TEXT_LEN + 1];
 	cow_mac_text(mac, id);
@@ -54,7 +53,7 @@ int cow_client_state_read(struct cow_store *s, const struct cow_mac *mac,
 {
 	char id[COW_MAC_TEXT_LEN + 1];
 	cow_mac_text(mac, id);
-	cow_autoclose int dir = state_open(s, mac, 0);
+	cow_autoclose int dir = cow_client_state_dir(s, mac, 0);
 	if (dir == -ENOENT) {
 		*ret = (struct cow_client_state){0};
 		return 0;
@@ -85,7 +84,7 @@ static int write_one(struct cow_store *s, const struct cow_mac *mac, const char 
 			   addr ? addr : "", more);
 	char id[COW_MAC_TEXT_LEN + 1];
 	cow_mac_text(mac, id);
-	cow_autoclose int dir = state_open(s, mac, 1);
+	cow_autoclose int dir = cow_client_state_dir(s, mac, 1);
 	if (dir < 0)
 		return cow_err_set(err, dir, "open the state of client %s", id);
 	cow_autoclose int fd =

@@ -25,6 +25,8 @@ struct cow_tftp_clients {
 	struct cow_tftp_client *first; /* most recently used in front */
 	unsigned count;
 	struct cow_tftp_serials serials;
+	void (*over)(void *ctx, struct cow_tftp_pin *p);
+	void *over_ctx;
 };
 
 /* ---------------------------------------------------------------- views */
@@ -102,13 +104,20 @@ static void client_free(struct cow_tftp_client *c)
 {
 	if (!c)
 		return;
-	cow_tftp_pin_put(c->pin);
 	cow_tftp_view_put(c->view);
 	cow_client_epoch_unmap(c->epoch);
 	cow_client_free(c->conf);
 	if (c->override_fd >= 0)
 		(void)close(c->override_fd);
 	free(c);
+}
+
+static void unpin(struct cow_tftp_clients *cs, struct cow_tftp_client *c)
+{
+	if (c->pin && cs->over)
+		cs->over(cs->over_ctx, c->pin);
+	cow_tftp_pin_put(c->pin);
+	c->pin = NULL;
 }
 
 static void forget(struct cow_tftp_clients *cs, struct cow_tftp_client *c)
@@ -119,6 +128,7 @@ static void forget(struct cow_tftp_clients *cs, struct cow_tftp_client *c)
 		p = &(*p)->next;
 	*p = c->next;
 	cs->count--;
+	unpin(cs, c);
 	client_free(c);
 }
 
@@ -262,8 +272,7 @@ int cow_tftp_clients_pin(struct cow_tftp_clients *cs, struct cow_tftp_client *c)
 	uint64_t epoch;
 	int r, tries = 3;
 
-	cow_tftp_pin_put(c->pin);
-	c->pin = NULL;
+	unpin(cs, c);
 	do {
 		cow_client_free(conf);
 		conf = NULL;
@@ -327,6 +336,31 @@ int cow_tftp_clients_by_serial(struct cow_tftp_clients *cs, const char *serial, 
 		return r;
 	r = read_serials(cs, now_ms);
 	return r < 0 ? r : confirmed_by_record(cs, serial, now_ms, ret);
+}
+
+/* ---------------------------------------------------------------- sessions */
+
+void cow_tftp_clients_on_over(struct cow_tftp_clients *cs,
+			      void (*over)(void *ctx, struct cow_tftp_pin *p), void *ctx)
+{
+	cs->over = over;
+	cs->over_ctx = ctx;
+}
+
+struct cow_tftp_pin *cow_tftp_clients_session(struct cow_tftp_clients *cs, uint64_t id)
+{
+	for (struct cow_tftp_client *c = cs->first; c; c = c->next) {
+		if (c->pin && c->pin->id == id)
+			return c->pin;
+	}
+	return NULL;
+}
+
+void cow_tftp_clients_each(struct cow_tftp_clients *cs,
+			   void (*fn)(void *ctx, struct cow_tftp_client *c), void *ctx)
+{
+	for (struct cow_tftp_client *c = cs->first; c; c = c->next)
+		fn(ctx, c);
 }
 
 /* ---------------------------------------------------------------- life */

@@ -58,6 +58,17 @@ int cow_tftp_clients_by_mac(struct cow_tftp_clients *cs, const struct cow_mac *m
 int cow_tftp_clients_by_serial(struct cow_tftp_clients *cs, const char *serial, uint64_t now_ms,
 			       struct cow_tftp_client **ret);
 
+/* Who is told that a session is over, before it is forgotten. */
+void cow_tftp_clients_on_over(struct cow_tftp_clients *cs,
+			      void (*over)(void *ctx, struct cow_tftp_pin *p), void *ctx);
+
+/* The session with this id, see cow_tftp_pin; NULL: it is over. */
+struct cow_tftp_pin *cow_tftp_clients_session(struct cow_tftp_clients *cs, uint64_t id);
+
+/* All clients at hand. */
+void cow_tftp_clients_each(struct cow_tftp_clients *cs,
+			   void (*fn)(void *ctx, struct cow_tftp_client *c), void *ctx);
+
 /*
  * cow_tftp_clients_pin - a session begins: its record and view are those of now until the next call.
  * Return: 0; -errno, and the client has no pin.

@@ -35,6 +35,7 @@ struct cow_tftp_files {
 /* The resolver's functions; @ctx is a struct cow_tftp_files. */
 int cow_tftp_files_open(void *ctx, const struct cow_tftp_who *who, const char *raw, size_t len,
 			struct cow_tftp_content **ret);
+void cow_tftp_files_ended(void *ctx, const struct cow_tftp_ended *e);
 void cow_tftp_files_tick(void *ctx, uint64_t now_ms);
 
 /*
@@ -52,6 +53,12 @@ int cow_tftp_identify(struct cow_tftp_files *f, const struct cow_tftp_who *who,
 /* A boot begins with this request for @file: report and log it. */
 void cow_tftp_announce(struct cow_tftp_files *f, const struct cow_tftp_who *who,
 		       struct cow_tftp_client *c, const char *file);
+
+/* Tell what a boot asked for and got since this was told. False: the supervisor does not read; try again. */
+bool cow_tftp_report(struct cow_tftp_files *f, struct cow_tftp_pin *p);
+
+/* The clients' cache calls this for a session that is over; @ctx: as above. */
+void cow_tftp_files_over(void *ctx, struct cow_tftp_pin *p);
 
 /* Somebody who is no client: logged, once per boot. @why: as cow_tftp_identify(). */
 void cow_tftp_announce_stranger(struct cow_tftp_files *f, const struct cow_tftp_who *who,

@@ -96,8 +96,10 @@ static int serve(const struct cow_tftp_options *o, int stop_fd, struct cow_err *
 	cow_autoclose int neigh = -1;
 	cow_autoclose int loaders = -1;
 	struct cow_tftp_files files;
-	const struct cow_tftp_resolver resolver = {
-	    .open = cow_tftp_files_open, .tick = cow_tftp_files_tick, .ctx = &files};
+	const struct cow_tftp_resolver resolver = {.open = cow_tftp_files_open,
+						   .ended = cow_tftp_files_ended,
+						   .tick = cow_tftp_files_tick,
+						   .ctx = &files};
 	COW_CLEANUP(cow_auto_cow_tftp_server_free) struct cow_tftp_server *server = NULL;
 	int r = cow_tftp_read_only(err);
 
@@ -125,6 +127,7 @@ static int serve(const struct cow_tftp_options *o, int stop_fd, struct cow_err *
 	    .clients = clients,
 	    .neigh_fd = neigh,
 	};
+	cow_tftp_clients_on_over(clients, cow_tftp_files_over, &files);
 	r = cow_tftp_server_new(&o->entrances, &resolver, &server, err);
 	if (r == 0)
 		r = cow_tftp_marks_start(o->user, err);

@@ -20,6 +20,7 @@ struct cow_tftp_pinned {
 
 /* Of all boots of the process. */
 static size_t all_files, all_copies;
+static uint64_t last_id;
 
 /* A pinned file on its way: borrows the content, holds the pin. */
 struct lease {
@@ -55,6 +56,7 @@ static int lend(struct cow_tftp_pin *p, struct cow_tftp_content *content,
 					    .settled = content->settled,
 					    .read = lease_read,
 					    .free = lease_free};
+	l->base.ticket = p->id;
 	l->content = content;
 	l->pin = p;
 	p->refs++;
@@ -72,6 +74,7 @@ int cow_tftp_pin_new(struct cow_client *conf, struct cow_tftp_view *view, int vi
 		return -ENOMEM;
 	}
 	p->refs = 1;
+	p->id = ++last_id;
 	p->conf = conf;
 	p->view = view ? cow_tftp_view_get(view) : NULL;
 	p->view_error = view_error;
@@ -90,6 +93,7 @@ void cow_tftp_pin_put(struct cow_tftp_pin *p)
 	}
 	all_files -= p->files;
 	free(p->file);
+	cow_tftp_record_done(&p->record);
 	cow_tftp_view_put(p->view);
 	cow_client_free(p->conf);
 	free(p);
@@ -147,6 +151,7 @@ int cow_tftp_pin_add(struct cow_tftp_pin *p, const char *path, struct cow_tftp_c
 	if (!copy) {
 		cow_log(COW_LOG_DEBUG, "client=%s file=%s is not kept for this boot", p->conf->id,
 			COW_Q(path));
+		content->ticket = p->id;
 		*ret = content;
 		return 0;
 	}

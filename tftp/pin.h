@@ -12,6 +12,7 @@
 #define COW_TFTP_PIN_H
 
 #include "clients.h"
+#include "record.h"
 #include "tftp/content.h"
 
 struct cow_tftp_pin {
@@ -19,6 +20,9 @@ struct cow_tftp_pin {
 	struct cow_client *conf;
 	struct cow_tftp_view *view; /* NULL: see view_error */
 	int view_error;
+	uint64_t id; /* of the tickets of its files */
+	struct cow_tftp_record record;
+	bool logged;		      /* the boot's line is out */
 	uint64_t read_ms;	      /* last progress of a file; 0: none yet */
 	struct cow_tftp_pinned *file; /* private */
 	size_t files, room;

@@ -11,12 +11,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
+#include "common/clock.h"
 #include "common/fs.h"
 #include "pin.h"
+#include "tftp/packet.h"
 #include "tftp/policy.h"
 
 /* Takes over @fd. */
@@ -119,19 +122,60 @@ static int open_pinned(struct cow_tftp_files *f, const struct cow_tftp_who *who,
 	return r < 0 ? r : cow_tftp_pin_add(c->pin, path, content, ret);
 }
 
+/* What cannot be given is over at once; what can, when its transfer is. */
+static int open_noted(struct cow_tftp_files *f, const struct cow_tftp_who *who,
+		      struct cow_tftp_client *c, const char *raw, size_t len, const char *path,
+		      struct cow_tftp_content **ret)
+{
+	enum cow_tftp_policy policy = cow_tftp_policy_of(path);
+	int r = policy == COW_TFTP_NEVER ? -ENOENT : open_pinned(f, who, c, path, policy, ret);
+	const char *text;
+
+	if (r < 0) {
+		const struct cow_tftp_outcome_of o = {
+		    .raw = raw,
+		    .len = len,
+		    .result =
+			cow_tftp_code_of(r, &text) == COW_TFTP_E_NOT_FOUND ? "missing" : "refused"};
+
+		cow_tftp_record_add(&c->pin->record, &o, who->now_ms);
+	}
+	return r;
+}
+
+static void begin_record(struct cow_tftp_pin *p, const struct cow_tftp_who *who)
+{
+	cow_tftp_record_begin(&p->record, who->addr, cow_realtime_s(), who->now_ms);
+}
+
+static void note_name(struct cow_tftp_record *r, const struct cow_tftp_name *name, bool is_first)
+{
+	if (name->prefix == COW_TFTP_PREFIX_SERIAL)
+		memcpy(r->serial, name->serial, sizeof(r->serial));
+	if (is_first)
+		(void)snprintf(r->first, sizeof(r->first), "%s", cow_tftp_basename(name->path));
+	cow_tftp_model_note(r->model, &r->model_rank, name->path, is_first);
+}
+
 static int begin_session(struct cow_tftp_files *f, struct cow_tftp_client *c,
-			 const struct cow_tftp_who *who, const char *path)
+			 const struct cow_tftp_who *who, const struct cow_tftp_name *name)
 {
 	if (c->pin && c->pin->read_ms > c->session.seen_ms)
 		c->session.seen_ms = c->pin->read_ms;
-	unsigned what = cow_tftp_session_note(&c->session, who->addr, path, who->now_ms);
-	int r = 0;
+	unsigned what = cow_tftp_session_note(&c->session, who->addr, name->path, who->now_ms);
+	bool is_new = (what & COW_TFTP_SESSION_NEW) || !c->pin;
+	int r = is_new ? cow_tftp_clients_pin(f->clients, c) : 0;
 
-	if ((what & COW_TFTP_SESSION_NEW) || !c->pin)
-		r = cow_tftp_clients_pin(f->clients, c);
-	if (r == 0 && (what & COW_TFTP_SESSION_BOOT))
-		cow_tftp_announce(f, who, c, cow_tftp_basename(path));
-	return r;
+	if (r < 0)
+		return r;
+	if (is_new)
+		begin_record(c->pin, who);
+	note_name(&c->pin->record, name, is_new);
+	if (what & COW_TFTP_SESSION_BOOT) {
+		c->pin->record.boot = true;
+		cow_tftp_announce(f, who, c, cow_tftp_basename(name->path));
+	}
+	return 0;
 }
 
 int cow_tftp_files_open(void *ctx, const struct cow_tftp_who *who, const char *raw, size_t len,
@@ -152,12 +196,14 @@ int cow_tftp_files_open(void *ctx, const struct cow_tftp_who *who, const char *r
 		c = NULL;
 		cow_tftp_announce_stranger(f, who, &mac, name.path, known);
 	} else {
-		r = begin_session(f, c, who, name.path);
+		r = begin_session(f, c, who, &name);
 	}
+	if (c && r < 0)
+		return fault(r);
+	if (c)
+		return open_noted(f, who, c, raw, len, name.path, ret);
 	if (policy == COW_TFTP_NEVER)
 		return -ENOENT;
-	if (c)
-		return r < 0 ? fault(r) : open_pinned(f, who, c, name.path, policy, ret);
 	if (known == -EACCES) /* he is not who he says he is */
 		return known;
 	r = f->site.trust == COW_TFTP_TRUST_CLOSED ? -ENOENT : open_loader(f, name.path, ret);
@@ -166,7 +212,52 @@ int cow_tftp_files_open(void *ctx, const struct cow_tftp_who *who, const char *r
 	return known == -EPERM ? -ENOENT : fault(known);
 }
 
+void cow_tftp_files_ended(void *ctx, const struct cow_tftp_ended *e)
+{
+	struct cow_tftp_files *f = ctx;
+	struct cow_tftp_pin *p = e->ticket ? cow_tftp_clients_session(f->clients, e->ticket) : NULL;
+	const struct cow_tftp_outcome_of o = {.raw = e->name,
+					      .len = e->name_len,
+					      .result = e->result,
+					      .size = e->size,
+					      .ms = e->ms,
+					      .resends = e->resends};
+
+	if (p)
+		cow_tftp_record_add(&p->record, &o, e->now_ms);
+}
+
+void cow_tftp_files_over(void *ctx, struct cow_tftp_pin *p)
+{
+	(void)cow_tftp_report(ctx, p); /* it cannot wait for a supervisor that does not read */
+}
+
+struct turn {
+	struct cow_tftp_files *f;
+	uint64_t now_ms;
+	bool full;
+};
+
+/* Silent for long enough that the boot is most likely over; what comes after is told once more. */
+static void report_silent(void *ctx, struct cow_tftp_client *c)
+{
+	struct turn *t = ctx;
+
+	const struct cow_tftp_pin *p = c->pin;
+
+	if (t->full || !p || !p->record.changed)
+		return;
+	uint64_t last = p->read_ms > p->record.last_ms ? p->read_ms : p->record.last_ms;
+
+	if (t->now_ms >= last + COW_TFTP_SESSION_IDLE_MS)
+		t->full = !cow_tftp_report(t->f, c->pin);
+}
+
 void cow_tftp_files_tick(void *ctx, uint64_t now_ms)
 {
-	cow_tftp_clients_tick(((struct cow_tftp_files *)ctx)->clients, now_ms);
+	struct cow_tftp_files *f = ctx;
+	struct turn t = {.f = f, .now_ms = now_ms};
+
+	cow_tftp_clients_each(f->clients, report_silent, &t);
+	cow_tftp_clients_tick(f->clients, now_ms);
 }

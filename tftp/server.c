@@ -143,6 +143,21 @@ static void send_out(struct cow_tftp_server *s, struct cow_tftp_slot *slot,
 
 /* ---------------------------------------------------------------- life of a slot */
 
+static void tell_resolver(struct cow_tftp_server *s, const struct cow_tftp_slot *slot)
+{
+	const struct cow_tftp_transfer *t = &slot->transfer;
+	const struct cow_tftp_ended e = {.ticket = slot->ticket,
+					 .name = slot->request.name,
+					 .name_len = slot->request.name_len,
+					 .result = cow_tftp_outcome_name(t->outcome),
+					 .size = t->size,
+					 .ms = s->now_ms - t->started_ms,
+					 .now_ms = s->now_ms,
+					 .resends = t->resends};
+
+	s->resolver.ended(s->resolver.ctx, &e);
+}
+
 static void count_outcome(struct cow_tftp_server *s, const struct cow_tftp_slot *slot)
 {
 	const struct cow_tftp_transfer *t = &slot->transfer;
@@ -159,6 +174,8 @@ static void count_outcome(struct cow_tftp_server *s, const struct cow_tftp_slot 
 	} else {
 		s->stats.failed++;
 	}
+	if (s->resolver.ended)
+		tell_resolver(s, slot);
 	if (cow_log_max() < COW_LOG_DEBUG)
 		return;
 	cow_log(COW_LOG_DEBUG,
@@ -251,6 +268,8 @@ static void begin(struct cow_tftp_server *s, struct cow_tftp_entrance *e,
 	struct cow_tftp_out out = out_of(s);
 	int r = s->resolver.open(s->resolver.ctx, &who, rq->name, rq->name_len, &content);
 
+	uint64_t ticket = r == 0 ? content->ticket : 0;
+
 	if (r == 0 && rq->mode == COW_TFTP_NETASCII)
 		r = cow_tftp_content_netascii(&content);
 	if (r < 0) {
@@ -268,6 +287,7 @@ static void begin(struct cow_tftp_server *s, struct cow_tftp_entrance *e,
 	if (!content->in_memory)
 		(void)cow_tftp_content_buffered(&content); /* it is slower without */
 	slot->request = *rq;
+	slot->ticket = ticket;
 	cow_tftp_negotiate(rq, content->size, &e->grants, &terms);
 	cow_tftp_transfer_start(&slot->transfer, &terms, content, s->now_ms, &out);
 	settle(s, slot, true, &out);

@@ -30,6 +30,7 @@ struct cow_tftp_slot {
 	unsigned entrance;     /* the listening socket it came in by */
 	unsigned socket;       /* of that one's, which answers leave by */
 	struct cow_tftp_request request;
+	uint64_t ticket; /* of its content, see cow_tftp_ended */
 	struct cow_tftp_transfer transfer;
 };
 

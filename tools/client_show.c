@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "cli.h"
+#include "client_boots.h"
 #include "common/clock.h"
 #include "options.h"
 #include "snapshot/client.h"
@@ -25,10 +26,12 @@ static const char list_help[] =
     "List all clients. STATE: running (root used in the last 90 s), seen, never.\n"
     "\n" COMMON_HELP;
 
-static const char show_help[] = "usage: cowherd client show MAC|NAME [--json]\n"
-				"\n"
-				"Show all that is known about a client.\n"
-				"\n" COMMON_HELP;
+static const char show_help[] =
+    "usage: cowherd client show MAC|NAME [--boots] [--json]\n"
+    "\n"
+    "Show all that is known about a client.\n"
+    "\n"
+    "  --boots          its last boots, and the last requests for boot files\n" COMMON_HELP;
 
 static const char *state_name(const struct cow_client_state *st, int64_t now)
 {
@@ -226,8 +229,8 @@ int cow_cmd_client_show(int argc, char **argv)
 	struct cow_client_state st = {0};
 	cow_autostore s = NULL;
 	cow_autoclient c = NULL;
-	int status =
-	    cow_options_parse("client show", show_help, COW_OPT_JSON, 1, 1, argc, argv, &o);
+	int status = cow_options_parse("client show", show_help, COW_OPT_JSON | COW_OPT_BOOTS, 1, 1,
+				       argc, argv, &o);
 	if (status >= 0)
 		return status;
 	int r = cow_cli_store_open(&o.where, &s, &err);
@@ -237,8 +240,16 @@ int cow_cmd_client_show(int argc, char **argv)
 		r = cow_client_state_read(s, &c->mac, &st, &err);
 	if (r < 0 || !c)
 		return cow_cli_fail(&err, r);
-	if (o.given & COW_OPT_JSON)
-		return cow_cli_json(client_json(c, &st));
-	print_client(c, &st);
-	return cow_cli_flush();
+	struct json_object *json = o.given & COW_OPT_JSON ? client_json(c, &st) : NULL;
+
+	if (!json)
+		print_client(c, &st);
+	if (o.given & COW_OPT_BOOTS)
+		r = json ? cow_client_boots_json(s, &c->mac, json)
+			 : cow_client_boots_print(s, &c->mac);
+	if (r < 0) {
+		json_object_put(json);
+		return cow_cli_fail(&err, cow_err_set(&err, r, "read the boots of %s", c->id));
+	}
+	return json ? cow_cli_json(json) : cow_cli_flush();
 }

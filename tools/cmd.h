@@ -23,6 +23,7 @@ int cow_cmd_dispatch(const char *prog, const struct cow_cmd *table, int argc, ch
 int cow_cmd_init(int argc, char **argv);
 int cow_cmd_image(int argc, char **argv);
 int cow_cmd_client(int argc, char **argv);
+int cow_cmd_events(int argc, char **argv);
 int cow_cmd_serve(int argc, char **argv);
 int cow_cmd_status(int argc, char **argv);
 

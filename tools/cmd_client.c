@@ -18,6 +18,7 @@
 #include "common/clock.h"
 #include "options.h"
 #include "snapshot/client.h"
+#include "snapshot/events.h"
 
 #define COMMON_HELP                                                                                \
 	"  --store DIR      default: COWHERD_STORE, [store] path of the configuration,\n"          \
@@ -74,6 +75,7 @@ static int cmd_add(int argc, char **argv)
 		r = cow_client_load(s, &mac, &c, &err);
 	if (r < 0 || !c)
 		return cow_cli_fail(&err, r);
+	(void)cow_store_event(s, "add", "client", c->id, "name", c->name, "image", c->image, NULL);
 	(void)printf("added %s (%s) with a root from %s@%u in %llu ms\n", c->id, c->name, c->image,
 		     c->version, (unsigned long long)ms);
 	return cow_cli_flush();
@@ -154,7 +156,7 @@ struct action {
 	int (*run)(struct cow_store *s, const struct cow_mac *mac, unsigned flags,
 		   struct cow_err *err);
 	void (*dry)(struct cow_store *s, const struct cow_client *c);
-	const char *done;
+	const char *done, *event;
 };
 
 static void dry_rm(struct cow_store *s, const struct cow_client *c)
@@ -189,13 +191,14 @@ static void dry_rollback(struct cow_store *s, const struct cow_client *c)
 }
 
 static const struct action act_rm = {
-    "client rm", rm_help, 1, cow_client_rm, dry_rm, "removed",
+    "client rm", rm_help, 1, cow_client_rm, dry_rm, "removed", "remove",
 };
 static const struct action act_reset = {
-    "client reset", reset_help, -1, cow_client_reset, dry_reset, "reset",
+    "client reset", reset_help, -1, cow_client_reset, dry_reset, "reset", "reset",
 };
 static const struct action act_rollback = {
-    "client rollback", rollback_help, -1, cow_client_rollback, dry_rollback, "rolled back",
+    "client rollback", rollback_help, -1,	  cow_client_rollback,
+    dry_rollback,      "rolled back", "rollback",
 };
 
 /* Also a client whose record is damaged: its MAC is enough. */
@@ -216,8 +219,20 @@ static int remove_one(struct cow_store *s, const char *which, unsigned flags)
 	if (r < 0)
 		return cow_cli_fail(&err, r);
 	cow_mac_text(&mac, id);
+	(void)cow_store_event(s, "remove", "client", id, NULL);
 	(void)printf("removed %s\n", id);
 	return COW_OK;
+}
+
+/* An event that cannot be written is no failure of what was done. */
+static void tell(struct cow_store *s, const struct action *a, const struct cow_client *c)
+{
+	char version[16], root[16];
+
+	(void)snprintf(version, sizeof(version), "%u", c->version);
+	(void)snprintf(root, sizeof(root), "%u", c->root);
+	(void)cow_store_event(s, a->event, "client", c->id, "name", c->name, "image", c->image,
+			      "version", version, "root", root, NULL);
 }
 
 static int act_on(struct cow_store *s, const struct action *a, const char *which, unsigned given)
@@ -243,6 +258,7 @@ static int act_on(struct cow_store *s, const struct action *a, const char *which
 	r = cow_client_load(s, &c->mac, &after, &err);
 	if (r < 0)
 		return cow_cli_fail(&err, r);
+	tell(s, a, after);
 	(void)printf("%s %s (%s) to %s@%u, root %u, in %llu ms\n", a->done, after->id, after->name,
 		     after->image, after->version, after->root, (unsigned long long)ms);
 	return COW_OK;

@@ -16,6 +16,7 @@ static const struct cow_cmd commands[] = {
     {"init", cow_cmd_init, "[--loop SIZE FILE]", "make a store"},
     {"image", cow_cmd_image, "import|list|show|rm ...", "golden images"},
     {"client", cow_cmd_client, "add|list|show|set|rm|reset|...", "machines and their roots"},
+    {"events", cow_cmd_events, "[--follow]", "what happened"},
 #ifdef COW_WITH_SERVE
     {"serve", cow_cmd_serve, "", "serve the clients: TFTP, NFS, DHCP"},
     {"status", cow_cmd_status, "", "clients and services at a glance"},

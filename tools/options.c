@@ -26,6 +26,8 @@ enum {
 	OPT_WRITEBACK,
 	OPT_LAZY,
 	OPT_DELETE,
+	OPT_BOOTS,
+	OPT_FOLLOW,
 };
 
 static const struct option options[] = {
@@ -50,6 +52,8 @@ static const struct option options[] = {
     {"writeback", no_argument, NULL, OPT_WRITEBACK},
     {"lazy", no_argument, NULL, OPT_LAZY},
     {"delete", no_argument, NULL, OPT_DELETE},
+    {"boots", no_argument, NULL, OPT_BOOTS},
+    {"follow", no_argument, NULL, OPT_FOLLOW},
     {"help", no_argument, NULL, 'h'},
     {NULL, 0, NULL, 0},
 };
@@ -74,6 +78,10 @@ static unsigned needs(int opt)
 		return COW_OPT_LAZY;
 	case OPT_DELETE:
 		return COW_OPT_DELETE;
+	case OPT_BOOTS:
+		return COW_OPT_BOOTS;
+	case OPT_FOLLOW:
+		return COW_OPT_FOLLOW;
 	case OPT_COMMENT:
 	case OPT_NO_FIXUP:
 		return COW_OPT_IMPORT;

@@ -19,6 +19,8 @@ enum {
 	COW_OPT_LAZY = 1 << 8,
 	COW_OPT_EDIT = 1 << 9, /* --commit, --discard, --keep, --resume */
 	COW_OPT_DELETE = 1 << 10,
+	COW_OPT_BOOTS = 1 << 11,
+	COW_OPT_FOLLOW = 1 << 12,
 };
 
 #define COW_NO_FIXUP_MAX 32

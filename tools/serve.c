@@ -27,6 +27,7 @@
 #include "common/fs.h"
 #include "common/log.h"
 
+#define EVENT_PIPE_BYTES (1 << 20)
 #define OPEN_FILES_MIN 65536 /* descriptors of the engine and one connection per client */
 
 static void serve_done(struct cow_serve *s)
@@ -186,6 +187,10 @@ static int set_up(struct cow_serve *s, struct cow_err *err)
 	int r = cow_loop_new(&s->loop);
 	if (r == 0 && pipe2(s->event_fd, O_CLOEXEC) < 0)
 		r = -errno;
+	if (r == 0 && fcntl(s->event_fd[0], F_SETFL, O_NONBLOCK) < 0)
+		r = -errno;
+	if (r == 0) /* a class room's boots at once; less will do */
+		(void)fcntl(s->event_fd[0], F_SETPIPE_SZ, EVENT_PIPE_BYTES);
 	if (r < 0)
 		return cow_err_set(err, r, "event loop");
 	r = watch_signals(s, err);

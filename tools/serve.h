@@ -13,8 +13,10 @@
 #include "serve_herd.h"
 #include "serve_loop.h"
 #include "serve_probe.h"
+#include "serve_report.h"
 #include "serve_text.h"
 #include "serve_watch.h"
+#include "snapshot/events.h"
 
 /* In the order they are started. */
 enum cow_service {
@@ -27,7 +29,7 @@ enum cow_service {
 };
 
 #define COW_PORTMAP_FDS 5
-#define COW_EVENT_LINE_MAX 1024
+#define COW_EVENT_LINE_MAX (8 * COW_FIELDS_LINE_MAX) /* what is read at once; more than one line */
 
 struct cow_serve {
 	struct cow_config *config;
@@ -64,11 +66,13 @@ struct cow_serve {
 
 	int event_fd[2]; /* pipe: TFTP server to us */
 	struct cow_watch events;
+	struct cow_report *report; /* boots into histories */
 	char event_line[COW_EVENT_LINE_MAX];
 	size_t event_len;
 
 	struct cow_timer status_timer;
-	bool ready; /* all answered at least once */
+	bool events_lost; /* one could not be written; said once */
+	bool ready;	  /* all answered at least once */
 	bool stopping;
 	struct cow_err failure; /* why we stop, if not because we were asked to */
 };
@@ -90,6 +94,10 @@ int cow_serve_nfs_prepare(struct cow_serve *s, struct cow_err *err);
 void cow_serve_nfs_tick(struct cow_serve *s);
 bool cow_serve_dbus_answers(const struct cow_serve *s);
 void cow_serve_portmap_close(struct cow_serve *s);
+
+/* An event for the store's log; as cow_store_event(), and a failure is logged. */
+#define cow_serve_event(s, ...) cow_serve_event_done(s, cow_store_event((s)->store, __VA_ARGS__))
+void cow_serve_event_done(struct cow_serve *s, int r);
 
 /* Keep a text alive as long as @s; NULL on -ENOMEM. Takes ownership. */
 const char *cow_serve_keep(struct cow_serve *s, char *text);

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "common/fields.h"
 #include "common/log.h"
 #include "serve.h"
 #include "serve_small.h"
@@ -26,6 +27,23 @@ static void log_bad(const struct cow_herd *now, const struct cow_herd *before)
 		if (!cow_herd_find_bad(before, now->bad[i].id))
 			cow_log(COW_LOG_ERROR, "client=%s cannot be read: %s",
 				COW_Q(now->bad[i].id), COW_Q(now->bad[i].text));
+}
+
+/* The NFS server counts them in the clients' states; what came since is an event. */
+static void tell_refused(struct cow_serve *s, const struct cow_herd *now)
+{
+	for (size_t i = 0; s->herd && i < now->clients; i++) {
+		const struct cow_herd_client *c = &now->client[i];
+		const struct cow_herd_client *old = cow_herd_find(s->herd, c->id);
+		char count[24];
+
+		if (!old || c->refused <= old->refused)
+			continue;
+		(void)snprintf(count, sizeof(count), "%llu",
+			       (unsigned long long)(c->refused - old->refused));
+		cow_serve_event(s, "refused", "client", c->id, "name", c->name, "addr",
+				c->refused_addr, "count", count, NULL);
+	}
 }
 
 static int update_hosts(struct cow_serve *s, const struct cow_herd *h, struct cow_err *err)
@@ -57,6 +75,7 @@ int cow_serve_refresh(struct cow_serve *s, struct cow_err *err)
 	if (r < 0)
 		return r;
 	log_bad(h, s->herd);
+	tell_refused(s, h);
 	r = update_hosts(s, h, err);
 	if (r == 0 && s->exports && (r = cow_exports_want(s->exports, h)) < 0)
 		return cow_err_set(err, r, "write '%s/exports.conf'", s->paths.run);
@@ -106,6 +125,8 @@ static void booted(struct cow_serve *s, const struct cow_boot_event *e)
 		return;
 	cow_log(COW_LOG_INFO, "client='%s' name=%s boots from %s file=%s", id, COW_Q(c->name),
 		e->addr, COW_Q(e->file));
+	cow_serve_event(s, "boot", "client", id, "name", c->name, "addr", e->addr, "file", e->file,
+			NULL);
 	if (*c->address && strcmp(c->address, e->addr) != 0)
 		cow_log(COW_LOG_WARNING, "client='%s' has address %s configured but boots from %s",
 			id, c->address, e->addr);
@@ -123,22 +144,28 @@ static void take_line(struct cow_serve *s, const char *line)
 {
 	struct cow_boot_event e;
 
-	if (cow_boot_event_parse(line, &e) < 0)
-		cow_log(COW_LOG_WARNING, "odd event from the TFTP server: %s", COW_Q(line));
-	else
+	int r = 0;
+
+	if (cow_fields_is(line, "session"))
+		r = cow_report_session(s->report, s->herd, line);
+	else if (cow_fields_is(line, "request"))
+		r = cow_report_request(s->report, s->herd, line);
+	else if ((r = cow_boot_event_parse(line, &e)) == 0)
 		booted(s, &e);
+	if (r == -EINVAL)
+		cow_log(COW_LOG_WARNING, "odd event from the TFTP server: %s", COW_Q(line));
+	else if (r < 0 && r != -ENOENT) /* a client that was removed meanwhile */
+		cow_log(COW_LOG_WARNING, "cannot record a boot: %s", strerrorname_np(-r));
 }
 
-static void on_events(void *ctx, uint32_t events)
+/* Return: false when there is nothing. */
+static bool take_events(struct cow_serve *s)
 {
-	struct cow_serve *s = ctx;
 	char *nl;
-
-	(void)events;
 	ssize_t n = read(s->event_fd[0], s->event_line + s->event_len,
 			 sizeof(s->event_line) - 1 - s->event_len);
 	if (n <= 0)
-		return;
+		return false;
 	s->event_len += (size_t)n;
 	s->event_line[s->event_len] = '\0';
 	while ((nl = memchr(s->event_line, '\n', s->event_len)) != NULL) {
@@ -150,12 +177,21 @@ static void on_events(void *ctx, uint32_t events)
 	}
 	if (s->event_len == sizeof(s->event_line) - 1) /* no line is that long: drop the noise */
 		s->event_len = 0;
+	return true;
+}
+
+static void on_events(void *ctx, uint32_t events)
+{
+	(void)events;
+	(void)take_events(ctx);
 }
 
 int cow_serve_clients_start(struct cow_serve *s, struct cow_err *err)
 {
 	s->events = (struct cow_watch){.fd = s->event_fd[0], .fn = on_events, .ctx = s};
 	int r = cow_loop_watch(s->loop, &s->events, EPOLLIN);
+	if (r == 0)
+		r = cow_report_new(s->loop, s->store, &s->report);
 	if (r == 0)
 		r = cow_herd_watch_new(s->loop, s->paths.store, on_change, s, &s->herd_watch);
 	if (r < 0)
@@ -167,6 +203,10 @@ void cow_serve_clients_stop(struct cow_serve *s)
 {
 	if (s->events.fn)
 		cow_loop_unwatch(s->loop, &s->events);
+	while (s->report && take_events(s)) /* what the TFTP server said last */
+		;
+	cow_report_free(s->report);
+	s->report = NULL;
 	cow_herd_watch_free(s->herd_watch);
 	s->herd_watch = NULL;
 }

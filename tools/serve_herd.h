@@ -28,6 +28,8 @@ struct cow_herd_client {
 	char address[COW_ADDR_LEN]; /* configured; "": none */
 	char learnt[COW_ADDR_LEN];  /* of the last boot; "": none */
 	int64_t learnt_s;
+	uint64_t refused; /* requests for its root that the NFS server refused */
+	char refused_addr[COW_ADDR_LEN];
 	char bound[COW_ADDR_LEN]; /* the one that counts; "": nobody yet (cow_herd_bind) */
 };
 

@@ -89,6 +89,8 @@ int cow_herd_load(struct cow_store *s, struct cow_herd **ret, struct cow_err *er
 			continue; /* no state: nothing learnt */
 		copy_addr(h->client[i].learnt, st.boot_addr);
 		h->client[i].learnt_s = st.boot_s;
+		h->client[i].refused = st.refused;
+		copy_addr(h->client[i].refused_addr, st.refused_addr);
 	}
 	cow_herd_bind(h);
 	*ret = cow_steal_ptr(&h);

@@ -33,6 +33,14 @@ const char *cow_serve_keep(struct cow_serve *s, char *text)
 	return s->arg[s->args++];
 }
 
+void cow_serve_event_done(struct cow_serve *s, int r)
+{
+	if (r < 0 && !s->events_lost)
+		cow_log(COW_LOG_WARNING, "cannot write '%s/events': %s", s->paths.state,
+			strerrorname_np(-r));
+	s->events_lost = r < 0;
+}
+
 int cow_serve_write(struct cow_serve *s, const char *name, const char *text, struct cow_err *err)
 {
 	int r = cow_write_file_at(s->run_fd, name, text, strlen(text), 0644);
@@ -242,6 +250,7 @@ static void announce(struct cow_serve *s)
 	cow_log(COW_LOG_INFO, "ready: address=%s interface=%s clients=%zu store='%s'",
 		s->net.address, s->net.interface, s->herd->clients, s->paths.store);
 	cow_notify("READY=1");
+	cow_serve_event(s, "serve", "state", "ready", "addr", s->net.address, NULL);
 }
 
 static void stop_next(struct cow_serve *s)
@@ -262,6 +271,7 @@ void cow_serve_stop(struct cow_serve *s)
 	if (s->stopping)
 		return;
 	s->stopping = true;
+	cow_serve_event(s, "serve", "state", "stopping", NULL);
 	cow_notify("STOPPING=1");
 	cow_loop_timer_off(s->loop, &s->tick);
 	cow_probe_cancel(&s->nfs_probe);
@@ -295,6 +305,8 @@ void cow_serve_changed(void *ctx, struct cow_child *c)
 		stop_next(s);
 		return;
 	}
+	if (c->state == COW_CHILD_WAITING && *c->reason)
+		cow_serve_event(s, "service", "service", c->name, "reason", c->reason, NULL);
 	if (c->state == COW_CHILD_WAITING && !s->ready && c->restarts >= START_TRIES) {
 		give_up(s, c);
 		return;

@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include "common/fields.h"
 #include "common/log.h"
 
 void cow_notify(const char *state)
@@ -30,32 +31,15 @@ void cow_notify(const char *state)
 			strerrorname_np(errno));
 }
 
-/* Value of "key=value " up to the next blank, into a bounded buffer. */
-static int word(const char *line, const char *key, char *ret, size_t size)
-{
-	size_t n = strlen(key);
-	const char *p = strstr(line, key);
-
-	if (!p)
-		return -EINVAL;
-	p += n;
-	n = strcspn(p, " \n");
-	if (n == 0 || n >= size)
-		return -EINVAL;
-	memcpy(ret, p, n);
-	ret[n] = '\0';
-	return 0;
-}
-
 int cow_boot_event_parse(const char *line, struct cow_boot_event *ret)
 {
 	struct cow_boot_event e;
 	struct in_addr a;
 	char mac[32];
 
-	if (strncmp(line, "boot ", 5) != 0 || word(line, " mac=", mac, sizeof(mac)) < 0 ||
-	    word(line, " addr=", e.addr, sizeof(e.addr)) < 0 ||
-	    word(line, " file=", e.file, sizeof(e.file)) < 0 ||
+	if (!cow_fields_is(line, "boot") || cow_fields_get(line, "mac", mac, sizeof(mac)) < 0 ||
+	    cow_fields_get(line, "addr", e.addr, sizeof(e.addr)) < 0 ||
+	    cow_fields_get(line, "file", e.file, sizeof(e.file)) < 0 ||
 	    cow_mac_parse(mac, strlen(mac), &e.mac) < 0 || inet_pton(AF_INET, e.addr, &a) != 1)
 		return -EINVAL;
 	*ret = e;

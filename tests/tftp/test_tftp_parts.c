@@ -14,6 +14,7 @@
 #include "options.h"
 #include "outbox.h"
 #include "pin.h"
+#include "record.h"
 #include "serials.h"
 #include "table.h"
 #include "tftp/address.h"
@@ -318,6 +319,81 @@ static void more_files_than_a_boot_has_are_served_and_not_kept(void **state)
 	cow_tftp_pin_put(p);
 }
 
+/* ---------------------------------------------------------------- records */
+
+static void add_outcome(struct cow_tftp_record *r, const char *raw, const char *result,
+			uint64_t size, uint64_t now)
+{
+	const struct cow_tftp_outcome_of o = {
+	    .raw = raw, .len = strlen(raw), .result = result, .size = size, .ms = 7, .resends = 1};
+
+	cow_tftp_record_add(r, &o, now);
+}
+
+static void a_record_counts_and_keeps_the_last_requests(void **state)
+{
+	struct cow_tftp_record r;
+	struct cow_fields f;
+	char name[128];
+
+	cow_tftp_record_begin(&r, host(1), 1700000000, 1000);
+	assert_int_equal(cow_tftp_record_request(&r, 0, "m", &f), 0);
+	add_outcome(&r, "a/config.txt", "delivered", 10, 1000);
+	add_outcome(&r, "a/config.txt", "aborted", 10, 1001);
+	add_outcome(&r, "a/none.txt", "missing", 0, 1002);
+	add_outcome(&r, "a/secret.txt", "refused", 0, 1003);
+	add_outcome(&r, "a/kernel", "timed-out", 99, 3500);
+	assert_true(r.changed);
+	assert_true(r.files == 1 && r.bytes == 10 && r.missing == 1 && r.refused == 1 &&
+		    r.failed == 1 && r.resends == 5 && r.last_ms == 3500);
+	assert_true(cow_tftp_record_request(&r, 4, "dc-a6-32-00-00-01", &f) > 0);
+	assert_string_equal(f.line, "request v=1 mac=dc-a6-32-00-00-01 at=1700000002 "
+				    "result=timed-out size=99 ms=7 resends=1 name=a/kernel\n");
+	assert_int_equal(cow_tftp_record_request(&r, 5, "m", &f), 0);
+	for (unsigned i = 0; i < COW_TFTP_RECORD_REQUESTS + 3; i++) {
+		(void)snprintf(name, sizeof(name), "%u\33[2J\n %0*d", i, 100, 7);
+		add_outcome(&r, name, "missing", 0, 4000);
+	}
+	assert_int_equal(cow_tftp_record_request(&r, COW_TFTP_RECORD_REQUESTS, "m", &f), 0);
+	assert_true(cow_tftp_record_request(&r, COW_TFTP_RECORD_REQUESTS - 1, "m", &f) > 0);
+	assert_int_equal(cow_fields_get(f.line, "name", name, sizeof(name)), 0);
+	assert_int_equal(strlen(name), COW_TFTP_RECORD_NAME_MAX); /* its end */
+	assert_int_equal(name[COW_TFTP_RECORD_NAME_MAX - 1], '7');
+	cow_tftp_record_forget(&r);
+	assert_false(r.changed);
+	assert_int_equal(cow_tftp_record_request(&r, 0, "m", &f), 0);
+	assert_int_equal(r.files, 1);
+	cow_tftp_record_done(&r);
+}
+
+static void boards_are_told_apart_by_what_they_ask_for(void **state)
+{
+	static const struct {
+		const char *asked[4], *model;
+	} boards[] = {
+	    {{"start4.elf", "config.txt", "bcm2711-rpi-4-b.dtb", "kernel8.img"}, "rpi-4-b"},
+	    {{"start4.elf", "start.elf", "config.txt"}, "rpi-4"},
+	    {{"bootcode.bin", "start.elf", "config.txt"}, "rpi-3"},
+	    {{"config.txt", "pieeprom.sig", "bcm2712d0-rpi-5-b.dtb"}, "rpi-5-b"},
+	    {{"config.txt", "cmdline.txt"}, "rpi-5"},
+	    {{"undionly.kpxe", "boot.ipxe", "config.txt"}, "pc"},
+	    {{"vmlinuz-6.1"}, ""},
+	    {{"bcm2711-rpi-\33[2J.dtb", "bcm27.dtb", "bcm2711-rpi-.dtb"}, ""},
+	    {{"bcm2711-rpi-a-name-that-is-much-too-long.dtb"}, ""},
+	};
+
+	for (size_t i = 0; i < sizeof(boards) / sizeof(boards[0]); i++) {
+		char model[COW_TFTP_MODEL_LEN + 1] = "";
+		unsigned rank = 0;
+
+		for (int k = 0; k < 4 && boards[i].asked[k]; k++)
+			cow_tftp_model_note(model, &rank, boards[i].asked[k], k == 0);
+		if (strcmp(model, boards[i].model) != 0)
+			fail_msg("%s...: '%s', not '%s'", boards[i].asked[0], model,
+				 boards[i].model);
+	}
+}
+
 /* ---------------------------------------------------------------- options */
 
 static void listen_addresses(void **state)
@@ -485,6 +561,8 @@ int main(void)
 	    cmocka_unit_test(a_boot_begins_once_after_a_pause),
 	    cmocka_unit_test(a_machine_that_starts_over_begins_another_boot),
 	    cmocka_unit_test(boards_begin_with_various_files),
+	    cmocka_unit_test(a_record_counts_and_keeps_the_last_requests),
+	    cmocka_unit_test(boards_are_told_apart_by_what_they_ask_for),
 	    cmocka_unit_test(what_was_given_is_given_again),
 	    cmocka_unit_test(file_that_may_change_is_copied),
 	    cmocka_unit_test(more_files_than_a_boot_has_are_served_and_not_kept),

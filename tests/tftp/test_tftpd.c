@@ -16,6 +16,7 @@
 #include <sys/wait.h>
 #include <time.h>
 
+#include "common/fields.h"
 #include "snapshot/client.h"
 #include "snapshot/image.h"
 #include "snapshot/store.h"
@@ -747,6 +748,7 @@ static void removed_client_is_a_stranger(void **state)
 
 #define MAC_D "dc-a6-32-00-00-1d"
 #define MAC_E "dc-a6-32-00-00-1e"
+#define SERIAL_E "9ffef00e"
 #define BOOT_1 "10.99.0.11" /* another address is another boot */
 #define BOOT_2 "10.99.0.12"
 
@@ -774,6 +776,7 @@ static void make_moving(void)
 	import_moving("kernel one", "firmware one");
 	must(cow_client_add(lab.store, &d, &opts, &err), "add", &err);
 	must(cow_client_add(lab.store, &e, &opts, &err), "add", &err);
+	set_key(MAC_E, "serial", SERIAL_E);
 }
 
 static void a_boot_stays_with_the_version_it_began_with(void **state)
@@ -888,7 +891,7 @@ static void a_root_deleted_under_a_boot_is_no_fault(void **state)
 /* The next line, or "" after @timeout_ms. */
 static const char *next_event(int timeout_ms)
 {
-	static char line[256];
+	static char line[COW_FIELDS_LINE_MAX];
 	struct pollfd p = {.fd = lab.events, .events = POLLIN};
 	size_t n = 0;
 
@@ -901,28 +904,91 @@ static const char *next_event(int timeout_ms)
 	return line;
 }
 
+/* The next line of this kind. */
+static const char *next_of(const char *kind)
+{
+	for (int i = 0; i < 100; i++) {
+		const char *line = next_event(700);
+
+		if (!*line || cow_fields_is(line, kind))
+			return line;
+	}
+	return "";
+}
+
 static void a_boot_is_reported_once(void **state)
 {
 	struct tftp_fetch f;
 
 	add_client("dc-a6-32-00-00-0e");
-	while (*next_event(0))
+	while (*next_event(50))
 		;
 	(void)get_from("10.99.0.2", SERVER, "dc-a6-32-00-00-0e/overlays/x.dtbo", &f);
 	free(f.data);
-	assert_string_equal(next_event(100), "");
+	assert_string_equal(next_of("boot"), "");
 	for (int i = 0; i < 3; i++) {
 		assert_int_equal(get_from("10.99.0.2", SERVER, "dc-a6-32-00-00-0e/boot.ipxe", &f),
 				 0);
 		free(f.data);
 	}
-	assert_string_equal(next_event(1000),
+	assert_string_equal(next_of("boot"),
 			    "boot mac=dc-a6-32-00-00-0e addr=10.99.0.2 file=boot.ipxe\n");
-	assert_string_equal(next_event(100), "");
+	assert_string_equal(next_of("boot"), "");
 	assert_int_equal(get_from("10.99.0.11", SERVER, "dc-a6-32-00-00-0e/config.txt", &f), 0);
 	free(f.data);
-	assert_string_equal(next_event(1000),
+	assert_string_equal(next_of("boot"),
 			    "boot mac=dc-a6-32-00-00-0e addr=10.99.0.11 file=config.txt\n");
+}
+
+static void expect_field(const char *line, const char *key, const char *want)
+{
+	char value[128] = "";
+
+	if (cow_fields_get(line, key, value, sizeof(value)) < 0 || strcmp(value, want) != 0)
+		fail_msg("%s is '%s', not '%s', in: %s", key, value, want, line);
+}
+
+/* What a boot asked for is told when the next one begins, at the latest. */
+static void a_boot_is_recorded_when_it_is_over(void **state)
+{
+	struct tftp_fetch f;
+	const char *line;
+
+	expect_text_from("10.99.0.21", MAC_E "/start4.elf", "firmware one");
+	while (*next_event(50))
+		;
+	expect_text_from("10.99.0.22", SERIAL_E "/start4.elf", "firmware one");
+	expect_text_from("10.99.0.22", SERIAL_E "/kernel8.img", "kernel one");
+	(void)get_from("10.99.0.22", SERVER, SERIAL_E "/bcm2711-rpi-4-b.dtb", &f);
+	(void)get_from("10.99.0.22", SERVER, SERIAL_E "/odd \"name\".txt", &f);
+	(void)get_from("10.99.0.22", SERVER, SERIAL_E "/../x.txt", &f);
+	expect_text_from("10.99.0.21", MAC_E "/start4.elf", "firmware one");
+	expect_field(next_of("session"), "addr", "10.99.0.21"); /* the boot before */
+	line = next_of("session");
+	expect_field(line, "v", "1");
+	expect_field(line, "mac", MAC_E);
+	expect_field(line, "boot", "1");
+	expect_field(line, "addr", "10.99.0.22");
+	expect_field(line, "model", "rpi-4-b");
+	expect_field(line, "serial", SERIAL_E);
+	expect_field(line, "first", "start4.elf");
+	expect_field(line, "image", "moving");
+	expect_field(line, "version", "1");
+	expect_field(line, "files", "2");
+	expect_field(line, "bytes", "22");
+	expect_field(line, "missing", "2");
+	static const char *const names[] = {"start4.elf", "kernel8.img", "bcm2711-rpi-4-b.dtb",
+					    "odd \"name\".txt"};
+	for (int i = 0; i < 4; i++) {
+		char name[64];
+
+		(void)snprintf(name, sizeof(name), SERIAL_E "/%s", names[i]);
+		line = next_of("request");
+		expect_field(line, "mac", MAC_E);
+		expect_field(line, "name", name);
+		expect_field(line, "result", i < 2 ? "delivered" : "missing");
+	}
+	assert_string_equal(next_of("request"), "");
 }
 
 static void supervisor_that_does_not_read_delays_nothing(void **state)
@@ -1202,6 +1268,7 @@ int main(int argc, char **argv)
 	    cmocka_unit_test(large_file_of_the_client_survives_its_replacement),
 	    cmocka_unit_test(a_root_deleted_under_a_boot_is_no_fault),
 	    cmocka_unit_test(a_boot_is_reported_once),
+	    cmocka_unit_test(a_boot_is_recorded_when_it_is_over),
 	    cmocka_unit_test(supervisor_that_does_not_read_delays_nothing),
 	    cmocka_unit_test(daemon_keeps_one_capability),
 	    cmocka_unit_test(daemon_cannot_write_to_what_it_sees),

@@ -14,7 +14,10 @@
 #include "btrfs.h"
 #include "client_internal.h"
 #include "common/clock.h"
+#include "common/fields.h"
+#include "common/fs.h"
 #include "snapshot/client.h"
+#include "snapshot/events.h"
 
 static struct tmpdir *tmp;
 static char store_path[96];
@@ -83,6 +86,130 @@ static int teardown(void **state)
 	cow_store_close(f->s);
 	free(f);
 	return 0;
+}
+
+/* ---------------------------------------------------------------- events, history */
+
+struct lines_seen {
+	unsigned lines;
+	char last[COW_FIELDS_LINE_MAX];
+};
+
+static int see_line(void *ctx, const char *line)
+{
+	struct lines_seen *seen = ctx;
+
+	seen->lines++;
+	(void)snprintf(seen->last, sizeof(seen->last), "%s", line);
+	return 0;
+}
+
+static void put_state(struct fixture *f, const char *name, int flags, const char *text)
+{
+	cow_autoclose int fd =
+	    openat(cow_store_fd(f->s), name, O_WRONLY | O_CREAT | O_CLOEXEC | flags, 0644);
+
+	assert_true(fd >= 0);
+	assert_int_equal(cow_write_full(fd, text, strlen(text)), 0);
+}
+
+static void events_are_read_in_order_and_torn_ones_passed_over(void **state)
+{
+	struct fixture *f = *state;
+	struct lines_seen seen = {0};
+	char value[64];
+	cow_autoevents e = NULL;
+
+	(void)unlinkat(cow_store_fd(f->s), "state/events", 0);
+	assert_int_equal(cow_events_open(f->s, &e), 0);
+	assert_int_equal(cow_events_read(e, see_line, &seen), 0);
+	assert_int_equal(seen.lines, 0);
+	assert_int_equal(cow_store_event(f->s, "reset", "client", ID, "name", "a b\n\33[2J", "none",
+					 NULL, "root", "2", NULL),
+			 0);
+	assert_int_equal(cow_events_read(e, see_line, &seen), 0);
+	assert_int_equal(seen.lines, 1);
+	assert_true(cow_fields_is(seen.last, "reset"));
+	assert_int_equal(cow_fields_get(seen.last, "name", value, sizeof(value)), 0);
+	assert_string_equal(value, "a b\n\33[2J");
+	assert_int_equal(cow_fields_get(seen.last, "none", value, sizeof(value)), -ENOENT);
+	put_state(f, "state/events", O_APPEND, "reset v=1 ti");
+	assert_int_equal(cow_store_event(f->s, "boot", NULL), 0);
+	put_state(f, "state/events", O_APPEND, "boot v=2 time=1\nboot v=1\n\n = =\n");
+	assert_int_equal(cow_store_event(f->s, "boot", NULL), 0);
+	assert_int_equal(cow_events_read(e, see_line, &seen), 0);
+	assert_int_equal(seen.lines, 3);
+}
+
+static void the_log_is_turned_over_and_followed_across(void **state)
+{
+	struct fixture *f = *state;
+	struct lines_seen seen = {0};
+	struct stat st;
+	cow_autoevents e = NULL;
+	cow_autoevents late = NULL;
+	char long_text[500];
+	unsigned n = 0;
+
+	(void)unlinkat(cow_store_fd(f->s), "state/events", 0);
+	memset(long_text, ' ', sizeof(long_text) - 1); /* three bytes each */
+	long_text[sizeof(long_text) - 1] = '\0';
+	assert_int_equal(cow_events_open(f->s, &e), 0);
+	for (; n < 800; n++) {
+		assert_int_equal(cow_store_event(f->s, "x", "long", long_text, NULL), 0);
+		if (n % 100 == 0)
+			assert_int_equal(cow_events_read(e, see_line, &seen), 0);
+	}
+	assert_int_equal(cow_events_read(e, see_line, &seen), 0);
+	assert_int_equal(seen.lines, n);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(
+		    fstatat(cow_store_fd(f->s), i ? "state/events.1" : "state/events", &st, 0), 0);
+		assert_true(st.st_size < COW_EVENTS_FILE_MAX + COW_FIELDS_LINE_MAX);
+	}
+	seen.lines = 0; /* from the start: both files */
+	assert_int_equal(cow_events_open(f->s, &late), 0);
+	assert_int_equal(cow_events_read(late, see_line, &seen), 0);
+	assert_true(seen.lines > n / 3 && seen.lines < n);
+}
+
+static void history_keeps_the_last_and_replaces_what_is_told_again(void **state)
+{
+	struct fixture *f = *state;
+	struct lines_seen seen = {0};
+	char line[128];
+	uint64_t n;
+
+	assert_int_equal(cow_client_boots_each(f->s, &mac, see_line, &seen), 0);
+	assert_int_equal(seen.lines, 0);
+	for (unsigned i = 0; i < COW_CLIENT_BOOTS + 5; i++) {
+		(void)snprintf(line, sizeof(line), "boot v=1 start=%u files=1\n", 1000 + i);
+		assert_int_equal(cow_client_boots_add(f->s, &mac, line), 0);
+		(void)snprintf(line, sizeof(line), "boot v=1 start=%u files=2\n", 1000 + i);
+		assert_int_equal(cow_client_boots_add(f->s, &mac, line), 0);
+	}
+	assert_int_equal(cow_client_boots_each(f->s, &mac, see_line, &seen), 0);
+	assert_int_equal(seen.lines, COW_CLIENT_BOOTS);
+	assert_int_equal(cow_fields_get_u64(seen.last, "files", 9, &n), 0);
+	assert_int_equal(n, 2);
+	/* torn, foreign, from the future */
+	put_state(f, "clients/" ID "/state/boots", O_TRUNC,
+		  "boot v=1 start=1\nnonsense\nboot v=2 start=2\nboot v=1 sta");
+	seen.lines = 0;
+	assert_int_equal(cow_client_boots_each(f->s, &mac, see_line, &seen), 0);
+	assert_int_equal(seen.lines, 1);
+	for (unsigned i = 0; i < 3; i++) {
+		char text[100 * sizeof("request v=1 at=1 name=aaa\n") + 1] = "";
+
+		for (unsigned k = 0; k < 100; k++)
+			(void)snprintf(text + strlen(text), sizeof(text) - strlen(text),
+				       "request v=1 at=1 name=%u\n", 100 * i + k);
+		assert_int_equal(cow_client_requests_add(f->s, &mac, text), 0);
+	}
+	seen.lines = 0;
+	assert_int_equal(cow_client_requests_each(f->s, &mac, see_line, &seen), 0);
+	assert_int_equal(seen.lines, COW_CLIENT_REQUESTS);
+	assert_string_equal(seen.last, "request v=1 at=1 name=299");
 }
 
 static int client_dir(struct fixture *f)
@@ -406,6 +533,12 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test_setup_teardown(a_mapped_epoch_sees_every_swap, setup, teardown),
 	    cmocka_unit_test_setup_teardown(attach_opens_the_current_root, setup, teardown),
+	    cmocka_unit_test_setup_teardown(events_are_read_in_order_and_torn_ones_passed_over,
+					    setup, teardown),
+	    cmocka_unit_test_setup_teardown(the_log_is_turned_over_and_followed_across, setup,
+					    teardown),
+	    cmocka_unit_test_setup_teardown(history_keeps_the_last_and_replaces_what_is_told_again,
+					    setup, teardown),
 	    cmocka_unit_test_setup_teardown(
 		reset_works_under_an_attached_root_rollback_waits_for_it, setup, teardown),
 	    cmocka_unit_test_setup_teardown(a_root_that_is_deleted_under_its_server_does_no_harm,

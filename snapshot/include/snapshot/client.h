@@ -171,6 +171,25 @@ int cow_client_state_nfs(struct cow_store *s, const struct cow_mac *mac, int64_t
 int cow_client_state_refused(struct cow_store *s, const struct cow_mac *mac, int64_t when_s,
 			     const char *addr, uint64_t more, struct cow_err *err);
 
+/*
+ * History of a client, also in state/, written by `cowherd serve` for the TFTP server: lines of words (common/fields.h) with v=1.
+ *	boots		the last COW_CLIENT_BOOTS; "boot v=1 start=SECONDS ...", cowherd-store(5) has the keys
+ *	requests	the last COW_CLIENT_REQUESTS for a boot file; "request v=1 at=SECONDS ..."
+ * Return: 0; the callback's non-zero value, which stops; -errno. A client that was never seen has none: 0.
+ */
+#define COW_CLIENT_BOOTS 20
+#define COW_CLIENT_REQUESTS 200
+typedef int (*cow_history_fn)(void *ctx, const char *line);
+int cow_client_boots_each(struct cow_store *s, const struct cow_mac *mac, cow_history_fn fn,
+			  void *ctx);
+int cow_client_requests_each(struct cow_store *s, const struct cow_mac *mac, cow_history_fn fn,
+			     void *ctx);
+
+/* Add one boot, with its LF; it replaces the one with the same start. */
+int cow_client_boots_add(struct cow_store *s, const struct cow_mac *mac, const char *line);
+/* Add requests, each with its LF. */
+int cow_client_requests_add(struct cow_store *s, const struct cow_mac *mac, const char *lines);
+
 /* A client counts as running when its root was used by NFS in the last 90 seconds. */
 #define COW_CLIENT_RUNNING_S 90
 

@@ -17,7 +17,8 @@ struct cow_tftp_content {
 	/* Exactly @len bytes, all below size. Return: 0; -EIO also when the source shrank. */
 	int (*read)(struct cow_tftp_content *c, void *buf, size_t len, uint64_t off);
 	void (*free)(struct cow_tftp_content *c);
-	bool settled; /* its bytes are the same for as long as it is there */
+	uint64_t ticket; /* whoever opened it knows it by; for cow_tftp_resolver.ended() */
+	bool settled;	 /* its bytes are the same for as long as it is there */
 };
 
 /* Ownership: @buf (malloc) and @fd belong to the content on success. Return: 0, -ENOMEM. */

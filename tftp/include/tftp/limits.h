@@ -36,6 +36,7 @@
 #define COW_TFTP_PIN_COPY_MAX                                                                      \
 	(1u << 20) /* longer files of a client's own are kept open, not copied */
 #define COW_TFTP_PIN_COPIES (64u << 20) /* memory for copies of all boots */
+#define COW_TFTP_RECORD_REQUESTS 200	/* of one boot told to the administrator: 25 KiB */
 #define COW_TFTP_CMDLINE_FILE_MAX 4096	/* cmdline.txt in a tree; the kernel takes 2048 at most */
 #define COW_TFTP_CMDLINE_MAX 550	/* the firmware adds 300-450 of its own; 1024 on 32 bit */
 #define COW_TFTP_CONFIG_FILE_MAX (256u << 10) /* config.txt; real ones have some KiB */

@@ -22,6 +22,16 @@ struct cow_tftp_who {
 	uint64_t now_ms;
 };
 
+/* A transfer that is over. */
+struct cow_tftp_ended {
+	uint64_t ticket;  /* of the content */
+	const char *name; /* as requested */
+	size_t name_len;
+	const char *result; /* one word, static */
+	uint64_t size, ms, now_ms;
+	unsigned resends;
+};
+
 struct cow_tftp_resolver {
 	/*
 	 * open - content of a requested name (raw bytes as sent, no NUL inside).
@@ -30,6 +40,8 @@ struct cow_tftp_resolver {
 	 */
 	int (*open)(void *ctx, const struct cow_tftp_who *who, const char *name, size_t len,
 		    struct cow_tftp_content **ret);
+	/* A transfer of what open() gave is over, however it ended; may be NULL. */
+	void (*ended)(void *ctx, const struct cow_tftp_ended *e);
 	/* About once a second, for house-keeping; may be NULL. */
 	void (*tick)(void *ctx, uint64_t now_ms);
 	void *ctx;
