@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/fields.h"
 #include "common/log.h"
 #include "pin.h"
 
@@ -47,6 +48,23 @@ void cow_tftp_announce(struct cow_tftp_files *f, const struct cow_tftp_who *who,
 			addr, file);
 	}
 	f->supervisor_lags = r < 0;
+}
+
+void cow_tftp_announce_serial(struct cow_tftp_files *f, const struct cow_client *conf,
+			      const char *serial)
+{
+	struct cow_fields line;
+
+	cow_fields_begin(&line, "learn");
+	cow_fields_add_u64(&line, "v", 1);
+	cow_fields_add(&line, "mac", conf->id);
+	cow_fields_add(&line, "serial", serial);
+	int n = cow_fields_end(&line);
+
+	/* Lost, it is told again at the next boot. */
+	if (n > 0 && f->site.event_fd >= 0 && write(f->site.event_fd, line.line, (size_t)n) != n)
+		cow_log(COW_LOG_DEBUG, "client=%s the supervisor does not take its serial number",
+			conf->id);
 }
 
 /* One of a few slots per address: a stranger's many requests are one line, and a flood of forged

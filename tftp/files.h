@@ -41,7 +41,7 @@ void cow_tftp_files_tick(void *ctx, uint64_t now_ms);
 /*
  * cow_tftp_identify - the client of a request: by its MAC prefix, its serial prefix, the neighbour table. A
  * serial that no record has counts as that of the on-link client, if that client's record names
- * none. A prefix is believed unless the neighbour table knows better; with COW_TFTP_TRUST_OPEN also then.
+ * none; so does that of the client with the Ethernet address a board up to Pi 3 of this serial number has. A prefix is believed unless the neighbour table knows better; with COW_TFTP_TRUST_OPEN also then.
  * @ret_mac: the MAC as far as known, also of a stranger; all zero: unknown.
  * Return: 0; -ENOENT no client; -EPERM the client with that MAC has another serial; -EACCES the
  * Ethernet address is not that of the client it says it is; -errno.
@@ -49,6 +49,17 @@ void cow_tftp_files_tick(void *ctx, uint64_t now_ms);
 int cow_tftp_identify(struct cow_tftp_files *f, const struct cow_tftp_who *who,
 		      const struct cow_tftp_name *name, struct cow_tftp_client **ret,
 		      struct cow_mac *ret_mac);
+
+/*
+ * cow_tftp_may_learn - is the serial number of this request the client's, whose record has none? The sender's Ethernet
+ * address is the client's, and where the one follows from the other (boards up to Pi 3) they agree.
+ */
+bool cow_tftp_may_learn(const struct cow_tftp_files *f, const struct cow_tftp_who *who,
+			const struct cow_tftp_name *name, const struct cow_tftp_client *c);
+
+/* The pair of MAC and serial number is to be remembered: tell the supervisor, once per boot. */
+void cow_tftp_announce_serial(struct cow_tftp_files *f, const struct cow_client *conf,
+			      const char *serial);
 
 /* A boot begins with this request for @file: report and log it. */
 void cow_tftp_announce(struct cow_tftp_files *f, const struct cow_tftp_who *who,

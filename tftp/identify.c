@@ -8,6 +8,7 @@
 #include "files.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "neigh.h"
@@ -36,6 +37,58 @@ static int check_sender(struct cow_tftp_files *f, const struct cow_tftp_who *who
 	return -EACCES;
 }
 
+static bool has_serial(const struct cow_tftp_client *c)
+{
+	return c->conf->serial && *c->conf->serial;
+}
+
+/* Boards up to Pi 3 have the last three bytes of their serial number in their Ethernet address; later ones have not. */
+static bool is_derived(const struct cow_mac *mac)
+{
+	return mac->b[0] == 0xb8 && mac->b[1] == 0x27 && mac->b[2] == 0xeb;
+}
+
+static struct cow_mac derive(const char *serial)
+{
+	struct cow_mac mac = {{0xb8, 0x27, 0xeb}};
+	unsigned long n = strtoul(serial, NULL, 16); /* eight digits, see cow_tftp_name */
+
+	for (int i = 0; i < 3; i++)
+		mac.b[3 + i] = (uint8_t)(n >> (16 - 8 * i));
+	return mac;
+}
+
+/* Behind a router, where the neighbour table knows the router alone. */
+static int by_derived(struct cow_tftp_files *f, const struct cow_tftp_who *who, const char *serial,
+		      struct cow_tftp_client **ret, struct cow_mac *ret_mac)
+{
+	const struct cow_mac mac = derive(serial);
+	int r = cow_tftp_clients_by_mac(f->clients, &mac, who->now_ms, ret);
+
+	if (r < 0)
+		return r;
+	if (has_serial(*ret))
+		return -EPERM;
+	r = check_sender(f, who, &mac, ret_mac);
+	if (r == 0)
+		*ret_mac = mac;
+	return r;
+}
+
+bool cow_tftp_may_learn(const struct cow_tftp_files *f, const struct cow_tftp_who *who,
+			const struct cow_tftp_name *name, const struct cow_tftp_client *c)
+{
+	const struct cow_mac *own = &c->conf->mac;
+	struct cow_mac mac;
+
+	if (name->prefix != COW_TFTP_PREFIX_SERIAL || has_serial(c) || f->neigh_fd < 0 ||
+	    cow_tftp_neigh_find(f->neigh_fd, who->addr, who->ifindex, &mac) < 0 ||
+	    memcmp(&mac, own, sizeof(mac)) != 0)
+		return false;
+	mac = derive(name->serial);
+	return !is_derived(own) || memcmp(&mac, own, sizeof(mac)) == 0;
+}
+
 int cow_tftp_identify(struct cow_tftp_files *f, const struct cow_tftp_who *who,
 		      const struct cow_tftp_name *name, struct cow_tftp_client **ret,
 		      struct cow_mac *ret_mac)
@@ -57,9 +110,9 @@ int cow_tftp_identify(struct cow_tftp_files *f, const struct cow_tftp_who *who,
 		if (r != -ENOENT)
 			return r;
 		r = by_neighbour(f, who, ret, ret_mac);
-		if (r == 0 && (*ret)->conf->serial && *(*ret)->conf->serial)
+		if (r == 0 && has_serial(*ret))
 			return -EPERM; /* that client is another board */
-		return r;
+		return r == -ENOENT ? by_derived(f, who, name->serial, ret, ret_mac) : r;
 	case COW_TFTP_PREFIX_NONE:
 		break;
 	}

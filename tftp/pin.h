@@ -22,6 +22,7 @@ struct cow_tftp_pin {
 	int view_error;
 	uint64_t id; /* of the tickets of its files */
 	struct cow_tftp_record record;
+	bool learnt;		      /* its serial number was told */
 	bool logged;		      /* the boot's line is out */
 	uint64_t read_ms;	      /* last progress of a file; 0: none yet */
 	struct cow_tftp_pinned *file; /* private */

@@ -170,6 +170,10 @@ static int begin_session(struct cow_tftp_files *f, struct cow_tftp_client *c,
 		return r;
 	if (is_new)
 		begin_record(c->pin, who);
+	if (!c->pin->learnt && cow_tftp_may_learn(f, who, name, c)) {
+		c->pin->learnt = true;
+		cow_tftp_announce_serial(f, c->conf, name->serial);
+	}
 	note_name(&c->pin->record, name, is_new);
 	if (what & COW_TFTP_SESSION_BOOT) {
 		c->pin->record.boot = true;

@@ -140,6 +140,36 @@ static void booted(struct cow_serve *s, const struct cow_boot_event *e)
 	cow_serve_status_dirty(s);
 }
 
+/* A board's serial number, first seen together with its Ethernet address: from now on one is not believed
+ * without the other. */
+static int learn_serial(struct cow_serve *s, const char *line)
+{
+	struct cow_err err = COW_ERR_INIT;
+	char id[COW_MAC_TEXT_LEN + 1], serial[16];
+	struct cow_mac mac;
+	cow_autoclient c = NULL;
+
+	if (cow_fields_get(line, "mac", id, sizeof(id)) < 0 ||
+	    cow_mac_parse(id, strlen(id), &mac) < 0 ||
+	    cow_fields_get(line, "serial", serial, sizeof(serial)) < 0)
+		return -EINVAL;
+	int r = cow_client_load(s->store, &mac, &c, &err);
+
+	if (r == -ENOENT || (r == 0 && c->serial && *c->serial))
+		return 0; /* removed, or configured meanwhile */
+	if (r == 0)
+		r = cow_client_set(s->store, &mac, "serial", serial, &err);
+	if (r < 0 || !c) {
+		cow_log(COW_LOG_WARNING, "client='%s' does not get serial number %s: %s", id,
+			COW_Q(serial), cow_err_str(&err));
+		return 0;
+	}
+	cow_log(COW_LOG_INFO, "client='%s' name=%s has serial number %s", id, COW_Q(c->name),
+		serial);
+	cow_serve_event(s, "learn", "client", id, "name", c->name, "serial", serial, NULL);
+	return 0;
+}
+
 static void take_line(struct cow_serve *s, const char *line)
 {
 	struct cow_boot_event e;
@@ -150,6 +180,8 @@ static void take_line(struct cow_serve *s, const char *line)
 		r = cow_report_session(s->report, s->herd, line);
 	else if (cow_fields_is(line, "request"))
 		r = cow_report_request(s->report, s->herd, line);
+	else if (cow_fields_is(line, "learn"))
+		r = learn_serial(s, line);
 	else if ((r = cow_boot_event_parse(line, &e)) == 0)
 		booted(s, &e);
 	if (r == -EINVAL)
