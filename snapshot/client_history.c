@@ -50,17 +50,31 @@ static int read_text(int dir, const char *name, size_t max, char **ret)
 	return r;
 }
 
+int cow_lines_each_at(int dir, const char *name, size_t max, cow_history_fn fn, void *ctx)
+{
+	cow_autofree char *text = NULL;
+	int r = read_text(dir, name, max, &text);
+
+	return r < 0 ? r : each_line(text, fn, ctx);
+}
+
+int cow_lines_write_at(int dir, const char *name, const char *temp, const char *text, size_t len)
+{
+	cow_autoclose int fd =
+	    openat(dir, temp, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0644);
+	int r = fd < 0 ? -errno : cow_write_full(fd, text, len);
+
+	return r == 0 && renameat(dir, temp, dir, name) < 0 ? -errno : r;
+}
+
 static int history_each(struct cow_store *s, const struct cow_mac *mac, const char *name,
 			size_t max, cow_history_fn fn, void *ctx)
 {
-	cow_autofree char *text = NULL;
 	cow_autoclose int dir = cow_client_state_dir(s, mac, 0);
 
 	if (dir < 0)
 		return dir == -ENOENT ? 0 : dir;
-	int r = read_text(dir, name, max, &text);
-
-	return r < 0 ? r : each_line(text, fn, ctx);
+	return cow_lines_each_at(dir, name, max, fn, ctx);
 }
 
 int cow_client_boots_each(struct cow_store *s, const struct cow_mac *mac, cow_history_fn fn,
@@ -98,11 +112,6 @@ static int write_ring(int dir, const char *name, const char *temp, const struct 
 {
 	size_t first = g->count > g->size ? g->count - g->size : 0, len = 0;
 	cow_autofree char *text = NULL;
-	cow_autoclose int fd =
-	    openat(dir, temp, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0644);
-
-	if (fd < 0)
-		return -errno;
 	FILE *f = open_memstream(&text, &len);
 
 	if (!f)
@@ -111,9 +120,7 @@ static int write_ring(int dir, const char *name, const char *temp, const struct 
 		(void)fprintf(f, "%s\n", g->line[i % g->size]);
 	if (fclose(f) != 0) /* a memory stream fails for want of memory alone */
 		return -ENOMEM;
-	int r = cow_write_full(fd, text, len);
-
-	return r == 0 && renameat(dir, temp, dir, name) < 0 ? -errno : r;
+	return cow_lines_write_at(dir, name, temp, text, len);
 }
 
 static int history_add(struct cow_store *s, const struct cow_mac *mac, const char *name,

@@ -188,6 +188,10 @@ int cow_client_refuse_mounted(struct cow_store *s, const struct cow_mac *mac, co
 int cow_client_refuse_running(struct cow_store *s, const struct cow_mac *mac, unsigned flags,
 			      const char *doing, struct cow_err *err);
 
+/* Lines of words with v=1 of a file, which may be missing; and a file replaced by rename, not synced: one writer. */
+int cow_lines_each_at(int dir, const char *name, size_t max, cow_history_fn fn, void *ctx);
+int cow_lines_write_at(int dir, const char *name, const char *temp, const char *text, size_t len);
+
 /* clients/ID/state, made if @make: a client that was never seen has none. Return: fd; -ENOENT none, or no client. */
 int cow_client_state_dir(struct cow_store *s, const struct cow_mac *mac, int make);
 

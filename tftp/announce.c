@@ -12,6 +12,7 @@
 
 #include "common/fields.h"
 #include "common/log.h"
+#include "neigh.h"
 #include "pin.h"
 
 /* "boot mac=dc-a6-32-01-02-03 addr=10.77.0.101 file=boot.ipxe\n": below PIPE_BUF, so never torn. */
@@ -67,36 +68,83 @@ void cow_tftp_announce_serial(struct cow_tftp_files *f, const struct cow_client 
 			conf->id);
 }
 
-/* One of a few slots per address: a stranger's many requests are one line, and a flood of forged
- * addresses costs no memory. */
-static bool stranger_boots(struct cow_tftp_files *f, const struct cow_tftp_who *who,
-			   const char *path)
-{
-	size_t n = sizeof(f->strangers) / sizeof(f->strangers[0]);
-	size_t i = ntohl(who->addr.s_addr) % n;
+/* How long a machine that may be made a client is kept waiting; it asks again every two seconds. */
+#define ENROL_WAIT_MS 6000u
 
-	return cow_tftp_session_note(&f->strangers[i].session, who->addr, path, who->now_ms) &
-	       COW_TFTP_SESSION_BOOT;
+/* @sure: its Ethernet address is that of who sent the request. */
+static bool tell_stranger(struct cow_tftp_files *f, const char *mac, const char *addr,
+			  const struct cow_tftp_name *name, bool sure)
+{
+	char model[COW_TFTP_MODEL_LEN + 1] = "";
+	struct cow_fields line;
+	unsigned rank = 0;
+
+	cow_tftp_model_note(model, &rank, name->path, true);
+	cow_fields_begin(&line, "stranger");
+	cow_fields_add_u64(&line, "v", 1);
+	cow_fields_add(&line, "mac", mac);
+	cow_fields_add(&line, "addr", addr);
+	cow_fields_add(&line, "serial",
+		       name->prefix == COW_TFTP_PREFIX_SERIAL ? name->serial : NULL);
+	cow_fields_add(&line, "model", *model ? model : NULL);
+	cow_fields_add_u64(&line, "sure", sure);
+	int n = cow_fields_end(&line);
+
+	return n > 0 && f->site.event_fd >= 0 && write(f->site.event_fd, line.line, (size_t)n) == n;
 }
 
-void cow_tftp_announce_stranger(struct cow_tftp_files *f, const struct cow_tftp_who *who,
-				const struct cow_mac *mac, const char *path, int why)
+static bool is_senders(const struct cow_tftp_files *f, const struct cow_tftp_who *who,
+		       const struct cow_mac *mac)
 {
-	static const struct cow_mac unknown;
-	char text[COW_MAC_TEXT_LEN + 1] = "unknown", addr[COW_TFTP_ADDR_TEXT];
+	struct cow_mac has;
+
+	return f->neigh_fd >= 0 &&
+	       cow_tftp_neigh_find(f->neigh_fd, who->addr, who->ifindex, &has) == 0 &&
+	       memcmp(&has, mac, sizeof(has)) == 0;
+}
+
+static void log_stranger(const char *mac, const char *addr, const char *path, int why)
+{
 	const char *what = "no client: `cowherd client add` makes it one";
 
-	if (!stranger_boots(f, who, path))
-		return;
-	(void)cow_tftp_addr_text(&who->addr6, (uint32_t)who->ifindex, addr);
-	if (memcmp(mac, &unknown, sizeof(unknown)) != 0)
-		cow_mac_text(mac, text);
 	if (why == -EPERM)
 		what = "the serial number it gives is not that of its client.conf";
 	else if (why == -EACCES)
 		what = "it asks for another client's files";
 	else if (why != -ENOENT)
 		what = "its record cannot be read";
-	cow_log(COW_LOG_NOTICE, "not served: mac=%s addr=%s file=%s: %s", text, addr, COW_Q(path),
+	cow_log(COW_LOG_NOTICE, "not served: mac=%s addr=%s file=%s: %s", mac, addr, COW_Q(path),
 		what);
+}
+
+bool cow_tftp_announce_stranger(struct cow_tftp_files *f, const struct cow_tftp_who *who,
+				const struct cow_mac *mac, const struct cow_tftp_name *name,
+				int why)
+{
+	static const struct cow_mac unknown;
+	char text[COW_MAC_TEXT_LEN + 1] = "unknown", addr[COW_TFTP_ADDR_TEXT];
+	bool is_known = memcmp(mac, &unknown, sizeof(unknown)) != 0;
+	/* One of a few slots per address: a stranger's many requests are one line, and a flood of forged
+	 * addresses costs no memory. */
+	size_t n = sizeof(f->strangers) / sizeof(f->strangers[0]), i = ntohl(who->addr.s_addr) % n;
+	unsigned what =
+	    cow_tftp_session_note(&f->strangers[i].session, who->addr, name->path, who->now_ms);
+
+	if (what & COW_TFTP_SESSION_NEW)
+		f->strangers[i].waits_ms = 0;
+	if (what & COW_TFTP_SESSION_BOOT) {
+		(void)cow_tftp_addr_text(&who->addr6, (uint32_t)who->ifindex, addr);
+		if (is_known)
+			cow_mac_text(mac, text);
+		log_stranger(text, addr, name->path, why);
+		if (is_known && why == -ENOENT && f->site.enrol != COW_TFTP_ENROL_OFF) {
+			bool sure = is_senders(f, who, mac);
+
+			if (tell_stranger(f, text, addr, name, sure) && sure &&
+			    f->site.enrol == COW_TFTP_ENROL_AUTO)
+				f->strangers[i].waits_ms = who->now_ms;
+		}
+	}
+	return why == -ENOENT && f->strangers[i].waits_ms != 0 &&
+	       who->now_ms - f->strangers[i].waits_ms < ENROL_WAIT_MS;
 }

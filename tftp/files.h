@@ -18,6 +18,7 @@ struct cow_tftp_site {
 	const char *nfs; /* default version for clients */
 	unsigned nfs_port, mount_port;
 	enum cow_tftp_trust trust;
+	enum cow_tftp_enrol enrol;
 	int ipxe_fd;  /* directory of the PC loaders; -1: none */
 	int event_fd; /* boots are reported there; -1: nobody listens */
 };
@@ -29,6 +30,7 @@ struct cow_tftp_files {
 	bool supervisor_lags; /* the last report could not be written; said once */
 	struct {	      /* machines that are no clients, to be named once per boot */
 		struct cow_tftp_session session;
+		uint64_t waits_ms; /* since then for being enrolled; 0: does not */
 	} strangers[64];
 };
 
@@ -71,9 +73,13 @@ bool cow_tftp_report(struct cow_tftp_files *f, struct cow_tftp_pin *p);
 /* The clients' cache calls this for a session that is over; @ctx: as above. */
 void cow_tftp_files_over(void *ctx, struct cow_tftp_pin *p);
 
-/* Somebody who is no client: logged, once per boot. @why: as cow_tftp_identify(). */
-void cow_tftp_announce_stranger(struct cow_tftp_files *f, const struct cow_tftp_who *who,
-				const struct cow_mac *mac, const char *path, int why);
+/*
+ * cow_tftp_announce_stranger - somebody who is no client: logged, and told to the supervisor, once per boot.
+ * @why: as cow_tftp_identify(). Return: true: he may be made a client at this moment, and is not answered meanwhile.
+ */
+bool cow_tftp_announce_stranger(struct cow_tftp_files *f, const struct cow_tftp_who *who,
+				const struct cow_mac *mac, const struct cow_tftp_name *name,
+				int why);
 
 /*
  * cow_tftp_tree_open - a regular file below the view's boot directory. Links are refused (-ELOOP),

@@ -122,6 +122,7 @@ static int serve(const struct cow_tftp_options *o, int stop_fd, struct cow_err *
 		     .nfs_port = o->nfs_port,
 		     .mount_port = o->mount_port,
 		     .trust = o->trust,
+		     .enrol = o->enrol,
 		     .ipxe_fd = loaders,
 		     .event_fd = o->event_fd},
 	    .clients = clients,

@@ -32,6 +32,7 @@ static const char help[] =
     "  --mount-port N       port of its MOUNT service, for NFSv3 without rpcbind\n"
     "  --ipxe-dir DIR       undionly.kpxe, ipxe.efi and snponly.efi are served from here\n"
     "  --clients MODE       open, match or closed: how far a machine is believed (default: match)\n"
+    "  --enrol MODE         off, pending or auto: what becomes of a machine that is no client\n"
     "  --event-fd N         write a line to this file descriptor when a machine boots\n"
     "  --user NAME          run as this user once the port is bound\n"
     "  --log-level LEVEL    error, warning, notice, info or debug (default: info)\n"
@@ -52,6 +53,7 @@ enum {
 	MOUNT_PORT,
 	IPXE_DIR,
 	CLIENTS,
+	ENROL,
 	EVENT_FD,
 	USER,
 	LOG_LEVEL,
@@ -70,6 +72,7 @@ static const struct option long_options[] = {
     {"mount-port", required_argument, NULL, MOUNT_PORT},
     {"ipxe-dir", required_argument, NULL, IPXE_DIR},
     {"clients", required_argument, NULL, CLIENTS},
+    {"enrol", required_argument, NULL, ENROL},
     {"event-fd", required_argument, NULL, EVENT_FD},
     {"user", required_argument, NULL, USER},
     {"log-level", required_argument, NULL, LOG_LEVEL},
@@ -150,6 +153,23 @@ static int trust(struct cow_tftp_options *o, struct cow_err *err)
 	return bad(err, "clients", optarg, "open, match or closed");
 }
 
+static int enrol(struct cow_tftp_options *o, struct cow_err *err)
+{
+	static const char *const modes[] = {
+	    [COW_TFTP_ENROL_OFF] = "off",
+	    [COW_TFTP_ENROL_PENDING] = "pending",
+	    [COW_TFTP_ENROL_AUTO] = "auto",
+	};
+
+	for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
+		if (strcmp(optarg, modes[i]) == 0) {
+			o->enrol = (enum cow_tftp_enrol)i;
+			return 0;
+		}
+	}
+	return bad(err, "enrol", optarg, "off, pending or auto");
+}
+
 /* Return: 0; COW_TFTP_EXIT; -EINVAL. */
 static int take(int c, struct cow_tftp_options *o, struct cow_err *err)
 {
@@ -180,6 +200,8 @@ static int take(int c, struct cow_tftp_options *o, struct cow_err *err)
 		return 0;
 	case CLIENTS:
 		return trust(o, err);
+	case ENROL:
+		return enrol(o, err);
 	case EVENT_FD:
 		if (number("event-fd", 1 << 20, &fd, err) < 0)
 			return -EINVAL;

@@ -16,6 +16,13 @@ enum cow_tftp_trust {
 	COW_TFTP_TRUST_CLOSED, /* likewise, and strangers get nothing at all */
 };
 
+/* What becomes of a machine that is no client. */
+enum cow_tftp_enrol {
+	COW_TFTP_ENROL_OFF,
+	COW_TFTP_ENROL_PENDING, /* the supervisor is told */
+	COW_TFTP_ENROL_AUTO,	/* and may make it a client: it is kept waiting for a moment */
+};
+
 struct cow_tftp_options {
 	const char *store, *nfs, *ipxe_dir, *user;
 	struct cow_tftp_entrances entrances;
@@ -23,6 +30,7 @@ struct cow_tftp_options {
 	int event_fd; /* -1: none */
 	enum cow_log_level log_level;
 	enum cow_tftp_trust trust;
+	enum cow_tftp_enrol enrol;
 };
 
 enum cow_tftp_parsed { COW_TFTP_RUN, COW_TFTP_EXIT };

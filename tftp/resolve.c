@@ -189,6 +189,7 @@ int cow_tftp_files_open(void *ctx, const struct cow_tftp_who *who, const char *r
 	struct cow_tftp_client *c = NULL;
 	struct cow_tftp_name name;
 	struct cow_mac mac;
+	bool waits = false;
 	int r = cow_tftp_name_parse(raw, len, &name);
 
 	if (r < 0)
@@ -198,7 +199,7 @@ int cow_tftp_files_open(void *ctx, const struct cow_tftp_who *who, const char *r
 
 	if (known < 0) {
 		c = NULL;
-		cow_tftp_announce_stranger(f, who, &mac, name.path, known);
+		waits = cow_tftp_announce_stranger(f, who, &mac, &name, known);
 	} else {
 		r = begin_session(f, c, who, &name);
 	}
@@ -213,6 +214,8 @@ int cow_tftp_files_open(void *ctx, const struct cow_tftp_who *who, const char *r
 	r = f->site.trust == COW_TFTP_TRUST_CLOSED ? -ENOENT : open_loader(f, name.path, ret);
 	if (r != -ENOENT)
 		return r;
+	if (waits)
+		return -EINPROGRESS;
 	return known == -EPERM ? -ENOENT : fault(known);
 }
 

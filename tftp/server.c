@@ -272,6 +272,10 @@ static void begin(struct cow_tftp_server *s, struct cow_tftp_entrance *e,
 
 	if (r == 0 && rq->mode == COW_TFTP_NETASCII)
 		r = cow_tftp_content_netascii(&content);
+	if (r == -EINPROGRESS) { /* silence: by the time it asks again there may be one */
+		s->stats.limited++;
+		return;
+	}
 	if (r < 0) {
 		refuse(s, e, d, r);
 		return;

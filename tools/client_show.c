@@ -10,6 +10,7 @@
 
 #include "cli.h"
 #include "client_boots.h"
+#include "client_pending.h"
 #include "common/clock.h"
 #include "options.h"
 #include "snapshot/client.h"
@@ -21,10 +22,12 @@
 	"  --config FILE    default: " COW_CONFIG_DEFAULT "\n"
 
 static const char list_help[] =
-    "usage: cowherd client list [--json]\n"
+    "usage: cowherd client list [--pending] [--json]\n"
     "\n"
     "List all clients. STATE: running (root used in the last 90 s), seen, never.\n"
-    "\n" COMMON_HELP;
+    "\n"
+    "  --pending        instead: machines that asked for boot files and are no "
+    "clients\n" COMMON_HELP;
 
 static const char show_help[] =
     "usage: cowherd client show MAC|NAME [--boots] [--json]\n"
@@ -135,11 +138,13 @@ int cow_cmd_client_list(int argc, char **argv)
 	struct cow_err err = COW_ERR_INIT;
 	cow_autostore s = NULL;
 	cow_autotable t = NULL;
-	int status =
-	    cow_options_parse("client list", list_help, COW_OPT_JSON, 0, 0, argc, argv, &o);
+	int status = cow_options_parse("client list", list_help, COW_OPT_JSON | COW_OPT_PENDING, 0,
+				       0, argc, argv, &o);
 	if (status >= 0)
 		return status;
 	int r = cow_cli_store_open(&o.where, &s, &err);
+	if (r == 0 && o.given & COW_OPT_PENDING)
+		return cow_client_pending(s, (o.given & COW_OPT_JSON) != 0);
 	if (r == 0 && (r = cow_table_new(6, &t)) == 0)
 		r = cow_table_row(t, heading);
 	struct list l = {.s = s, .table = t};

@@ -38,6 +38,7 @@ static const char *const switch_words[] = {"no", "yes", NULL};
 static const char *const level_words[] = {"error", "warning", "notice", "info", "debug", NULL};
 static const char *const version_words[] = {"3", "4.0", "4.1", "4.2", NULL};
 static const char *const trust_words[] = {"open", "match", "closed", NULL};
+static const char *const enrol_words[] = {"off", "pending", "auto", NULL};
 static const char *const access_words[] = {"bound", "subnet", "open", NULL};
 static const char *const dhcp_words[] = {"off", "full", "proxy", NULL};
 
@@ -149,6 +150,18 @@ static int check_user(const char *v)
 		   : -EINVAL;
 }
 
+/* Whether there is such an image shows when one is needed. */
+static int check_image(const char *v)
+{
+	return strlen(v) <= 2 * COW_LABEL_MAX + 1 &&
+		       strspn(
+			   v,
+			   "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-:@") ==
+			   strlen(v)
+		   ? 0
+		   : -EINVAL;
+}
+
 static int check_range(const char *v)
 {
 	char first[INET_ADDRSTRLEN], last[INET_ADDRSTRLEN];
@@ -218,6 +231,10 @@ static const struct key keys[] = {
     NUMBER_KEY("tftp", "port", tftp_port, "69", "1..65535", 1, 65535),
     TEXT_KEY("tftp", "ipxe_dir", ipxe_dir, "/usr/lib/ipxe", PATH_FORM, check_path),
     CHOICE_KEY("tftp", "clients", tftp_clients, "match", "open, match or closed", trust_words),
+    CHOICE_KEY("tftp", "enrol", enrol, "pending", "off, pending or auto", enrol_words),
+    TEXT_KEY("tftp", "enrol_image", enrol_image, "", "NAME, NAME:TAG, NAME@VERSION or empty",
+	     check_image),
+    NUMBER_KEY("tftp", "enrol_max", enrol_max, "64", "1..4096", 1, 4096),
     TEXT_KEY("tftp", "user", tftp_user, "", "user name or empty", check_user),
     TEXT_KEY(
 	"tftp", "listen", tftp_listen, "",
@@ -390,6 +407,9 @@ static int apply(struct cow_config *c, const struct cow_kv *kv, struct cow_err *
 	if (c->dhcp_mode == COW_DHCP_FULL && !*c->dhcp_range)
 		return cow_err_say(err, COW_ERR_USAGE, -EINVAL,
 				   "[dhcp] mode = full needs range = FIRST,LAST");
+	if (c->enrol == COW_ENROL_AUTO && !*c->enrol_image)
+		return cow_err_say(err, COW_ERR_USAGE, -EINVAL,
+				   "[tftp] enrol = auto needs enrol_image = NAME[:TAG]");
 	return 0;
 }
 

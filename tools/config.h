@@ -21,6 +21,12 @@ enum cow_nfs_access {
 	COW_NFS_ACCESS_OPEN,   /* everybody */
 };
 
+enum cow_enrol_mode {
+	COW_ENROL_OFF,	   /* machines that are no clients are named in the log */
+	COW_ENROL_PENDING, /* and listed */
+	COW_ENROL_AUTO,	   /* made clients on the spot */
+};
+
 enum cow_dhcp_mode {
 	COW_DHCP_OFF,
 	COW_DHCP_FULL,	/* we hand out addresses */
@@ -48,6 +54,9 @@ struct cow_config {
 	unsigned tftp_enabled;
 	unsigned tftp_port;
 	unsigned tftp_clients; /* as cowherd-tftpd --clients: 0 open, 1 match, 2 closed */
+	unsigned enrol;	       /* enum cow_enrol_mode */
+	char *enrol_image;
+	unsigned enrol_max;
 	char *ipxe_dir;
 	char *tftp_user;
 	char *tftp_listen; /* IPv6 addresses with commas */

@@ -28,6 +28,7 @@ enum {
 	OPT_DELETE,
 	OPT_BOOTS,
 	OPT_FOLLOW,
+	OPT_PENDING,
 };
 
 static const struct option options[] = {
@@ -54,6 +55,7 @@ static const struct option options[] = {
     {"delete", no_argument, NULL, OPT_DELETE},
     {"boots", no_argument, NULL, OPT_BOOTS},
     {"follow", no_argument, NULL, OPT_FOLLOW},
+    {"pending", no_argument, NULL, OPT_PENDING},
     {"help", no_argument, NULL, 'h'},
     {NULL, 0, NULL, 0},
 };
@@ -80,6 +82,8 @@ static unsigned needs(int opt)
 		return COW_OPT_DELETE;
 	case OPT_BOOTS:
 		return COW_OPT_BOOTS;
+	case OPT_PENDING:
+		return COW_OPT_PENDING;
 	case OPT_FOLLOW:
 		return COW_OPT_FOLLOW;
 	case OPT_COMMENT:

@@ -21,6 +21,7 @@ enum {
 	COW_OPT_DELETE = 1 << 10,
 	COW_OPT_BOOTS = 1 << 11,
 	COW_OPT_FOLLOW = 1 << 12,
+	COW_OPT_PENDING = 1 << 13,
 };
 
 #define COW_NO_FIXUP_MAX 32

@@ -8,6 +8,7 @@
 
 #include "config.h"
 #include "serve_child.h"
+#include "serve_enrol.h"
 #include "serve_env.h"
 #include "serve_exports.h"
 #include "serve_herd.h"
@@ -66,6 +67,7 @@ struct cow_serve {
 
 	int event_fd[2]; /* pipe: TFTP server to us */
 	struct cow_watch events;
+	struct cow_enrol *enrol;
 	struct cow_report *report; /* boots into histories */
 	char event_line[COW_EVENT_LINE_MAX];
 	size_t event_len;

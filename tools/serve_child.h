@@ -17,7 +17,7 @@
 #define COW_CHILD_PAUSE_MAX_MS 30000
 #define COW_CHILD_GOOD_MS 60000 /* a life this long makes the next pause the shortest again */
 
-#define COW_CHILD_ARGS 36
+#define COW_CHILD_ARGS 48
 #define COW_CHILD_FDS 6
 
 enum cow_child_state {

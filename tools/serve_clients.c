@@ -81,6 +81,8 @@ int cow_serve_refresh(struct cow_serve *s, struct cow_err *err)
 		return cow_err_set(err, r, "write '%s/exports.conf'", s->paths.run);
 	if (r < 0)
 		return r;
+	if (s->enrol)
+		cow_enrol_clients(s->enrol, h);
 	if (s->herd_watch)
 		cow_herd_watch_set(s->herd_watch, h);
 	cow_herd_free(s->herd);
@@ -170,6 +172,18 @@ static int learn_serial(struct cow_serve *s, const char *line)
 	return 0;
 }
 
+/* Its export is there before it asks again, a second or two from now. */
+static int stranger(struct cow_serve *s, const char *line)
+{
+	struct cow_err err = COW_ERR_INIT;
+	struct cow_mac mac;
+	int r = cow_enrol_stranger(s->enrol, s->herd, line, &mac);
+
+	if (r > 0 && cow_serve_refresh(s, &err) < 0)
+		cow_log(COW_LOG_ERROR, "%s", cow_err_str(&err));
+	return r < 0 ? r : 0;
+}
+
 static void take_line(struct cow_serve *s, const char *line)
 {
 	struct cow_boot_event e;
@@ -180,6 +194,8 @@ static void take_line(struct cow_serve *s, const char *line)
 		r = cow_report_session(s->report, s->herd, line);
 	else if (cow_fields_is(line, "request"))
 		r = cow_report_request(s->report, s->herd, line);
+	else if (cow_fields_is(line, "stranger"))
+		r = stranger(s, line);
 	else if (cow_fields_is(line, "learn"))
 		r = learn_serial(s, line);
 	else if ((r = cow_boot_event_parse(line, &e)) == 0)
@@ -223,6 +239,8 @@ int cow_serve_clients_start(struct cow_serve *s, struct cow_err *err)
 	s->events = (struct cow_watch){.fd = s->event_fd[0], .fn = on_events, .ctx = s};
 	int r = cow_loop_watch(s->loop, &s->events, EPOLLIN);
 	if (r == 0)
+		r = cow_enrol_new(s->loop, s->store, s->config, &s->enrol);
+	if (r == 0)
 		r = cow_report_new(s->loop, s->store, &s->report);
 	if (r == 0)
 		r = cow_herd_watch_new(s->loop, s->paths.store, on_change, s, &s->herd_watch);
@@ -237,6 +255,8 @@ void cow_serve_clients_stop(struct cow_serve *s)
 		cow_loop_unwatch(s->loop, &s->events);
 	while (s->report && take_events(s)) /* what the TFTP server said last */
 		;
+	cow_enrol_free(s->enrol);
+	s->enrol = NULL;
 	cow_report_free(s->report);
 	s->report = NULL;
 	cow_herd_watch_free(s->herd_watch);

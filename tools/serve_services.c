@@ -110,6 +110,7 @@ static int prepare_tftp(struct cow_serve *s, struct cow_err *err)
 {
 	static const char *const level[] = {"error", "warning", "notice", "info", "debug"};
 	static const char *const trust[] = {"open", "match", "closed"};
+	static const char *const enrol[] = {"off", "pending", "auto"};
 	struct cow_child *c = &s->child[COW_SVC_TFTP];
 	const struct cow_config *f = s->config;
 	char *listen = NULL, *port = NULL, *mount = NULL;
@@ -130,6 +131,8 @@ static int prepare_tftp(struct cow_serve *s, struct cow_err *err)
 			      f->ipxe_dir,
 			      "--clients",
 			      trust[f->tftp_clients],
+			      "--enrol",
+			      enrol[f->enrol],
 			      "--event-fd",
 			      "3",
 			      "--nfs-port",

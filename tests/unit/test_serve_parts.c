@@ -9,10 +9,13 @@
 #include <sys/wait.h>
 
 #include "common/clock.h"
+#include "common/fields.h"
 #include "serve_child.h"
+#include "serve_enrol.h"
 #include "serve_exports.h"
 #include "serve_probe.h"
 #include "serve_small.h"
+#include "snapshot/client.h"
 
 static struct cow_export_list list_of(struct cow_export *e, size_t n)
 {
@@ -198,6 +201,71 @@ static void boot_event_is_parsed_strictly(void **state)
 			fail_msg("taken: '%s'", bad[i]);
 }
 
+/* ------------------------------------------------ strangers, reports */
+
+static int count_line(void *ctx, const char *line)
+{
+	unsigned *n = ctx;
+
+	assert_true(cow_fields_is(line, "pending"));
+	++*n;
+	return 0;
+}
+
+static void put_stranger(struct cow_enrol *e, const char *more, unsigned i)
+{
+	struct cow_herd h = {0};
+	struct cow_mac mac;
+	char line[256];
+
+	(void)snprintf(line, sizeof(line), "stranger v=1 mac=02-00-00-00-%02x-%02x sure=1 %s",
+		       i >> 8, i & 255, more);
+	assert_int_equal(cow_enrol_stranger(e, &h, line, &mac), 0);
+}
+
+/* Made-up addresses push each other out, and nothing grows. */
+static void list_of_strangers_is_bounded(void **state)
+{
+	struct tmpdir *t = *state;
+	char path[128];
+	struct cow_err err = COW_ERR_INIT;
+	cow_autostore s = NULL;
+	cow_autoloop l = NULL;
+	cow_autoconfig config = NULL;
+	struct cow_enrol *e;
+	unsigned n = 0;
+
+	(void)snprintf(path, sizeof(path), "%s/store", t->path);
+	assert_int_equal(cow_store_init(path, &err), 0);
+	assert_int_equal(cow_store_open(path, &s, &err), 0);
+	assert_int_equal(cow_loop_new(&l), 0);
+	assert_int_equal(cow_config_new(&config), 0);
+	assert_int_equal(cow_enrol_new(l, s, config, &e), 0);
+	for (unsigned i = 0; i < 3 * COW_PENDING_MAX; i++)
+		put_stranger(e, "addr=10.0.0.1 serial=12345678 model=rpi-4", i);
+	put_stranger(e, "addr=none serial=123456789 model=%1B%5B2J%0A", 3 * COW_PENDING_MAX - 1);
+	cow_enrol_free(e);
+	assert_int_equal(cow_store_pending_each(s, count_line, &n), 0);
+	assert_int_equal(n, COW_PENDING_MAX);
+	/* kept over a restart; a client is none of them */
+	struct cow_herd_client c = {.id = "02-00-00-00-02-ff"};
+	struct cow_herd h = {.client = &c, .clients = 1};
+	assert_int_equal(cow_enrol_new(l, s, config, &e), 0);
+	cow_enrol_clients(e, &h);
+	cow_enrol_free(e);
+	n = 0;
+	assert_int_equal(cow_store_pending_each(s, count_line, &n), 0);
+	assert_int_equal(n, COW_PENDING_MAX - 1);
+	static const char *const bad[] = {"stranger", "stranger v=2 mac=02-00-00-00-00-01 sure=1",
+					  "stranger v=1 mac=x sure=1",
+					  "stranger v=1 mac=02-00-00-00-00-01"};
+	struct cow_mac mac;
+	assert_int_equal(cow_enrol_new(l, s, config, &e), 0);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		assert_int_equal(cow_enrol_stranger(e, &h, bad[i], &mac), -EINVAL);
+	cow_enrol_free(e);
+}
+
 /* ------------------------------------------------ supervision */
 
 static void pause_doubles_up_to_its_ceiling_and_starts_over(void **state)
@@ -326,6 +394,8 @@ int main(void)
 	    cmocka_unit_test(refused_or_odd_replies_are_no_answer),
 	    cmocka_unit_test(null_call_has_the_form_of_rfc_5531),
 	    cmocka_unit_test(boot_event_is_parsed_strictly),
+	    cmocka_unit_test_setup_teardown(list_of_strangers_is_bounded, tmpdir_setup,
+					    tmpdir_teardown),
 	    cmocka_unit_test(pause_doubles_up_to_its_ceiling_and_starts_over),
 	    cmocka_unit_test(dead_child_is_started_again_and_stopped_when_asked),
 	    cmocka_unit_test(child_that_ignores_sigterm_is_killed_after_its_time),

@@ -9,6 +9,7 @@
 #ifndef COW_SNAPSHOT_CLIENT_H
 #define COW_SNAPSHOT_CLIENT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "common/bounds.h"
@@ -189,6 +190,18 @@ int cow_client_requests_each(struct cow_store *s, const struct cow_mac *mac, cow
 int cow_client_boots_add(struct cow_store *s, const struct cow_mac *mac, const char *line);
 /* Add requests, each with its LF. */
 int cow_client_requests_add(struct cow_store *s, const struct cow_mac *mac, const char *lines);
+
+/*
+ * Machines that asked for boot files and are no clients, written by `cowherd serve`: lines "pending v=1 mac= addr= serial= model=
+ * first= last= count=", COW_PENDING_MAX at most. Clients may be among those of a while ago.
+ */
+#define COW_PENDING_MAX 256
+int cow_store_pending_each(struct cow_store *s, cow_history_fn fn, void *ctx);
+int cow_store_pending_write(struct cow_store *s, const char *lines);
+
+/* Clients that `cowherd serve` made without being asked for each are marked. */
+int cow_client_enrolled_mark(struct cow_store *s, const struct cow_mac *mac);
+bool cow_client_enrolled(struct cow_store *s, const struct cow_mac *mac);
 
 /* A client counts as running when its root was used by NFS in the last 90 seconds. */
 #define COW_CLIENT_RUNNING_S 90

@@ -36,7 +36,7 @@ struct cow_tftp_resolver {
 	/*
 	 * open - content of a requested name (raw bytes as sent, no NUL inside).
 	 * Must not wait for anything but the local disk. Ownership: the server frees *ret.
-	 * Return: 0; -errno, which becomes an ERROR by cow_tftp_code_of().
+	 * Return: 0; -EINPROGRESS there is no answer yet, the client will ask again; -errno, which becomes an ERROR by cow_tftp_code_of().
 	 */
 	int (*open)(void *ctx, const struct cow_tftp_who *who, const char *name, size_t len,
 		    struct cow_tftp_content **ret);
