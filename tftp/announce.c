@@ -99,7 +99,7 @@ static bool is_senders(const struct cow_tftp_files *f, const struct cow_tftp_who
 	struct cow_mac has;
 
 	return f->neigh_fd >= 0 &&
-	       cow_tftp_neigh_find(f->neigh_fd, who->addr, who->ifindex, &has) == 0 &&
+	       cow_tftp_neigh_find(f->neigh_fd, &who->addr6, who->ifindex, &has) == 0 &&
 	       memcmp(&has, mac, sizeof(has)) == 0;
 }
 

@@ -7,6 +7,7 @@
 #define COW_TFTP_FILES_H
 
 #include "clients.h"
+#include "leases.h"
 #include "options.h"
 #include "tftp/cmdline.h"
 #include "tftp/content.h"
@@ -26,9 +27,10 @@ struct cow_tftp_site {
 struct cow_tftp_files {
 	struct cow_tftp_site site;
 	struct cow_tftp_clients *clients;
-	int neigh_fd;	      /* -1: no neighbour table */
-	bool supervisor_lags; /* the last report could not be written; said once */
-	struct {	      /* machines that are no clients, to be named once per boot */
+	int neigh_fd;			/* -1: no neighbour table */
+	struct cow_tftp_leases *leases; /* NULL: none */
+	bool supervisor_lags;		/* the last report could not be written; said once */
+	struct { /* machines that are no clients, to be named once per boot */
 		struct cow_tftp_session session;
 		uint64_t waits_ms; /* since then for being enrolled; 0: does not */
 	} strangers[64];

@@ -16,9 +16,12 @@
 static int by_neighbour(struct cow_tftp_files *f, const struct cow_tftp_who *who,
 			struct cow_tftp_client **ret, struct cow_mac *ret_mac)
 {
-	if (f->neigh_fd < 0)
-		return -ENOENT;
-	int r = cow_tftp_neigh_find(f->neigh_fd, &who->addr6, who->ifindex, ret_mac);
+	int r = f->neigh_fd < 0
+		    ? -ENOENT
+		    : cow_tftp_neigh_find(f->neigh_fd, &who->addr6, who->ifindex, ret_mac);
+
+	if (r < 0 && f->leases)
+		r = cow_tftp_leases_find(f->leases, who->addr, who->now_ms, ret_mac);
 
 	return r < 0 ? -ENOENT : cow_tftp_clients_by_mac(f->clients, ret_mac, who->now_ms, ret);
 }
@@ -82,7 +85,7 @@ bool cow_tftp_may_learn(const struct cow_tftp_files *f, const struct cow_tftp_wh
 	struct cow_mac mac;
 
 	if (name->prefix != COW_TFTP_PREFIX_SERIAL || has_serial(c) || f->neigh_fd < 0 ||
-	    cow_tftp_neigh_find(f->neigh_fd, who->addr, who->ifindex, &mac) < 0 ||
+	    cow_tftp_neigh_find(f->neigh_fd, &who->addr6, who->ifindex, &mac) < 0 ||
 	    memcmp(&mac, own, sizeof(mac)) != 0)
 		return false;
 	mac = derive(name->serial);

@@ -88,6 +88,7 @@ static void log_stats(const struct cow_tftp_server *s)
 
 COW_DEFINE_AUTO(struct cow_tftp_server, cow_tftp_server_free)
 COW_DEFINE_AUTO(struct cow_tftp_clients, cow_tftp_clients_free)
+COW_DEFINE_AUTO(struct cow_tftp_leases, cow_tftp_leases_free)
 
 static int serve(const struct cow_tftp_options *o, int stop_fd, struct cow_err *err)
 {
@@ -95,6 +96,7 @@ static int serve(const struct cow_tftp_options *o, int stop_fd, struct cow_err *
 	COW_CLEANUP(cow_auto_cow_tftp_clients_free) struct cow_tftp_clients *clients = NULL;
 	cow_autoclose int neigh = -1;
 	cow_autoclose int loaders = -1;
+	COW_CLEANUP(cow_auto_cow_tftp_leases_free) struct cow_tftp_leases *leases = NULL;
 	struct cow_tftp_files files;
 	const struct cow_tftp_resolver resolver = {.open = cow_tftp_files_open,
 						   .ended = cow_tftp_files_ended,
@@ -114,6 +116,8 @@ static int serve(const struct cow_tftp_options *o, int stop_fd, struct cow_err *
 	r = cow_tftp_clients_new(store, &clients);
 	if (r < 0)
 		return cow_err_set(err, r, "make the client cache");
+	if (o->leases && *o->leases && (r = cow_tftp_leases_new(o->leases, &leases)) < 0)
+		return cow_err_set(err, r, "make the table of leases");
 	neigh = cow_tftp_neigh_open();
 	if (neigh < 0)
 		return cow_err_set(err, neigh, "open the neighbour table");
@@ -127,6 +131,7 @@ static int serve(const struct cow_tftp_options *o, int stop_fd, struct cow_err *
 		     .event_fd = o->event_fd},
 	    .clients = clients,
 	    .neigh_fd = neigh,
+	    .leases = leases,
 	};
 	cow_tftp_clients_on_over(clients, cow_tftp_files_over, &files);
 	r = cow_tftp_server_new(&o->entrances, &resolver, &server, err);

@@ -32,6 +32,7 @@ static const char help[] =
     "  --mount-port N       port of its MOUNT service, for NFSv3 without rpcbind\n"
     "  --ipxe-dir DIR       undionly.kpxe, ipxe.efi and snponly.efi are served from here\n"
     "  --clients MODE       open, match or closed: how far a machine is believed (default: match)\n"
+    "  --leases FILE        lease file of dnsmasq, for machines that are not on the same link\n"
     "  --enrol MODE         off, pending or auto: what becomes of a machine that is no client\n"
     "  --event-fd N         write a line to this file descriptor when a machine boots\n"
     "  --user NAME          run as this user once the port is bound\n"
@@ -53,6 +54,7 @@ enum {
 	MOUNT_PORT,
 	IPXE_DIR,
 	CLIENTS,
+	LEASES,
 	ENROL,
 	EVENT_FD,
 	USER,
@@ -72,6 +74,7 @@ static const struct option long_options[] = {
     {"mount-port", required_argument, NULL, MOUNT_PORT},
     {"ipxe-dir", required_argument, NULL, IPXE_DIR},
     {"clients", required_argument, NULL, CLIENTS},
+    {"leases", required_argument, NULL, LEASES},
     {"enrol", required_argument, NULL, ENROL},
     {"event-fd", required_argument, NULL, EVENT_FD},
     {"user", required_argument, NULL, USER},
@@ -200,6 +203,9 @@ static int take(int c, struct cow_tftp_options *o, struct cow_err *err)
 		return 0;
 	case CLIENTS:
 		return trust(o, err);
+	case LEASES:
+		o->leases = optarg;
+		return 0;
 	case ENROL:
 		return enrol(o, err);
 	case EVENT_FD:

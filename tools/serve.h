@@ -51,7 +51,7 @@ struct cow_serve {
 	struct cow_child child[COW_SVC_MAX];
 	bool enabled[COW_SVC_MAX];
 	struct cow_timer tick;
-	char *arg[20]; /* texts the children's arguments borrow */
+	char *arg[24]; /* texts the children's arguments borrow */
 	size_t args;
 	int portmap_fd[COW_PORTMAP_FDS];
 	unsigned portmap_fds;
@@ -67,6 +67,7 @@ struct cow_serve {
 
 	int event_fd[2]; /* pipe: TFTP server to us */
 	struct cow_watch events;
+	struct cow_serve_leases *leases; /* at the last look; NULL: none yet */
 	struct cow_enrol *enrol;
 	struct cow_report *report; /* boots into histories */
 	char event_line[COW_EVENT_LINE_MAX];
@@ -112,6 +113,9 @@ int cow_serve_write(struct cow_serve *s, const char *name, const char *text, str
 int cow_serve_refresh(struct cow_serve *s, struct cow_err *err);
 int cow_serve_clients_start(struct cow_serve *s, struct cow_err *err);
 void cow_serve_clients_stop(struct cow_serve *s);
+
+/* What is new in our DHCP server's leases becomes an event (serve_leases.c). */
+void cow_serve_leases_look(struct cow_serve *s);
 
 /* ------------------------------------------------ RUN/status (serve_status.c) */
 

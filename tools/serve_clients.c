@@ -98,6 +98,8 @@ static void on_change(void *ctx)
 
 	if (s->stopping)
 		return;
+	if (s->config->dhcp_mode == COW_DHCP_FULL)
+		cow_serve_leases_look(s);
 	if (cow_serve_refresh(s, &err) == 0) {
 		s->herd_error[0] = '\0';
 		return;
@@ -246,6 +248,8 @@ int cow_serve_clients_start(struct cow_serve *s, struct cow_err *err)
 		r = cow_herd_watch_new(s->loop, s->paths.store, on_change, s, &s->herd_watch);
 	if (r < 0)
 		return cow_err_set(err, r, "watch the store's clients");
+	if (s->config->dhcp_mode == COW_DHCP_FULL)
+		cow_serve_leases_look(s); /* what is there is no news */
 	return cow_serve_refresh(s, err);
 }
 
@@ -257,6 +261,8 @@ void cow_serve_clients_stop(struct cow_serve *s)
 		;
 	cow_enrol_free(s->enrol);
 	s->enrol = NULL;
+	free(s->leases);
+	s->leases = NULL;
 	cow_report_free(s->report);
 	s->report = NULL;
 	cow_herd_watch_free(s->herd_watch);

@@ -113,13 +113,15 @@ static int prepare_tftp(struct cow_serve *s, struct cow_err *err)
 	static const char *const enrol[] = {"off", "pending", "auto"};
 	struct cow_child *c = &s->child[COW_SVC_TFTP];
 	const struct cow_config *f = s->config;
-	char *listen = NULL, *port = NULL, *mount = NULL;
+	char *listen = NULL, *port = NULL, *mount = NULL, *leases = NULL;
 
 	if (asprintf(&listen, "%s:%u", s->net.address, f->tftp_port) < 0 ||
-	    asprintf(&port, "%u", f->nfs_port) < 0 || asprintf(&mount, "%u", f->nfs_mount_port) < 0)
+	    asprintf(&port, "%u", f->nfs_port) < 0 ||
+	    asprintf(&leases, "%s/dnsmasq.leases", s->paths.state) < 0 ||
+	    asprintf(&mount, "%u", f->nfs_mount_port) < 0)
 		return cow_err_set(err, -ENOMEM, "TFTP server");
 	const char *keep = cow_serve_keep(s, listen), *nfs_port = cow_serve_keep(s, port),
-		   *mount_port = cow_serve_keep(s, mount);
+		   *mount_port = cow_serve_keep(s, mount), *leases_path = cow_serve_keep(s, leases);
 	const char *argv[] = {s->programs.tftpd,
 			      "--store",
 			      s->paths.store,
@@ -131,6 +133,8 @@ static int prepare_tftp(struct cow_serve *s, struct cow_err *err)
 			      f->ipxe_dir,
 			      "--clients",
 			      trust[f->tftp_clients],
+			      "--leases",
+			      f->dhcp_mode == COW_DHCP_FULL ? leases_path : "",
 			      "--enrol",
 			      enrol[f->enrol],
 			      "--event-fd",
@@ -156,7 +160,7 @@ static int prepare_tftp(struct cow_serve *s, struct cow_err *err)
 	    (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons((uint16_t)f->tftp_port)};
 	(void)inet_pton(AF_INET, s->net.address, &s->tftp_probe.to.sin_addr); /* our own text */
 	s->enabled[COW_SVC_TFTP] = true;
-	if (!keep || !nfs_port || !mount_port)
+	if (!keep || !nfs_port || !mount_port || !leases_path)
 		return cow_err_set(err, -ENOMEM, "TFTP server");
 	return add_tftp_options(s, c, err);
 }

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "hosts.h"
+#include "leases.h"
 #include "options.h"
 #include "outbox.h"
 #include "pin.h"
@@ -394,6 +395,39 @@ static void boards_are_told_apart_by_what_they_ask_for(void **state)
 	}
 }
 
+/* ---------------------------------------------------------------- leases */
+
+static void leases_are_read_again_when_they_change(void **state)
+{
+	char path[] = "/tmp/cow-leases-XXXXXX";
+	static const char one[] = "0 dc:a6:32:01:02:03 10.0.0.1 pi *\n"
+				  "1 dc:a6:32:01:02:04 10.0.0.2 ended *\nduid 00:01\n"
+				  "0 dc:a6:32:01:02:05 10.0.0.3";
+	static const char two[] = "0 dc:a6:32:01:02:07 10.0.0.1 other *\n";
+	struct in_addr a = {htonl(0x0a000001)}, b = {htonl(0x0a000002)}, c = {htonl(0x0a000003)};
+	struct cow_tftp_leases *l;
+	struct cow_mac mac;
+	int fd = mkstemp(path);
+
+	assert_true(fd >= 0);
+	assert_int_equal(pwrite(fd, one, sizeof(one) - 1, 0), sizeof(one) - 1);
+	assert_int_equal(cow_tftp_leases_new(path, &l), 0);
+	assert_int_equal(cow_tftp_leases_find(l, a, 10, &mac), 0);
+	assert_int_equal(mac.b[5], 3);
+	assert_int_equal(cow_tftp_leases_find(l, b, 10, &mac), -ENOENT);
+	assert_int_equal(cow_tftp_leases_find(l, c, 10, &mac), -ENOENT); /* not yet written */
+	assert_int_equal(ftruncate(fd, 0), 0);
+	assert_int_equal(pwrite(fd, two, sizeof(two) - 1, 0), sizeof(two) - 1);
+	assert_int_equal(cow_tftp_leases_find(l, a, 900, &mac), 0);
+	assert_int_equal(mac.b[5], 3); /* a second old at most */
+	assert_int_equal(cow_tftp_leases_find(l, a, 1010, &mac), 0);
+	assert_int_equal(mac.b[5], 7);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(cow_tftp_leases_find(l, a, 3000, &mac), -ENOENT);
+	cow_tftp_leases_free(l);
+	(void)close(fd);
+}
+
 /* ---------------------------------------------------------------- options */
 
 static void listen_addresses(void **state)
@@ -563,6 +597,7 @@ int main(void)
 	    cmocka_unit_test(boards_begin_with_various_files),
 	    cmocka_unit_test(a_record_counts_and_keeps_the_last_requests),
 	    cmocka_unit_test(boards_are_told_apart_by_what_they_ask_for),
+	    cmocka_unit_test(leases_are_read_again_when_they_change),
 	    cmocka_unit_test(what_was_given_is_given_again),
 	    cmocka_unit_test(file_that_may_change_is_copied),
 	    cmocka_unit_test(more_files_than_a_boot_has_are_served_and_not_kept),

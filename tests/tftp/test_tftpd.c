@@ -426,10 +426,10 @@ static void neighbour_table_finds_the_rest(void **state)
 static pid_t start_beside(const char *mode, int port)
 {
 	char listen[32];
-	const char *const argv[] = {lab.program, "--store",	at("store"), "--listen",
-				    listen,	 "--ipxe-dir",	at("ipxe"),  "--user",
-				    "nobody",	 "--log-level", "notice",    "--clients",
-				    mode,	 NULL};
+	const char *const argv[] = {lab.program,  "--store",	 at("store"), "--listen",
+				    listen,	  "--ipxe-dir",	 at("ipxe"),  "--user",
+				    "nobody",	  "--log-level", "notice",    "--leases",
+				    at("leases"), "--clients",	 mode,	      NULL};
 	struct tftp_fetch f;
 	char path[64];
 
@@ -472,6 +472,11 @@ static void a_prefix_is_compared_with_the_wire(void **state)
 	struct tftp_fetch f;
 	pid_t pid = start_beside("match", PORT + 1);
 
+	/* known by DHCP alone, until it was answered */
+	PUT(at("leases"), "0 dc:a6:32:00:00:0a 10.99.0.240 * *\n");
+	sleep(1);
+	expect_text_from("10.99.0.240", "config.txt", "only for A\n");
+	expect_refused_from("10.99.0.241", "config.txt", 1);
 	expect_text_from("10.99.0.2", "config.txt", "only for C\n");
 	expect_text_from("10.99.0.2", MAC_C "/config.txt", "only for C\n");
 	expect_refused_from("10.99.0.2", MAC_B "/config.txt", 2);
