@@ -14,8 +14,8 @@
 #include "common/fields.h"
 #include "common/fs.h"
 
-#define BOOTS_BYTES_MAX (COW_CLIENT_BOOTS * COW_FIELDS_LINE_MAX)
-#define REQUESTS_BYTES_MAX (COW_CLIENT_REQUESTS * COW_FIELDS_LINE_MAX)
+#define BOOTS_BYTES_MAX ((size_t)COW_CLIENT_BOOTS * COW_FIELDS_LINE_MAX)
+#define REQUESTS_BYTES_MAX ((size_t)COW_CLIENT_REQUESTS * COW_FIELDS_LINE_MAX)
 
 static bool is_known(const char *line)
 {

@@ -12,7 +12,7 @@
 #include "common/fields.h"
 #include "common/fs.h"
 
-#define PENDING_BYTES_MAX (COW_PENDING_MAX * COW_FIELDS_LINE_MAX)
+#define PENDING_BYTES_MAX ((size_t)COW_PENDING_MAX * COW_FIELDS_LINE_MAX)
 
 int cow_store_pending_each(struct cow_store *s, cow_history_fn fn, void *ctx)
 {

@@ -4,6 +4,7 @@
  */
 #include "record.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -152,7 +153,7 @@ void cow_tftp_model_note(char model[COW_TFTP_MODEL_LEN + 1], unsigned *rank, con
 		if (known[i].rank <= *rank || (known[i].first && !first) ||
 		    strcmp(name, known[i].name) != 0)
 			continue;
-		(void)strcpy(model, known[i].model); /* shorter than COW_TFTP_MODEL_LEN */
+		(void)snprintf(model, COW_TFTP_MODEL_LEN + 1, "%s", known[i].model);
 		*rank = known[i].rank;
 	}
 }

@@ -113,7 +113,7 @@ static int open_pinned(struct cow_tftp_files *f, const struct cow_tftp_who *who,
 		       struct cow_tftp_client *c, const char *path, enum cow_tftp_policy policy,
 		       struct cow_tftp_content **ret)
 {
-	struct cow_tftp_content *content;
+	struct cow_tftp_content *content = NULL;
 
 	if (cow_tftp_pin_find(c->pin, path, ret))
 		return 0;
