@@ -20,7 +20,7 @@ static int by_neighbour(struct cow_tftp_files *f, const struct cow_tftp_who *who
 		    ? -ENOENT
 		    : cow_tftp_neigh_find(f->neigh_fd, &who->addr6, who->ifindex, ret_mac);
 
-	if (r < 0 && f->leases)
+	if (r < 0 && f->leases && who->addr.s_addr != 0) /* DHCP is IPv4 */
 		r = cow_tftp_leases_find(f->leases, who->addr, who->now_ms, ret_mac);
 
 	return r < 0 ? -ENOENT : cow_tftp_clients_by_mac(f->clients, ret_mac, who->now_ms, ret);

@@ -16,11 +16,11 @@ struct cow_tftp_asked {
 	char name[COW_TFTP_RECORD_NAME_MAX + 1];
 };
 
-void cow_tftp_record_begin(struct cow_tftp_record *r, struct in_addr addr, int64_t now_s,
+void cow_tftp_record_begin(struct cow_tftp_record *r, const char *addr, int64_t now_s,
 			   uint64_t now_ms)
 {
-	*r = (struct cow_tftp_record){
-	    .addr = addr, .start_s = now_s, .start_ms = now_ms, .last_ms = now_ms};
+	*r = (struct cow_tftp_record){.start_s = now_s, .start_ms = now_ms, .last_ms = now_ms};
+	(void)snprintf(r->addr, sizeof(r->addr), "%s", addr);
 }
 
 void cow_tftp_record_done(struct cow_tftp_record *r)

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "common/fields.h"
+#include "tftp/address.h"
 #include "tftp/limits.h"
 #include "tftp/name.h"
 
@@ -26,7 +27,7 @@ struct cow_tftp_record {
 	char model[COW_TFTP_MODEL_LEN + 1];
 	unsigned model_rank;
 	char serial[COW_TFTP_SERIAL_LEN + 1];
-	struct in_addr addr;
+	char addr[COW_TFTP_ADDR_TEXT];
 	unsigned files, missing, refused, failed; /* failed: given up, by whichever side */
 	uint64_t bytes, resends;
 	struct cow_tftp_asked
@@ -34,7 +35,7 @@ struct cow_tftp_record {
 	size_t count, room;
 };
 
-void cow_tftp_record_begin(struct cow_tftp_record *r, struct in_addr addr, int64_t now_s,
+void cow_tftp_record_begin(struct cow_tftp_record *r, const char *addr, int64_t now_s,
 			   uint64_t now_ms);
 void cow_tftp_record_done(struct cow_tftp_record *r);
 

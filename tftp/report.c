@@ -6,7 +6,6 @@
  */
 #include "files.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <limits.h>
 #include <string.h>
@@ -48,16 +47,14 @@ static int session_line(const struct cow_tftp_pin *p, struct cow_fields *f)
 {
 	const struct cow_tftp_record *r = &p->record;
 	const struct cow_client *c = p->conf;
-	char addr[INET_ADDRSTRLEN] = "";
 
-	(void)inet_ntop(AF_INET, &r->addr, addr, sizeof(addr));
 	cow_fields_begin(f, "session");
 	cow_fields_add_u64(f, "v", 1);
 	cow_fields_add(f, "mac", c->id);
 	cow_fields_add_u64(f, "boot", r->boot);
 	cow_fields_add_u64(f, "start", (uint64_t)r->start_s);
 	cow_fields_add_u64(f, "ms", r->last_ms - r->start_ms);
-	cow_fields_add(f, "addr", addr);
+	cow_fields_add(f, "addr", r->addr);
 	cow_fields_add(f, "image", c->image);
 	cow_fields_add_u64(f, "version", c->version);
 	cow_fields_add_u64(f, "root", c->root);
@@ -93,14 +90,12 @@ static void log_boot(const struct cow_tftp_pin *p)
 {
 	const struct cow_tftp_record *r = &p->record;
 	const struct cow_client *c = p->conf;
-	char addr[INET_ADDRSTRLEN] = "";
 
-	(void)inet_ntop(AF_INET, &r->addr, addr, sizeof(addr));
 	cow_log(COW_LOG_INFO,
 		"booted client=%s name=%s model=%s serial=%s image=%s@%u root=%u addr=%s files=%u "
 		"bytes=%llu ms=%llu resends=%llu missing=%u failed=%u",
 		c->id, COW_Q(c->name ? c->name : ""), *r->model ? r->model : "-",
-		*r->serial ? r->serial : "-", c->image, c->version, c->root, addr, r->files,
+		*r->serial ? r->serial : "-", c->image, c->version, c->root, r->addr, r->files,
 		(unsigned long long)r->bytes, (unsigned long long)(r->last_ms - r->start_ms),
 		(unsigned long long)r->resends, r->missing, r->failed);
 }

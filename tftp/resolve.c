@@ -145,7 +145,10 @@ static int open_noted(struct cow_tftp_files *f, const struct cow_tftp_who *who,
 
 static void begin_record(struct cow_tftp_pin *p, const struct cow_tftp_who *who)
 {
-	cow_tftp_record_begin(&p->record, who->addr, cow_realtime_s(), who->now_ms);
+	char addr[COW_TFTP_ADDR_TEXT];
+
+	(void)cow_tftp_addr_text(&who->addr6, (uint32_t)who->ifindex, addr);
+	cow_tftp_record_begin(&p->record, addr, cow_realtime_s(), who->now_ms);
 }
 
 static void note_name(struct cow_tftp_record *r, const struct cow_tftp_name *name, bool is_first)

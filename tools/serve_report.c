@@ -107,7 +107,7 @@ static int find_client(const struct cow_herd *h, const char *line, struct cow_he
 int cow_report_session(struct cow_report *r, const struct cow_herd *h, const char *line)
 {
 	static const struct word words[] = {
-	    {"start", 0},   {"ms", 0},	    {"addr", 15},  {"image", COW_LABEL_MAX},
+	    {"start", 0},   {"ms", 0},	    {"addr", 63},  {"image", COW_LABEL_MAX},
 	    {"version", 0}, {"root", 0},    {"model", 23}, {"serial", 8},
 	    {"first", 31},  {"files", 0},   {"bytes", 0},  {"resends", 0},
 	    {"missing", 0}, {"refused", 0}, {"failed", 0}, {NULL, 0},
