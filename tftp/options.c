@@ -30,7 +30,7 @@ static const char help[] =
     "  --nfs-version V      3, 4.0, 4.1 or 4.2, for clients that name none (default: 4.1)\n"
     "  --nfs-port N         port of the NFS server (default: 2049)\n"
     "  --mount-port N       port of its MOUNT service, for NFSv3 without rpcbind\n"
-    "  --ipxe-dir DIR       undionly.kpxe, ipxe.efi and snponly.efi are served from here\n"
+    "  --loader-dir DIR     loaders for PCs (undionly.kpxe, pxelinux.0 and others) are here\n"
     "  --clients MODE       open, match or closed: how far a machine is believed (default: match)\n"
     "  --event-fd N         write a line to this file descriptor when a machine boots\n"
     "  --user NAME          run as this user once the port is bound\n"
@@ -50,7 +50,7 @@ enum {
 	NFS_VERSION,
 	NFS_PORT,
 	MOUNT_PORT,
-	IPXE_DIR,
+	LOADER_DIR,
 	CLIENTS,
 	EVENT_FD,
 	USER,
@@ -68,7 +68,7 @@ static const struct option long_options[] = {
     {"nfs-version", required_argument, NULL, NFS_VERSION},
     {"nfs-port", required_argument, NULL, NFS_PORT},
     {"mount-port", required_argument, NULL, MOUNT_PORT},
-    {"ipxe-dir", required_argument, NULL, IPXE_DIR},
+    {"loader-dir", required_argument, NULL, LOADER_DIR},
     {"clients", required_argument, NULL, CLIENTS},
     {"event-fd", required_argument, NULL, EVENT_FD},
     {"user", required_argument, NULL, USER},
@@ -175,8 +175,8 @@ static int take(int c, struct cow_tftp_options *o, struct cow_err *err)
 		return number("nfs-port", 65535, &o->nfs_port, err);
 	case MOUNT_PORT:
 		return number("mount-port", 65535, &o->mount_port, err);
-	case IPXE_DIR:
-		o->ipxe_dir = optarg;
+	case LOADER_DIR:
+		o->loader_dir = optarg;
 		return 0;
 	case CLIENTS:
 		return trust(o, err);

@@ -17,7 +17,7 @@ enum cow_tftp_trust {
 };
 
 struct cow_tftp_options {
-	const char *store, *nfs, *ipxe_dir, *user;
+	const char *store, *nfs, *loader_dir, *user;
 	struct cow_tftp_entrances entrances;
 	unsigned nfs_port, mount_port;
 	int event_fd; /* -1: none */

@@ -4,7 +4,7 @@
  *	1  policy: some names are never served, some only from 2
  *	2  STORE/clients/MAC/boot/, the administrator's own files for this client
  *	3  loaders for PCs, the same for everybody
- *	4  generated: cmdline.txt, boot.ipxe
+ *	4  generated: cmdline.txt, config.txt, boot.ipxe, pxelinux.cfg/, grub.cfg
  *	5  the client's tree at the image's boot directory
  */
 #include "files.h"
@@ -47,19 +47,22 @@ static int open_override(const struct cow_tftp_client *c, const char *path,
 	return fd < 0 ? fd : content_of_fd(fd, ret);
 }
 
-/* First programs for PCs whose ROM is not iPXE: they ask for boot.ipxe next. */
+/* First programs of PCs, and what these load before their configuration (tftp/loader.h). */
 static int open_loader(const struct cow_tftp_files *f, const char *path,
 		       struct cow_tftp_content **ret)
 {
-	static const char *const loaders[] = {"undionly.kpxe", "ipxe.efi", "snponly.efi"};
+	static const char *const loaders[] = {
+	    "undionly.kpxe", "ipxe.efi",    "snponly.efi",  "pxelinux.0",   "ldlinux.c32",
+	    "bootx64.efi",   "grubx64.efi", "bootaa64.efi", "grubaa64.efi", "grubpc.0",
+	};
 
-	if (f->site.ipxe_fd < 0)
+	if (f->site.loader_fd < 0)
 		return -ENOENT;
 	for (size_t i = 0; i < sizeof(loaders) / sizeof(loaders[0]); i++) {
 		if (strcmp(path, loaders[i]) != 0)
 			continue;
-		/* Debian's ipxe.efi is a link; the directory is the system's, nobody else's. */
-		int fd = openat(f->site.ipxe_fd, path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+		/* May be a link; the directory is the system's, nobody else's. */
+		int fd = openat(f->site.loader_fd, path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 
 		return fd < 0 ? -errno : content_of_fd(fd, ret);
 	}
@@ -83,9 +86,10 @@ static int fault(int r)
 }
 
 static int open_for(struct cow_tftp_files *f, const struct cow_tftp_who *who,
-		    struct cow_tftp_client *c, const char *path, enum cow_tftp_policy policy,
-		    struct cow_tftp_content **ret)
+		    struct cow_tftp_client *c, const struct cow_tftp_name *name,
+		    enum cow_tftp_policy policy, struct cow_tftp_content **ret)
 {
+	const char *path = name->path;
 	int r = open_override(c, path, ret);
 
 	if (r != -ENOENT && r != -ENOTDIR)
@@ -95,7 +99,7 @@ static int open_for(struct cow_tftp_files *f, const struct cow_tftp_who *who,
 		return r;
 	if (policy != COW_TFTP_ANYWHERE || is_useless_initramfs(c, path))
 		return -ENOENT;
-	r = cow_tftp_generate(f, who, c, path, ret);
+	r = cow_tftp_generate(f, who, c, name, ret);
 	if (r != -ENOENT)
 		return r;
 	return c->view ? cow_tftp_tree_open(c->view, path, ret) : fault(c->view_error);
@@ -121,7 +125,7 @@ int cow_tftp_files_open(void *ctx, const struct cow_tftp_who *who, const char *r
 	if (policy == COW_TFTP_NEVER)
 		return -ENOENT;
 	if (c)
-		return open_for(f, who, c, name.path, policy, ret);
+		return open_for(f, who, c, &name, policy, ret);
 	if (known == -EACCES) /* he is not who he says he is */
 		return known;
 	r = f->site.trust == COW_TFTP_TRUST_CLOSED ? -ENOENT : open_loader(f, name.path, ret);
