@@ -26,6 +26,7 @@ enum {
 	OPT_WRITEBACK,
 	OPT_LAZY,
 	OPT_DELETE,
+	OPT_MODEL,
 };
 
 static const struct option options[] = {
@@ -50,6 +51,7 @@ static const struct option options[] = {
     {"writeback", no_argument, NULL, OPT_WRITEBACK},
     {"lazy", no_argument, NULL, OPT_LAZY},
     {"delete", no_argument, NULL, OPT_DELETE},
+    {"model", required_argument, NULL, OPT_MODEL},
     {"help", no_argument, NULL, 'h'},
     {NULL, 0, NULL, 0},
 };
@@ -74,6 +76,8 @@ static unsigned needs(int opt)
 		return COW_OPT_LAZY;
 	case OPT_DELETE:
 		return COW_OPT_DELETE;
+	case OPT_MODEL:
+		return COW_OPT_MODEL;
 	case OPT_COMMENT:
 	case OPT_NO_FIXUP:
 		return COW_OPT_IMPORT;
@@ -144,6 +148,9 @@ static int take(struct cow_options *o, int opt, const char *arg)
 		return 0;
 	case OPT_RESUME:
 		o->resume = 1;
+		return 0;
+	case OPT_MODEL:
+		o->model = arg;
 		return 0;
 	default:
 		o->given |= needs(opt);

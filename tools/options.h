@@ -19,6 +19,7 @@ enum {
 	COW_OPT_LAZY = 1 << 8,
 	COW_OPT_EDIT = 1 << 9, /* --commit, --discard, --keep, --resume */
 	COW_OPT_DELETE = 1 << 10,
+	COW_OPT_MODEL = 1 << 11,
 };
 
 #define COW_NO_FIXUP_MAX 32
@@ -26,7 +27,7 @@ enum {
 struct cow_options {
 	struct cow_cli_where where;
 	unsigned given; /* COW_OPT_*, those without a value */
-	const char *comment, *image, *name, *backend, *durability;
+	const char *comment, *image, *name, *backend, *durability, *model;
 	int ephemeral;
 	const char *commit;
 	int discard, keep, resume;
