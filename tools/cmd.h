@@ -25,5 +25,6 @@ int cow_cmd_image(int argc, char **argv);
 int cow_cmd_client(int argc, char **argv);
 int cow_cmd_serve(int argc, char **argv);
 int cow_cmd_status(int argc, char **argv);
+int cow_cmd_doctor(int argc, char **argv);
 
 #endif
