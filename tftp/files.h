@@ -20,8 +20,8 @@ struct cow_tftp_site {
 	unsigned nfs_port, mount_port;
 	enum cow_tftp_trust trust;
 	enum cow_tftp_enrol enrol;
-	int ipxe_fd;  /* directory of the PC loaders; -1: none */
-	int event_fd; /* boots are reported there; -1: nobody listens */
+	int loader_fd; /* directory of the loaders; -1: none */
+	int event_fd;  /* boots are reported there; -1: nobody listens */
 };
 
 struct cow_tftp_files {
@@ -96,8 +96,9 @@ int cow_tftp_tree_open(struct cow_tftp_view *v, const char *path, struct cow_tft
  */
 int cow_tftp_tree_kernel(struct cow_tftp_view *v, char **ret_kernel, char **ret_initrd);
 
-/* Generated files. -ENOENT when @path is none of them. */
+/* Generated files. -ENOENT when @name is none of them. */
 int cow_tftp_generate(struct cow_tftp_files *f, const struct cow_tftp_who *who,
-		      struct cow_tftp_client *c, const char *path, struct cow_tftp_content **ret);
+		      struct cow_tftp_client *c, const struct cow_tftp_name *name,
+		      struct cow_tftp_content **ret);
 
 #endif

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later
  *
  * Files that no tree holds as they are served: cmdline.txt, config.txt with its twin and what it includes,
- * boot.ipxe; made afresh per request from the client's record and its tree.
+ * what the loaders of PCs read; made afresh per request from the client's record and its tree.
  */
 #include "files.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,6 +17,7 @@
 #include "pin.h"
 #include "tftp/config_txt.h"
 #include "tftp/limits.h"
+#include "tftp/loader.h"
 
 static const char *or_empty(const char *s)
 {
@@ -146,20 +148,46 @@ static int make_included(const struct cow_tftp_boot *b, struct cow_tftp_view *v,
 	return r;
 }
 
-static int make_ipxe(const struct cow_tftp_boot *b, struct cow_tftp_view *v, const char *path,
-		     char **ret, size_t *ret_len)
+/* Newest kernel of the tree, with an initrd where one is wanted. Caller frees both. */
+static int find_kernel(const struct cow_tftp_boot *b, struct cow_tftp_view *v, const char *path,
+		       char **ret_kernel, char **ret_initrd)
 {
-	cow_autofree char *kernel = NULL;
-	cow_autofree char *initrd = NULL;
 	int wants_initrd = strcmp(b->initramfs, "none") != 0;
-	int r = cow_tftp_tree_kernel(v, &kernel, wants_initrd ? &initrd : NULL);
+	int r = cow_tftp_tree_kernel(v, ret_kernel, wants_initrd ? ret_initrd : NULL);
 
-	if (r == -ENOENT)
+	if (r == -ENOENT && cow_tftp_loader_is_last(path)) /* once, not for each name it tries */
 		cow_log(COW_LOG_ERROR,
 			"client=%s the boot directory of %s@%u holds no kernel vmlinuz-*%s", b->mac,
 			b->image, b->version,
 			wants_initrd ? " with an initrd.img-* of the same version" : "");
-	return r < 0 ? r : cow_tftp_ipxe_script(b, kernel, initrd, ret, ret_len);
+	return r;
+}
+
+static int make_for_loader(enum cow_tftp_loader loader, const struct cow_tftp_boot *b,
+			   struct cow_tftp_view *v, const struct cow_tftp_name *name, char **ret,
+			   size_t *ret_len)
+{
+	cow_autofree char *kernel = NULL;
+	cow_autofree char *initrd = NULL;
+	char dir[COW_MAC_TEXT_LEN + 2] = "";
+	int r = find_kernel(b, v, name->path, &kernel, &initrd);
+
+	if (r < 0)
+		return r;
+	switch (loader) {
+	case COW_TFTP_LOADER_PXELINUX:
+		/* Names are relative to where the loader itself came from; a prefix comes from there. */
+		if (name->prefix == COW_TFTP_PREFIX_NONE || name->mac_in_file)
+			(void)snprintf(dir, sizeof(dir), "%s/", b->mac);
+		return cow_tftp_pxelinux_config(b, dir, kernel, initrd, ret, ret_len);
+	case COW_TFTP_LOADER_GRUB:
+		return cow_tftp_grub_config(b, kernel, initrd, ret, ret_len);
+	case COW_TFTP_LOADER_IPXE:
+		return cow_tftp_ipxe_script(b, kernel, initrd, ret, ret_len);
+	case COW_TFTP_LOADER_NONE:
+		break;
+	}
+	return -ENOENT;
 }
 
 static bool ends_with(const char *s, const char *end)
@@ -178,28 +206,29 @@ static make_fn maker_of(const char *path)
 		return make_cmdline;
 	if (strcmp(path, "config.txt") == 0 || strcmp(path, "tryboot.txt") == 0)
 		return make_config;
-	if (strcmp(path, "boot.ipxe") == 0)
-		return make_ipxe;
 	return ends_with(path, ".txt") ? make_included : NULL;
 }
 
 int cow_tftp_generate(struct cow_tftp_files *f, const struct cow_tftp_who *who,
-		      struct cow_tftp_client *c, const char *path, struct cow_tftp_content **ret)
+		      struct cow_tftp_client *c, const struct cow_tftp_name *name,
+		      struct cow_tftp_content **ret)
 {
-	make_fn make = maker_of(path);
+	enum cow_tftp_loader loader = cow_tftp_loader_of(name->path);
+	make_fn make = maker_of(name->path);
 	char server[INET_ADDRSTRLEN];
 	struct cow_tftp_boot b;
 	char *text = NULL;
 	size_t len = 0;
 
-	if (!make || !c->pin->view)
+	if ((!make && !loader) || !c->pin->view)
 		return -ENOENT; /* why there is no view, the resolver says */
 	if (who->local.s_addr == 0)
 		return -EADDRNOTAVAIL; /* asked over IPv6 on a link without IPv4, where no root comes from */
 	if (!inet_ntop(AF_INET, &who->local, server, sizeof(server)))
 		return -errno;
 	describe(f, c, server, &b);
-	int r = make(&b, c->pin->view, path, &text, &len);
+	int r = loader ? make_for_loader(loader, &b, c->pin->view, name, &text, &len)
+		       : make(&b, c->pin->view, name->path, &text, &len);
 
 	if (r < 0)
 		return r;

@@ -13,7 +13,7 @@
 #include "common/cleanup.h"
 #include "nfswords.h"
 
-int cow_tftp_ipxe_name_ok(const char *name)
+int cow_tftp_loader_name_ok(const char *name)
 {
 	size_t n =
 	    strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._+~-");
@@ -56,23 +56,15 @@ static void put_title(FILE *f, const struct cow_tftp_boot *b)
 static int put_kernel_line(FILE *f, const struct cow_tftp_boot *b, const char *kernel,
 			   const char *initrd)
 {
-	enum cow_tftp_mounter m =
-	    initrd ? cow_tftp_mounter_of(b->initramfs) : COW_TFTP_MOUNT_KERNEL;
-	static const char *const boot_words[] = {
-	    [COW_TFTP_MOUNT_KERNEL] = "",
-	    [COW_TFTP_MOUNT_HOOK] = " boot=cowherd",
-	    [COW_TFTP_MOUNT_KLIBC] = " boot=nfs",
-	};
-	char nfsroot[256];
-	int r = cow_tftp_nfsroot(b, m, nfsroot, sizeof(nfsroot));
+	char root[COW_TFTP_ROOT_WORDS_MAX];
+	int r = cow_tftp_root_words(b, initrd != NULL, root, sizeof(root));
 
 	if (r < 0)
 		return r;
 	(void)fprintf(f, "kernel %s", kernel);
 	if (initrd) /* UEFI kernels find it by this name */
 		(void)fprintf(f, " initrd=%s", initrd);
-	(void)fprintf(f, "%s root=/dev/nfs nfsroot=%s ip=dhcp rw panic=10 nfs.nfs4_unique_id=%s",
-		      boot_words[m], nfsroot, b->mac);
+	(void)fprintf(f, " %s", root);
 	put_words(f, b->words);
 	(void)fprintf(f, " || goto failed\n");
 	return 0;
@@ -84,7 +76,7 @@ int cow_tftp_ipxe_script(const struct cow_tftp_boot *b, const char *kernel, cons
 	cow_autofree char *text = NULL;
 	size_t len = 0;
 
-	if (!cow_tftp_ipxe_name_ok(kernel) || (initrd && !cow_tftp_ipxe_name_ok(initrd)))
+	if (!cow_tftp_loader_name_ok(kernel) || (initrd && !cow_tftp_loader_name_ok(initrd)))
 		return -EINVAL;
 
 	FILE *f = open_memstream(&text, &len);

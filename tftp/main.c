@@ -109,8 +109,8 @@ static int serve(const struct cow_tftp_options *o, int stop_fd, struct cow_err *
 		r = cow_store_open(o->store, &store, err);
 	if (r == 0 && o->event_fd >= 0)
 		r = prepare_event_fd(o->event_fd, err);
-	if (r == 0 && o->ipxe_dir)
-		r = open_loaders(o->ipxe_dir, &loaders, err);
+	if (r == 0 && o->loader_dir)
+		r = open_loaders(o->loader_dir, &loaders, err);
 	if (r < 0)
 		return r;
 	r = cow_tftp_clients_new(store, &clients);
@@ -127,7 +127,7 @@ static int serve(const struct cow_tftp_options *o, int stop_fd, struct cow_err *
 		     .mount_port = o->mount_port,
 		     .trust = o->trust,
 		     .enrol = o->enrol,
-		     .ipxe_fd = loaders,
+		     .loader_fd = loaders,
 		     .event_fd = o->event_fd},
 	    .clients = clients,
 	    .neigh_fd = neigh,

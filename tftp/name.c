@@ -8,6 +8,8 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "tftp/loader.h"
+
 /* Copy component by component; what cannot be a plain relative path is refused. */
 static int clean(const char *raw, size_t len, char out[COW_TFTP_NAME_MAX + 1])
 {
@@ -77,6 +79,10 @@ static void split_prefix(const char *full, struct cow_tftp_name *ret)
 		}
 	}
 	memcpy(ret->path, rest, strlen(rest) + 1);
+	if (ret->prefix == COW_TFTP_PREFIX_NONE && cow_tftp_loader_mac(rest, &ret->mac) == 0) {
+		ret->prefix = COW_TFTP_PREFIX_MAC;
+		ret->mac_in_file = true;
+	}
 }
 
 int cow_tftp_name_parse(const char *raw, size_t len, struct cow_tftp_name *ret)

@@ -43,6 +43,26 @@ int cow_tftp_nfsroot(const struct cow_tftp_boot *b, enum cow_tftp_mounter m, cha
 	return r < 0 || (size_t)r >= len ? -E2BIG : r;
 }
 
+int cow_tftp_root_words(const struct cow_tftp_boot *b, bool initrd, char *buf, size_t len)
+{
+	enum cow_tftp_mounter m =
+	    initrd ? cow_tftp_mounter_of(b->initramfs) : COW_TFTP_MOUNT_KERNEL;
+	static const char *const boot_words[] = {
+	    [COW_TFTP_MOUNT_KERNEL] = "",
+	    [COW_TFTP_MOUNT_HOOK] = "boot=cowherd ",
+	    [COW_TFTP_MOUNT_KLIBC] = "boot=nfs ",
+	};
+	char nfsroot[256];
+	int r = cow_tftp_nfsroot(b, m, nfsroot, sizeof(nfsroot));
+
+	if (r < 0)
+		return r;
+	r = snprintf(buf, len,
+		     "%sroot=/dev/nfs nfsroot=%s ip=dhcp rw panic=10 nfs.nfs4_unique_id=%s",
+		     boot_words[m], nfsroot, b->mac);
+	return r < 0 || (size_t)r >= len ? -E2BIG : 0;
+}
+
 static bool is_blank(char c)
 {
 	return c == ' ' || c == '\t' || c == '\r' || c == '\n';

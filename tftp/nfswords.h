@@ -22,6 +22,14 @@ enum cow_tftp_mounter cow_tftp_mounter_of(const char *initramfs);
 int cow_tftp_nfsroot(const struct cow_tftp_boot *b, enum cow_tftp_mounter m, char *buf, size_t len);
 
 /*
+ * cow_tftp_root_words - what a PC's kernel needs to know: "[boot=...] root=/dev/nfs nfsroot=... ip=dhcp rw ...".
+ * Only letters, digits and "=/.:,_-": no loader reads anything into them.
+ * Return: 0; -E2BIG when @buf is too small.
+ */
+#define COW_TFTP_ROOT_WORDS_MAX 512
+int cow_tftp_root_words(const struct cow_tftp_boot *b, bool initrd, char *buf, size_t len);
+
+/*
  * cow_tftp_word_next - next blank-separated word of a command line; blanks inside double quotes do
  * not separate. @p moves behind it. Return: false at the end.
  */

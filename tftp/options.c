@@ -30,7 +30,7 @@ static const char help[] =
     "  --nfs-version V      3, 4.0, 4.1 or 4.2, for clients that name none (default: 4.1)\n"
     "  --nfs-port N         port of the NFS server (default: 2049)\n"
     "  --mount-port N       port of its MOUNT service, for NFSv3 without rpcbind\n"
-    "  --ipxe-dir DIR       undionly.kpxe, ipxe.efi and snponly.efi are served from here\n"
+    "  --loader-dir DIR     loaders for PCs (undionly.kpxe, pxelinux.0 and others) are here\n"
     "  --clients MODE       open, match or closed: how far a machine is believed (default: match)\n"
     "  --leases FILE        lease file of dnsmasq, for machines that are not on the same link\n"
     "  --enrol MODE         off, pending or auto: what becomes of a machine that is no client\n"
@@ -52,7 +52,7 @@ enum {
 	NFS_VERSION,
 	NFS_PORT,
 	MOUNT_PORT,
-	IPXE_DIR,
+	LOADER_DIR,
 	CLIENTS,
 	LEASES,
 	ENROL,
@@ -72,7 +72,7 @@ static const struct option long_options[] = {
     {"nfs-version", required_argument, NULL, NFS_VERSION},
     {"nfs-port", required_argument, NULL, NFS_PORT},
     {"mount-port", required_argument, NULL, MOUNT_PORT},
-    {"ipxe-dir", required_argument, NULL, IPXE_DIR},
+    {"loader-dir", required_argument, NULL, LOADER_DIR},
     {"clients", required_argument, NULL, CLIENTS},
     {"leases", required_argument, NULL, LEASES},
     {"enrol", required_argument, NULL, ENROL},
@@ -198,8 +198,8 @@ static int take(int c, struct cow_tftp_options *o, struct cow_err *err)
 		return number("nfs-port", 65535, &o->nfs_port, err);
 	case MOUNT_PORT:
 		return number("mount-port", 65535, &o->mount_port, err);
-	case IPXE_DIR:
-		o->ipxe_dir = optarg;
+	case LOADER_DIR:
+		o->loader_dir = optarg;
 		return 0;
 	case CLIENTS:
 		return trust(o, err);

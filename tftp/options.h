@@ -24,7 +24,7 @@ enum cow_tftp_enrol {
 };
 
 struct cow_tftp_options {
-	const char *store, *nfs, *ipxe_dir, *user;
+	const char *store, *nfs, *loader_dir, *user;
 	const char *leases; /* NULL or "": none */
 	struct cow_tftp_entrances entrances;
 	unsigned nfs_port, mount_port;

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "tftp/loader.h"
 #include "tftp/name.h"
 
 /* autoboot.txt could turn a one-shot try of new boot files into the permanent choice. */
@@ -47,7 +48,7 @@ static const char *const boot_files[] = {
     "Image",
     "zImage",
     "uImage",
-    /* loaders of PCs and U-Boot and what they read */
+    /* loaders of PCs and U-Boot and what they read, beside tftp/loader.h */
     "*.efi",
     "*.ipxe",
     "*.kpxe",
@@ -56,9 +57,6 @@ static const char *const boot_files[] = {
     "*.0",
     "*.scr",
     "*.uimg",
-    "grub.cfg*",
-    "default",
-    "01-*",
     NULL,
 };
 
@@ -77,6 +75,8 @@ enum cow_tftp_policy cow_tftp_policy_of(const char *path)
 
 	if (matches(never, name))
 		return COW_TFTP_NEVER;
+	if (cow_tftp_loader_of(path) != COW_TFTP_LOADER_NONE)
+		return COW_TFTP_ANYWHERE;
 	if (matches(override_only, name) || !matches(boot_files, name))
 		return COW_TFTP_OVERRIDE;
 	return COW_TFTP_ANYWHERE;

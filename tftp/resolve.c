@@ -4,7 +4,7 @@
  *	1  policy: some names are never served, some only from 2
  *	2  STORE/clients/MAC/boot/, the administrator's own files for this client
  *	3  loaders for PCs, the same for everybody
- *	4  generated: cmdline.txt, boot.ipxe
+ *	4  generated: cmdline.txt, config.txt, boot.ipxe, pxelinux.cfg/, grub.cfg
  *	5  the client's tree at the image's boot directory
  */
 #include "files.h"
@@ -51,19 +51,22 @@ static int open_override(const struct cow_tftp_client *c, const char *path,
 	return fd < 0 ? fd : content_of_fd(fd, ret);
 }
 
-/* First programs for PCs whose ROM is not iPXE: they ask for boot.ipxe next. */
+/* First programs of PCs, and what these load before their configuration (tftp/loader.h). */
 static int open_loader(const struct cow_tftp_files *f, const char *path,
 		       struct cow_tftp_content **ret)
 {
-	static const char *const loaders[] = {"undionly.kpxe", "ipxe.efi", "snponly.efi"};
+	static const char *const loaders[] = {
+	    "undionly.kpxe", "ipxe.efi",    "snponly.efi",  "pxelinux.0",   "ldlinux.c32",
+	    "bootx64.efi",   "grubx64.efi", "bootaa64.efi", "grubaa64.efi", "grubpc.0",
+	};
 
-	if (f->site.ipxe_fd < 0)
+	if (f->site.loader_fd < 0)
 		return -ENOENT;
 	for (size_t i = 0; i < sizeof(loaders) / sizeof(loaders[0]); i++) {
 		if (strcmp(path, loaders[i]) != 0)
 			continue;
-		/* Debian's ipxe.efi is a link; the directory is the system's, nobody else's. */
-		int fd = openat(f->site.ipxe_fd, path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+		/* May be a link; the directory is the system's, nobody else's. */
+		int fd = openat(f->site.loader_fd, path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 
 		return fd < 0 ? -errno : content_of_fd(fd, ret);
 	}
@@ -87,9 +90,10 @@ static int fault(int r)
 }
 
 static int open_for(struct cow_tftp_files *f, const struct cow_tftp_who *who,
-		    struct cow_tftp_client *c, const char *path, enum cow_tftp_policy policy,
-		    struct cow_tftp_content **ret)
+		    struct cow_tftp_client *c, const struct cow_tftp_name *name,
+		    enum cow_tftp_policy policy, struct cow_tftp_content **ret)
 {
+	const char *path = name->path;
 	int r = open_override(c, path, ret);
 
 	if (r != -ENOENT && r != -ENOTDIR)
@@ -99,7 +103,7 @@ static int open_for(struct cow_tftp_files *f, const struct cow_tftp_who *who,
 		return r;
 	if (policy != COW_TFTP_ANYWHERE || is_useless_initramfs(c, path))
 		return -ENOENT;
-	r = cow_tftp_generate(f, who, c, path, ret);
+	r = cow_tftp_generate(f, who, c, name, ret);
 	if (r != -ENOENT)
 		return r;
 	if (!c->pin->view)
@@ -110,25 +114,25 @@ static int open_for(struct cow_tftp_files *f, const struct cow_tftp_who *who,
 
 /* What one boot asks for twice is the same twice: the size it was told first is that of its buffer. */
 static int open_pinned(struct cow_tftp_files *f, const struct cow_tftp_who *who,
-		       struct cow_tftp_client *c, const char *path, enum cow_tftp_policy policy,
-		       struct cow_tftp_content **ret)
+		       struct cow_tftp_client *c, const struct cow_tftp_name *name,
+		       enum cow_tftp_policy policy, struct cow_tftp_content **ret)
 {
 	struct cow_tftp_content *content = NULL;
 
-	if (cow_tftp_pin_find(c->pin, path, ret))
+	if (cow_tftp_pin_find(c->pin, name->path, ret))
 		return 0;
-	int r = open_for(f, who, c, path, policy, &content);
+	int r = open_for(f, who, c, name, policy, &content);
 
-	return r < 0 ? r : cow_tftp_pin_add(c->pin, path, content, ret);
+	return r < 0 ? r : cow_tftp_pin_add(c->pin, name->path, content, ret);
 }
 
 /* What cannot be given is over at once; what can, when its transfer is. */
 static int open_noted(struct cow_tftp_files *f, const struct cow_tftp_who *who,
-		      struct cow_tftp_client *c, const char *raw, size_t len, const char *path,
-		      struct cow_tftp_content **ret)
+		      struct cow_tftp_client *c, const char *raw, size_t len,
+		      const struct cow_tftp_name *name, struct cow_tftp_content **ret)
 {
-	enum cow_tftp_policy policy = cow_tftp_policy_of(path);
-	int r = policy == COW_TFTP_NEVER ? -ENOENT : open_pinned(f, who, c, path, policy, ret);
+	enum cow_tftp_policy policy = cow_tftp_policy_of(name->path);
+	int r = policy == COW_TFTP_NEVER ? -ENOENT : open_pinned(f, who, c, name, policy, ret);
 	const char *text;
 
 	if (r < 0) {
@@ -209,7 +213,7 @@ int cow_tftp_files_open(void *ctx, const struct cow_tftp_who *who, const char *r
 	if (c && r < 0)
 		return fault(r);
 	if (c)
-		return open_noted(f, who, c, raw, len, name.path, ret);
+		return open_noted(f, who, c, raw, len, &name, ret);
 	if (policy == COW_TFTP_NEVER)
 		return -ENOENT;
 	if (known == -EACCES) /* he is not who he says he is */

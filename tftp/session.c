@@ -6,15 +6,19 @@
 
 #include <string.h>
 
+#include "tftp/loader.h"
 #include "tftp/name.h"
 
 /* Asked by every machine of a kind, early; which comes first differs between boards and firmware. */
 static const struct {
 	const char *name;
-	bool loader; /* of a PC: the boot is the script that it asks for next */
+	enum cow_tftp_loader config; /* instead of a name: any configuration of this loader */
+	bool loader; /* of a PC: the boot is the configuration that it asks for next */
 	bool once;   /* asked in the first moments of a boot and not again later */
 } firsts[] = {
-    {"boot.ipxe", .once = true},
+    {.config = COW_TFTP_LOADER_IPXE, .once = true},
+    {.config = COW_TFTP_LOADER_PXELINUX, .once = true},
+    {.config = COW_TFTP_LOADER_GRUB, .once = true},
     {"config.txt"},
     {"tryboot.txt"},
     {"cmdline.txt"},
@@ -24,17 +28,22 @@ static const struct {
     {"undionly.kpxe", .loader = true, .once = true},
     {"ipxe.efi", .loader = true, .once = true},
     {"snponly.efi", .loader = true, .once = true},
+    {"pxelinux.0", .loader = true, .once = true},
+    {"grubpc.0", .loader = true, .once = true},
+    {"bootx64.efi", .loader = true, .once = true},
+    {"bootaa64.efi", .loader = true, .once = true},
 };
 
 /* Index and one; 0: none of them. */
 static unsigned first_of(const char *path)
 {
 	const char *name = cow_tftp_basename(path);
+	enum cow_tftp_loader config = cow_tftp_loader_of(path);
 
-	for (unsigned i = 0; i < sizeof(firsts) / sizeof(firsts[0]); i++) {
-		if (strcmp(name, firsts[i].name) == 0)
+	for (unsigned i = 0; i < sizeof(firsts) / sizeof(firsts[0]); i++)
+		if (firsts[i].config ? firsts[i].config == config
+				     : strcmp(name, firsts[i].name) == 0)
 			return i + 1;
-	}
 	return 0;
 }
 

@@ -161,7 +161,7 @@ static bool is_served(struct cow_tftp_view *v, const char *prefix, const char *v
 	cow_autonode node = NULL;
 	int n = snprintf(name, sizeof(name), "%s%s", prefix, version);
 
-	return n > 0 && (size_t)n <= COW_NAME_MAX && cow_tftp_ipxe_name_ok(name) &&
+	return n > 0 && (size_t)n <= COW_NAME_MAX && cow_tftp_loader_name_ok(name) &&
 	       find_file(v, name, &node, &attr) == 0;
 }
 

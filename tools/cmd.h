@@ -26,5 +26,6 @@ int cow_cmd_client(int argc, char **argv);
 int cow_cmd_events(int argc, char **argv);
 int cow_cmd_serve(int argc, char **argv);
 int cow_cmd_status(int argc, char **argv);
+int cow_cmd_doctor(int argc, char **argv);
 
 #endif

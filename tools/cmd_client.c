@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later
  *
  * cowherd client add|set|rm|reset|rollback; list and show are in client_show.c, diff in
- * client_diff.c, check in client_check.c, commit in client_commit.c, mount, unmount and exec in
+ * client_diff.c, check in client_check.c, eeprom in client_eeprom.c, commit in client_commit.c, mount, unmount and exec in
  * client_mount.c.
  */
 #include <errno.h>
@@ -12,6 +12,7 @@
 #include "client_check.h"
 #include "client_commit.h"
 #include "client_diff.h"
+#include "client_eeprom.h"
 #include "client_mount.h"
 #include "client_show.h"
 #include "cmd.h"
@@ -314,6 +315,8 @@ int cow_cmd_client(int argc, char **argv)
 	    {"set", cmd_set, "MAC|NAME KEY=VALUE...", "change what is known about one"},
 	    {"diff", cow_cmd_client_diff, "MAC|NAME", "what one changed of its image"},
 	    {"check", cow_cmd_client_check, "MAC|NAME", "look for damage in the root of one"},
+	    {"eeprom", cow_cmd_client_eeprom, "MAC|NAME",
+	     "what to set on a Raspberry Pi so that it boots from here"},
 	    {"commit", cow_cmd_client_commit, "MAC|NAME IMAGE",
 	     "make a version of an image from one"},
 	    {"mount", cow_cmd_client_mount, "MAC|NAME DIR", "the root of one as a local directory"},

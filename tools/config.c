@@ -40,6 +40,7 @@ static const char *const version_words[] = {"3", "4.0", "4.1", "4.2", NULL};
 static const char *const trust_words[] = {"open", "match", "closed", NULL};
 static const char *const enrol_words[] = {"off", "pending", "auto", NULL};
 static const char *const access_words[] = {"bound", "subnet", "open", NULL};
+static const char *const loader_words[] = {"ipxe", "pxelinux", "grub", NULL};
 static const char *const dhcp_words[] = {"off", "full", "proxy", NULL};
 
 /*
@@ -245,6 +246,7 @@ static const struct key keys[] = {
     CHOICE_KEY("tftp", "utimeout", tftp_utimeout, "no", "yes or no", switch_words),
 
     CHOICE_KEY("dhcp", "mode", dhcp_mode, "off", "off, full or proxy", dhcp_words),
+    CHOICE_KEY("dhcp", "loader", dhcp_loader, "ipxe", "ipxe, pxelinux or grub", loader_words),
     TEXT_KEY("dhcp", "range", dhcp_range, "", "FIRST,LAST (IPv4 addresses) or empty", check_range),
     TEXT_KEY("dhcp", "lease", dhcp_lease, "infinite",
 	     "infinite, or seconds, or a number with m or h", check_lease),

@@ -63,7 +63,8 @@ struct cow_config {
 	unsigned tftp_single_port, tftp_utimeout;
 	char *tftp_ports; /* "FIRST-LAST" */
 
-	unsigned dhcp_mode; /* enum cow_dhcp_mode */
+	unsigned dhcp_mode;   /* enum cow_dhcp_mode */
+	unsigned dhcp_loader; /* enum cow_loader */
 	char *dhcp_range;
 	char *dhcp_lease;
 	char *dhcp_router;

@@ -20,6 +20,7 @@ static const struct cow_cmd commands[] = {
 #ifdef COW_WITH_SERVE
     {"serve", cow_cmd_serve, "", "serve the clients: TFTP, NFS, DHCP"},
     {"status", cow_cmd_status, "", "clients and services at a glance"},
+    {"doctor", cow_cmd_doctor, "[CLIENT]", "look for the usual faults"},
 #endif
     {NULL, NULL, NULL, NULL},
 };

@@ -29,6 +29,7 @@ enum {
 	OPT_BOOTS,
 	OPT_FOLLOW,
 	OPT_PENDING,
+	OPT_MODEL,
 };
 
 static const struct option options[] = {
@@ -56,6 +57,7 @@ static const struct option options[] = {
     {"boots", no_argument, NULL, OPT_BOOTS},
     {"follow", no_argument, NULL, OPT_FOLLOW},
     {"pending", no_argument, NULL, OPT_PENDING},
+    {"model", required_argument, NULL, OPT_MODEL},
     {"help", no_argument, NULL, 'h'},
     {NULL, 0, NULL, 0},
 };
@@ -86,6 +88,8 @@ static unsigned needs(int opt)
 		return COW_OPT_PENDING;
 	case OPT_FOLLOW:
 		return COW_OPT_FOLLOW;
+	case OPT_MODEL:
+		return COW_OPT_MODEL;
 	case OPT_COMMENT:
 	case OPT_NO_FIXUP:
 		return COW_OPT_IMPORT;
@@ -156,6 +160,9 @@ static int take(struct cow_options *o, int opt, const char *arg)
 		return 0;
 	case OPT_RESUME:
 		o->resume = 1;
+		return 0;
+	case OPT_MODEL:
+		o->model = arg;
 		return 0;
 	default:
 		o->given |= needs(opt);

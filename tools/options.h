@@ -22,6 +22,7 @@ enum {
 	COW_OPT_BOOTS = 1 << 11,
 	COW_OPT_FOLLOW = 1 << 12,
 	COW_OPT_PENDING = 1 << 13,
+	COW_OPT_MODEL = 1 << 14,
 };
 
 #define COW_NO_FIXUP_MAX 32
@@ -29,7 +30,7 @@ enum {
 struct cow_options {
 	struct cow_cli_where where;
 	unsigned given; /* COW_OPT_*, those without a value */
-	const char *comment, *image, *name, *backend, *durability;
+	const char *comment, *image, *name, *backend, *durability, *model;
 	int ephemeral;
 	const char *commit;
 	int discard, keep, resume;

@@ -219,6 +219,7 @@ static int run(struct cow_serve *s, struct cow_err *err)
 	(void)unlinkat(s->run_fd, "status", 0);
 	(void)unlinkat(s->run_fd, "bus", 0);
 	(void)unlinkat(s->run_fd, "ganesha.pid", 0);
+	(void)cow_rm_rf_at(s->run_fd, "loaders", 0);
 	if (s->failure.code != COW_OK) {
 		*err = s->failure;
 		return -s->failure.errnum;

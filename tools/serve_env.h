@@ -24,6 +24,20 @@ int cow_serve_find_net(const struct cow_config *c, struct cow_serve_net *ret, st
 int cow_serve_find_programs(const struct cow_config *c, struct cow_serve_programs *ret,
 			    struct cow_err *err);
 
+/* Along PATH, in /usr/sbin and /sbin; NULL: nowhere. Caller frees. */
+char *cow_serve_find_program(const char *name);
+
+/* Our own programs and plugins that the enabled services need. -ENOENT: which is missing. */
+int cow_serve_check_own(const struct cow_config *c, struct cow_err *err);
+
+/*
+ * cow_serve_each_taken_port - every port of an enabled service that another program has.
+ * Return: 0; -errno ports cannot be tried (-EACCES).
+ */
+int cow_serve_each_taken_port(const struct cow_config *c, const struct cow_serve_net *net,
+			      void (*fn)(void *ctx, const char *what, const struct cow_err *err),
+			      void *ctx);
+
 /* All ports of the services that are enabled. -EADDRINUSE: which, and who holds it (exit 4). */
 int cow_serve_check_ports(const struct cow_config *c, const struct cow_serve_net *net,
 			  struct cow_err *err);

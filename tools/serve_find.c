@@ -29,7 +29,7 @@ void cow_serve_programs_done(struct cow_serve_programs *p)
 	*p = (struct cow_serve_programs){0};
 }
 
-static char *find_in_path(const char *name)
+char *cow_serve_find_program(const char *name)
 {
 	const char *path = getenv("PATH"); /* NOLINT(concurrency-mt-unsafe): before threads */
 	char *found = NULL;
@@ -46,7 +46,7 @@ static char *find_in_path(const char *name)
 
 static int find(const char *name, const char *package, char **ret, struct cow_err *err)
 {
-	*ret = find_in_path(name);
+	*ret = cow_serve_find_program(name);
 	if (*ret)
 		return 0;
 	return cow_err_say(err, COW_ERR_NOT_FOUND, -ENOENT,
@@ -74,6 +74,17 @@ static int find_tftpd(struct cow_serve_programs *p, struct cow_err *err)
 	if (r < 0)
 		return cow_err_hint(err, r, "build it, or set [tftp] enabled = no.");
 	return asprintf(&p->tftpd, "%s/" TFTPD, dir) < 0 ? -ENOMEM : 0;
+}
+
+int cow_serve_check_own(const struct cow_config *c, struct cow_err *err)
+{
+	struct cow_serve_programs p = {0};
+	int r = c->nfs_enabled ? find_plugin(c, &p, err) : 0;
+
+	if (r == 0 && c->tftp_enabled)
+		r = find_tftpd(&p, err);
+	cow_serve_programs_done(&p);
+	return r;
 }
 
 int cow_serve_find_programs(const struct cow_config *c, struct cow_serve_programs *ret,

@@ -179,14 +179,17 @@ static int check(const char *what, enum cow_port_proto proto, const char *addres
 	return 0;
 }
 
-int cow_serve_check_ports(const struct cow_config *c, const struct cow_serve_net *net,
-			  struct cow_err *err)
+struct wanted {
+	const char *what, *address, *interface;
+	enum cow_port_proto proto;
+	unsigned wanted, port;
+};
+#define WANTED 7
+
+static void list_wanted(const struct cow_config *c, const struct cow_serve_net *net,
+			struct wanted ret[WANTED])
 {
-	const struct {
-		const char *what, *address, *interface;
-		enum cow_port_proto proto;
-		unsigned wanted, port;
-	} ports[] = {
+	const struct wanted ports[WANTED] = {
 	    {"NFS", net->address, NULL, COW_PORT_TCP, c->nfs_enabled, c->nfs_port},
 	    {"NFS", net->address, NULL, COW_PORT_UDP, c->nfs_enabled, c->nfs_port},
 	    {"NFS mount", net->address, NULL, COW_PORT_TCP, c->nfs_enabled, c->nfs_mount_port},
@@ -197,11 +200,42 @@ int cow_serve_check_ports(const struct cow_config *c, const struct cow_serve_net
 	     4011},
 	};
 
-	for (size_t i = 0; i < sizeof(ports) / sizeof(ports[0]); i++) {
-		if (!ports[i].wanted)
+	memcpy(ret, ports, sizeof(ports));
+}
+
+int cow_serve_each_taken_port(const struct cow_config *c, const struct cow_serve_net *net,
+			      void (*fn)(void *ctx, const char *what, const struct cow_err *err),
+			      void *ctx)
+{
+	struct wanted w[WANTED];
+
+	list_wanted(c, net, w);
+	for (size_t i = 0; i < WANTED; i++) {
+		struct cow_err err = COW_ERR_INIT;
+
+		if (!w[i].wanted)
 			continue;
-		int r = check(ports[i].what, ports[i].proto, ports[i].address, ports[i].interface,
-			      ports[i].port, err);
+		int r = check(w[i].what, w[i].proto, w[i].address, w[i].interface, w[i].port, &err);
+
+		if (r == -EADDRINUSE)
+			fn(ctx, w[i].what, &err);
+		else if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+int cow_serve_check_ports(const struct cow_config *c, const struct cow_serve_net *net,
+			  struct cow_err *err)
+{
+	struct wanted w[WANTED];
+
+	list_wanted(c, net, w);
+	for (size_t i = 0; i < WANTED; i++) {
+		if (!w[i].wanted)
+			continue;
+		int r = check(w[i].what, w[i].proto, w[i].address, w[i].interface, w[i].port, err);
+
 		if (r < 0)
 			return r;
 	}

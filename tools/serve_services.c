@@ -15,6 +15,7 @@
 #include "common/fs.h"
 #include "common/log.h"
 #include "serve.h"
+#include "serve_loaders.h"
 #include "serve_small.h"
 
 #define TICK_STARTING_MS 50
@@ -113,15 +114,20 @@ static int prepare_tftp(struct cow_serve *s, struct cow_err *err)
 	static const char *const enrol[] = {"off", "pending", "auto"};
 	struct cow_child *c = &s->child[COW_SVC_TFTP];
 	const struct cow_config *f = s->config;
-	char *listen = NULL, *port = NULL, *mount = NULL, *leases = NULL;
+	char *listen = NULL, *port = NULL, *mount = NULL, *leases = NULL, *dir = NULL;
+	int r = cow_loaders_make(s->run_fd, s->paths.run, f->ipxe_dir, err);
 
+	if (r < 0)
+		return r;
 	if (asprintf(&listen, "%s:%u", s->net.address, f->tftp_port) < 0 ||
+	    asprintf(&dir, "%s/loaders", s->paths.run) < 0 ||
 	    asprintf(&port, "%u", f->nfs_port) < 0 ||
 	    asprintf(&leases, "%s/dnsmasq.leases", s->paths.state) < 0 ||
 	    asprintf(&mount, "%u", f->nfs_mount_port) < 0)
 		return cow_err_set(err, -ENOMEM, "TFTP server");
 	const char *keep = cow_serve_keep(s, listen), *nfs_port = cow_serve_keep(s, port),
-		   *mount_port = cow_serve_keep(s, mount), *leases_path = cow_serve_keep(s, leases);
+		   *mount_port = cow_serve_keep(s, mount), *loaders = cow_serve_keep(s, dir),
+		   *leases_path = cow_serve_keep(s, leases);
 	const char *argv[] = {s->programs.tftpd,
 			      "--store",
 			      s->paths.store,
@@ -129,8 +135,8 @@ static int prepare_tftp(struct cow_serve *s, struct cow_err *err)
 			      keep,
 			      "--nfs-version",
 			      f->nfs_version,
-			      "--ipxe-dir",
-			      f->ipxe_dir,
+			      "--loader-dir",
+			      loaders,
 			      "--clients",
 			      trust[f->tftp_clients],
 			      "--leases",
@@ -160,12 +166,28 @@ static int prepare_tftp(struct cow_serve *s, struct cow_err *err)
 	    (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons((uint16_t)f->tftp_port)};
 	(void)inet_pton(AF_INET, s->net.address, &s->tftp_probe.to.sin_addr); /* our own text */
 	s->enabled[COW_SVC_TFTP] = true;
-	if (!keep || !nfs_port || !mount_port || !leases_path)
+	if (!keep || !nfs_port || !mount_port || !loaders || !leases_path)
 		return cow_err_set(err, -ENOMEM, "TFTP server");
 	return add_tftp_options(s, c, err);
 }
 
 /* ------------------------------------------------ DHCP */
+
+/* Said at start, not found out at a machine that does not. */
+static void miss_loaders(const struct cow_config *c)
+{
+	static const unsigned kinds[] = {0, 7}; /* BIOS, EFI; ARM is for whoever has it */
+
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		const char *file = cow_loader_file(kinds[i], (enum cow_loader)c->dhcp_loader);
+
+		if (!cow_loader_found(file, c->ipxe_dir))
+			cow_log(COW_LOG_WARNING,
+				"PCs with %s cannot start: loader %s is missing; install it with: "
+				"apt-get install %s",
+				kinds[i] ? "EFI firmware" : "BIOS", file, cow_loader_package(file));
+	}
+}
 
 static int prepare_dhcp(struct cow_serve *s, struct cow_err *err)
 {
@@ -173,6 +195,8 @@ static int prepare_dhcp(struct cow_serve *s, struct cow_err *err)
 	cow_autofree char *text = NULL;
 	char *conf = NULL;
 
+	if (s->config->tftp_enabled)
+		miss_loaders(s->config);
 	int r = cow_text_dnsmasq(s->config, &s->net, &s->paths, &text);
 	if (r < 0 || asprintf(&conf, "--conf-file=%s/dnsmasq.conf", s->paths.run) < 0)
 		return cow_err_set(err, -ENOMEM, "DHCP server");

@@ -3,7 +3,9 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -29,6 +31,23 @@ void cow_notify(const char *state)
 			     (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len)) < 0)
 		cow_log(COW_LOG_WARNING, "cannot tell the service manager %s: %s", state,
 			strerrorname_np(errno));
+}
+
+int cow_serve_running(const char *run_dir)
+{
+	struct flock lk = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+	cow_autofree char *path = NULL;
+
+	if (asprintf(&path, "%s/lock", run_dir) < 0) {
+		path = NULL;
+		return -ENOMEM;
+	}
+	cow_autoclose int fd = open(path, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return errno == ENOENT ? 0 : -errno;
+	if (fcntl(fd, F_OFD_GETLK, &lk) < 0)
+		return -errno;
+	return lk.l_type != F_UNLCK;
 }
 
 int cow_boot_event_parse(const char *line, struct cow_boot_event *ret)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later
  *
- * Two small things of `cowherd serve` that stand alone.
+ * Small things of `cowherd serve` that stand alone.
  */
 #ifndef COW_TOOLS_SERVE_SMALL_H
 #define COW_TOOLS_SERVE_SMALL_H
@@ -11,6 +11,9 @@
 
 /* Tell the service manager (sd_notify(3)), e.g. "READY=1". Without $NOTIFY_SOCKET: nothing. */
 void cow_notify(const char *state);
+
+/* `serve` holds RUN/lock for as long as it lives, however it ends. Return: 1, 0, -errno. */
+int cow_serve_running(const char *run_dir);
 
 struct cow_boot_event {
 	struct cow_mac mac;

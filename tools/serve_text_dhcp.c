@@ -4,13 +4,14 @@
  *
  * Three kinds of machines ask. Raspberry Pis know no boot file: they look for the menu text
  * "Raspberry Pi Boot   " (three blanks; old ones compare all of it) and for the server in siaddr
- * and option 66. PCs whose ROM is not iPXE load iPXE first: a file by firmware (RFC 4578
- * architecture). iPXE itself (option 175 or user class) gets the script.
+ * and option 66. PCs load a loader first: a file by firmware (RFC 4578 architecture) and by [dhcp] loader.
+ * iPXE itself (option 175 or user class) gets the script.
  */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "serve_loaders.h"
 #include "serve_text.h"
 
 /* Ethernet prefixes of boards; a Pi 3's vendor class cannot be told from a PC's. */
@@ -18,17 +19,20 @@ static const char *const raspberry_pi[] = {
     "28:cd:c1", "2c:cf:67", "88:a2:9e", "b8:27:eb", "d8:3a:dd", "dc:a6:32", "e4:5f:01", NULL,
 };
 
-/* RFC 4578 architecture, dnsmasq's name for it in proxy mode, what such firmware can run. */
+/* RFC 4578 architecture, and its name in dnsmasq's proxy mode. */
 static const struct {
 	unsigned arch;
-	const char *tag, *pxe_name, *file;
+	const char *tag, *pxe_name;
 } firmware[] = {
-    {0, "bios", "x86PC", "undionly.kpxe"},
-    {6, "efi32", "IA32_EFI", "snponly.efi"},
-    {7, "efi64", "BC_EFI", "snponly.efi"},
-    {9, "efi64", "x86-64_EFI", "snponly.efi"},
+    {0, "bios", "x86PC"},	{6, "efi32", "IA32_EFI"},      {7, "efi64", "BC_EFI"},
+    {9, "efi64", "x86-64_EFI"}, {11, "efiarm64", "ARM64_EFI"},
 };
 #define FIRMWARES (sizeof(firmware) / sizeof(firmware[0]))
+
+static const char *file_for(const struct cow_config *c, size_t i)
+{
+	return cow_loader_file(firmware[i].arch, (enum cow_loader)c->dhcp_loader);
+}
 
 static void print_matches(FILE *f, const struct cow_serve_net *net)
 {
@@ -57,11 +61,11 @@ static void print_full(FILE *f, const struct cow_config *c, const struct cow_ser
 	(void)fprintf(f, "dhcp-boot=tag:ipxe,boot.ipxe,,%s\n", here);
 	for (size_t i = 0; i < FIRMWARES; i++)
 		(void)fprintf(f, "dhcp-boot=tag:!ipxe,tag:!rpi,tag:%s,%s,,%s\n", firmware[i].tag,
-			      firmware[i].file, here);
+			      file_for(c, i), here);
 }
 
 /* In proxy mode the boot file travels in the menu, and dhcp-boot counts for iPXE alone. */
-static void print_proxy(FILE *f, const struct cow_serve_net *net)
+static void print_proxy(FILE *f, const struct cow_config *c, const struct cow_serve_net *net)
 {
 	(void)fprintf(f, "dhcp-range=%s,proxy,%s\n", net->subnet, net->netmask);
 	(void)fprintf(f, "dhcp-boot=tag:ipxe,boot.ipxe,,%s\n", net->address);
@@ -69,7 +73,7 @@ static void print_proxy(FILE *f, const struct cow_serve_net *net)
 		(void)fprintf(f, "pxe-service=tag:ipxe,tag:!rpi,%s,\"cowherd\",boot.ipxe,%s\n",
 			      firmware[i].pxe_name, net->address);
 		(void)fprintf(f, "pxe-service=tag:!ipxe,tag:!rpi,%s,\"cowherd\",%s,%s\n",
-			      firmware[i].pxe_name, firmware[i].file, net->address);
+			      firmware[i].pxe_name, file_for(c, i), net->address);
 	}
 }
 
@@ -98,7 +102,7 @@ int cow_text_dnsmasq(const struct cow_config *c, const struct cow_serve_net *net
 	if (c->dhcp_mode == COW_DHCP_FULL)
 		print_full(f, c, net);
 	else
-		print_proxy(f, net);
+		print_proxy(f, c, net);
 	print_matches(f, net);
 	if (fclose(f) != 0) /* a memory stream fails for want of memory alone */
 		return -ENOMEM;

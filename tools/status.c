@@ -17,6 +17,7 @@
 #include "common/clock.h"
 #include "common/kv.h"
 #include "config.h"
+#include "serve_small.h"
 #include "snapshot/client.h"
 
 #define SERVICE_PREFIX "service."
@@ -33,29 +34,11 @@ struct status {
 	int r; /* failure of a callback */
 };
 
-/* `serve` holds the lock for as long as it lives, however it ends. */
-static int is_running(const char *run_dir)
-{
-	struct flock lk = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-	cow_autofree char *path = NULL;
-
-	if (asprintf(&path, "%s/lock", run_dir) < 0) {
-		path = NULL;
-		return -ENOMEM;
-	}
-	cow_autoclose int fd = open(path, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0)
-		return errno == ENOENT ? 0 : -errno;
-	if (fcntl(fd, F_OFD_GETLK, &lk) < 0)
-		return -errno;
-	return lk.l_type != F_UNLCK;
-}
-
 static int read_run(struct status *s, struct cow_err *err)
 {
 	const char *run = s->config->run_dir;
 
-	s->running = is_running(run);
+	s->running = cow_serve_running(run);
 	if (s->running < 0)
 		return cow_err_set(err, s->running, "look at '%s/lock'", run);
 	if (!s->running)

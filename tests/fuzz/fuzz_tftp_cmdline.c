@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later
  *
- * Generated boot files from any bytes: cmdline.txt of a tree, the words and names in records, names
+ * Generated boot files from any bytes: cmdline.txt of a tree, what loaders read; the words and names in records, names
  * of kernels. Input: flags, then three NUL-separated strings (client's words, host name, kernel),
  * the rest is cmdline.txt.
  */
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -65,6 +66,55 @@ static void check_ipxe(const struct cow_tftp_boot *b, const char *kernel)
 	free(out);
 }
 
+static void check_pxelinux(const struct cow_tftp_boot *b, const char *kernel)
+{
+	static const char *const starts[] = {
+	    "say cowherd:",    "default cowherd\n", "prompt 0\n",  "timeout 100\n",
+	    "label cowherd\n", "linux dir/",	    "initrd dir/", "append "};
+	char *out;
+	size_t len;
+
+	if (cow_tftp_pxelinux_config(b, "dir/", kernel, kernel, &out, &len) < 0)
+		return;
+	CHECK(out && len > 0 && out[len - 1] == '\n' && !memchr(out, 0, len));
+	CHECK(!memchr(out, '$', len) && !memchr(out, '\'', len) && !memchr(out, '\\', len));
+	const char *p = out;
+
+	for (size_t i = 0; i < sizeof(starts) / sizeof(starts[0]); i++) {
+		size_t rest = (size_t)(out + len - p);
+
+		CHECK(rest >= strlen(starts[i]) && memcmp(p, starts[i], strlen(starts[i])) == 0);
+		p = (const char *)memchr(p, '\n', rest) + 1;
+	}
+	CHECK(p == out + len);
+	free(out);
+}
+
+/* As a shell reads it: what is not within apostrophes is ours, and a line's end never is within. */
+static void check_grub(const struct cow_tftp_boot *b, const char *kernel)
+{
+	char *out;
+	size_t len;
+
+	if (cow_tftp_grub_config(b, kernel, kernel, &out, &len) < 0)
+		return;
+	CHECK(out && len > 0 && out[len - 1] == '\n' && !memchr(out, 0, len));
+	bool quoted = false;
+	unsigned lines = 0;
+
+	for (size_t i = 0; i < len; i++) {
+		if (out[i] == '\'')
+			quoted = !quoted;
+		else if (out[i] == '\n')
+			lines++;
+		CHECK(!quoted || out[i] != '\n');
+		CHECK(quoted || (out[i] & 0x80) == 0);
+		CHECK(quoted || !strchr(";|&$`\\\"#{}<>", out[i]));
+	}
+	CHECK(!quoted && lines == 14);
+	free(out);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const char *const how[] = {"cowherd", "klibc", "none"};
@@ -93,6 +143,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	check_pi(&b, (const char *)s.p, s.len);
 	check_ipxe(&b, kernel);
+	check_pxelinux(&b, kernel);
+	check_grub(&b, kernel);
 	int d = cow_tftp_vercmp(name, kernel), e = cow_tftp_vercmp(kernel, name);
 
 	CHECK((d > 0) == (e < 0) && (d < 0) == (e > 0));

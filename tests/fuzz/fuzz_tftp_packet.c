@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tftp/loader.h"
 #include "tftp/name.h"
 #include "tftp/packet.h"
 #include "tftp/policy.h"
@@ -38,6 +39,7 @@ static void check_name(const char *raw, size_t len)
 	for (size_t i = 0; i < plen; i++)
 		CHECK((unsigned char)n.path[i] >= 0x20 && n.path[i] != 0x7f);
 	(void)cow_tftp_policy_of(n.path);
+	CHECK(!n.mac_in_file || (n.prefix == COW_TFTP_PREFIX_MAC && cow_tftp_loader_of(n.path)));
 }
 
 static const struct cow_tftp_grants most = {

@@ -245,10 +245,10 @@ static pid_t fork_daemon(const char *const argv[], int event_fd)
 static void start_daemon(const char *program)
 {
 	char listen[32];
-	const char *const argv[] = {program,  "--store",    at("store"), "--listen",
-				    listen,   "--ipxe-dir", at("ipxe"),	 "--event-fd",
-				    "3",      "--user",	    "nobody",	 "--log-level",
-				    "notice", "--clients",  "open",	 NULL};
+	const char *const argv[] = {program,  "--store",      at("store"), "--listen",
+				    listen,   "--loader-dir", at("ipxe"),  "--event-fd",
+				    "3",      "--user",	      "nobody",	   "--log-level",
+				    "notice", "--clients",    "open",	   NULL};
 	int events[2];
 
 	lab.program = program;
@@ -426,10 +426,10 @@ static void neighbour_table_finds_the_rest(void **state)
 static pid_t start_beside(const char *mode, int port)
 {
 	char listen[32];
-	const char *const argv[] = {lab.program,  "--store",	 at("store"), "--listen",
-				    listen,	  "--ipxe-dir",	 at("ipxe"),  "--user",
-				    "nobody",	  "--log-level", "notice",    "--leases",
-				    at("leases"), "--clients",	 mode,	      NULL};
+	const char *const argv[] = {lab.program,  "--store",	  at("store"), "--listen",
+				    listen,	  "--loader-dir", at("ipxe"),  "--user",
+				    "nobody",	  "--log-level",  "notice",    "--leases",
+				    at("leases"), "--clients",	  mode,	       NULL};
 	struct tftp_fetch f;
 	char path[64];
 
@@ -498,6 +498,8 @@ static void strangers_get_nothing_when_it_is_closed(void **state)
 	assert_int_equal(get_from("10.99.1.2", "10.99.1.1", "undionly.kpxe", &f), -EREMOTEIO);
 	assert_int_equal(f.error_code, 1);
 	expect_refused_from("10.99.0.2", MAC_B "/undionly.kpxe", 2);
+	expect_refused_from("10.99.0.2", "pxelinux.cfg/01-" MAC_B, 2);
+	expect_refused_from("10.99.0.2", "grub/grub.cfg-01-" MAC_B, 2);
 	end_beside(pid);
 }
 
@@ -512,6 +514,44 @@ static void pc_gets_the_newest_complete_kernel(void **state)
 			" console=ttyS0 || goto failed\n");
 	expect_in(text, "\ninitrd initrd.img-" KERNEL " || goto failed\n");
 	free(text);
+}
+
+#define PC_WORDS(mac)                                                                              \
+	"boot=cowherd root=/dev/nfs nfsroot=" SERVER ":/clients/" mac                              \
+	",vers=4.1,proto=tcp,hard ip=dhcp rw panic=10 nfs.nfs4_unique_id=" mac
+
+static void every_loader_gets_its_configuration(void **state)
+{
+	char *text = get_text("pxelinux.cfg/01-" MAC_A);
+
+	/* who asks is known by the name alone, so the names in it say so again */
+	expect_in(text, "\nlinux " MAC_A "/vmlinuz-" KERNEL "\ninitrd " MAC_A "/initrd.img-" KERNEL
+			"\nappend " PC_WORDS(MAC_A) " console=ttyS0\n");
+	free(text);
+	text = get_text(MAC_A "/pxelinux.cfg/default"); /* relative to where PXELINUX came from */
+	expect_in(text, "\nlinux vmlinuz-" KERNEL "\ninitrd initrd.img-" KERNEL "\n");
+	free(text);
+	text = get_text("/grub/grub.cfg-01-" MAC_A);
+	expect_in(text, "\nif linux /" MAC_A "/vmlinuz-" KERNEL
+			" " PC_WORDS(MAC_A) " 'console=ttyS0'\nthen\nif initrd /" MAC_A
+					    "/initrd.img-" KERNEL "\n");
+	free(text);
+	text = get_text(MAC_A "/grub/grub.cfg");
+	expect_in(text, "\nif linux /" MAC_A "/vmlinuz-" KERNEL " ");
+	free(text);
+	expect_refused("pxelinux.cfg/01-dc-a6-32-99-99-99", 1);
+	expect_refused("grub/grub.cfg-01-dc-a6-32-99-99-99", 1);
+	/* likewise without a MAC, by the neighbour table */
+	struct tftp_fetch f;
+
+	assert_int_equal(
+	    get_from("10.99.0.2", SERVER, "pxelinux.cfg/44454c4c-3200-1031-8058-b6c04f334d32", &f),
+	    0);
+	assert_non_null(memmem(f.data, f.size, "\nlinux " MAC_C "/vmlinuz-", 33));
+	free(f.data);
+	assert_int_equal(get_from("10.99.0.2", SERVER, "/grub/x86_64-efi/grub.cfg", &f), 0);
+	assert_non_null(memmem(f.data, f.size, "if linux /" MAC_C "/vmlinuz-", 36));
+	free(f.data);
 }
 
 static void settings_reach_the_boot_files(void **state)
@@ -1267,6 +1307,7 @@ int main(int argc, char **argv)
 	    cmocka_unit_test(a_prefix_is_compared_with_the_wire),
 	    cmocka_unit_test(strangers_get_nothing_when_it_is_closed),
 	    cmocka_unit_test(pc_gets_the_newest_complete_kernel),
+	    cmocka_unit_test(every_loader_gets_its_configuration),
 	    cmocka_unit_test(settings_reach_the_boot_files),
 	    cmocka_unit_test(server_address_is_the_one_asked),
 	    cmocka_unit_test(overrides_are_one_clients_own),

@@ -216,6 +216,32 @@ static void proxy_dhcp_gives_no_addresses(void **state)
 	assert_null(strstr(text, "dhcp-authoritative"));
 }
 
+static void loader_is_chosen_by_firmware(void **state)
+{
+	struct world *w = *state;
+	cow_autofree char *full = NULL;
+	cow_autofree char *proxy = NULL;
+
+	set(w, "dhcp", "mode", "full");
+	set(w, "dhcp", "range", "10.77.0.100,10.77.0.200");
+	set(w, "dhcp", "loader", "pxelinux");
+	assert_int_equal(cow_text_dnsmasq(w->config, &w->net, &w->paths, &full), 0);
+	assert_non_null(strstr(full, ",tag:bios,pxelinux.0,,10.77.0.1\n"));
+	assert_non_null(strstr(full, ",tag:efi64,snponly.efi,,10.77.0.1\n"));
+	assert_non_null(strstr(full, "dhcp-match=set:efiarm64,option:client-arch,11\n"));
+	assert_non_null(strstr(full, ",tag:efiarm64,bootaa64.efi,,10.77.0.1\n"));
+	assert_non_null(strstr(full, "dhcp-boot=tag:ipxe,boot.ipxe,,10.77.0.1\n"));
+	set(w, "dhcp", "mode", "proxy");
+	set(w, "dhcp", "loader", "grub");
+	assert_int_equal(cow_text_dnsmasq(w->config, &w->net, &w->paths, &proxy), 0);
+	assert_non_null(
+	    strstr(proxy, "pxe-service=tag:!ipxe,tag:!rpi,x86PC,\"cowherd\",grubpc.0,"));
+	assert_non_null(
+	    strstr(proxy, "pxe-service=tag:!ipxe,tag:!rpi,BC_EFI,\"cowherd\",bootx64.efi,"));
+	assert_non_null(
+	    strstr(proxy, "pxe-service=tag:!ipxe,tag:!rpi,ARM64_EFI,\"cowherd\",bootaa64.efi,"));
+}
+
 static void reservations_know_a_machine_by_its_mac_alone(void **state)
 {
 	struct world *w = *state;
@@ -264,6 +290,7 @@ int main(void)
 	    T(bus_listens_in_the_run_directory_for_root_alone),
 	    T(full_dhcp_answers_every_kind_of_machine),
 	    T(proxy_dhcp_gives_no_addresses),
+	    T(loader_is_chosen_by_firmware),
 	    T(reservations_know_a_machine_by_its_mac_alone),
 	    T(learnt_address_belongs_to_the_last_who_had_it),
 	    T(configured_address_counts_before_a_learnt_one),

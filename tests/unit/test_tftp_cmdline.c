@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later
  *
- * Generated boot files: cmdline.txt, boot.ipxe, and the order of kernel versions.
+ * Generated boot files: cmdline.txt, those of loaders, and the order of kernel versions.
  */
 #include "cow_test.h"
 
+#include "common/cleanup.h"
 #include "tftp/cmdline.h"
 #include "tftp/limits.h"
 #include "tftp/vercmp.h"
@@ -227,6 +228,117 @@ static void names_ipxe_would_not_take_are_refused(void **state)
 	assert_int_equal(cow_tftp_ipxe_script(&example, "k", "a b", &out, &len), -EINVAL);
 }
 
+/* ---------------------------------------------------------------- PXELINUX, U-Boot */
+
+static void pxelinux_boots_kernel_and_initrd(void **state)
+{
+	struct cow_tftp_boot b = example;
+	cow_autofree char *out = NULL;
+	size_t len;
+
+	b.initramfs = "cowherd";
+	b.words = "console=ttyS0 a=\"b c\" quiet";
+	assert_int_equal(cow_tftp_pxelinux_config(&b, "dc-a6-32-01-02-03/", "vmlinuz-6.1",
+						  "initrd.img-6.1", &out, &len),
+			 0);
+	assert_string_equal(
+	    out, "say cowherd: client dc-a6-32-01-02-03, pi-07, image raspios version 3\n"
+		 "default cowherd\n"
+		 "prompt 0\n"
+		 "timeout 100\n"
+		 "label cowherd\n"
+		 "linux dc-a6-32-01-02-03/vmlinuz-6.1\n"
+		 "initrd dc-a6-32-01-02-03/initrd.img-6.1\n"
+		 "append boot=cowherd root=/dev/nfs "
+		 "nfsroot=10.77.0.1:/clients/dc-a6-32-01-02-03,vers=4.1,proto=tcp,hard ip=dhcp rw "
+		 "panic=10 nfs.nfs4_unique_id=dc-a6-32-01-02-03 console=ttyS0 a=\"b c\" quiet\n");
+	assert_int_equal(len, strlen(out));
+}
+
+static void pxelinux_without_initrd(void **state)
+{
+	cow_autofree char *out = NULL;
+	size_t len;
+
+	assert_int_equal(cow_tftp_pxelinux_config(&example, "", "vmlinuz", NULL, &out, &len), 0);
+	check_has(out, len, "\nlinux vmlinuz\nappend root=/dev/nfs nfsroot=");
+	assert_null(strstr(out, "initrd"));
+}
+
+static void words_uboot_would_expand_are_left_out(void **state)
+{
+	struct cow_tftp_boot b = example;
+	cow_autofree char *out = NULL;
+	size_t len;
+
+	b.words = "good ${ethaddr} a\\b it's initrd=other \001 end";
+	b.name = "${x} host";
+	assert_int_equal(cow_tftp_pxelinux_config(&b, "", "vmlinuz", NULL, &out, &len), 0);
+	check_has(out, len, "=dc-a6-32-01-02-03 good end\n");
+	check_has(out, len, "client dc-a6-32-01-02-03, host, image");
+}
+
+/* ---------------------------------------------------------------- GRUB */
+
+static void grub_boots_kernel_and_initrd(void **state)
+{
+	struct cow_tftp_boot b = example;
+	cow_autofree char *out = NULL;
+	size_t len;
+
+	b.initramfs = "cowherd";
+	b.words = "console=ttyS0 a=\"b c\"";
+	assert_int_equal(cow_tftp_grub_config(&b, "vmlinuz-6.1", "initrd.img-6.1", &out, &len), 0);
+	assert_memory_equal(out, "echo 'cowherd: client dc-a6-32-01-02-03,' 'pi-07' ', image' ",
+			    60);
+	check_has(out, len,
+		  "\nif linux /dc-a6-32-01-02-03/vmlinuz-6.1 boot=cowherd root=/dev/nfs "
+		  "nfsroot=10.77.0.1:/clients/dc-a6-32-01-02-03,vers=4.1,proto=tcp,hard ip=dhcp rw "
+		  "panic=10 nfs.nfs4_unique_id=dc-a6-32-01-02-03 'console=ttyS0' 'a=b c'\nthen\n"
+		  "if initrd /dc-a6-32-01-02-03/initrd.img-6.1\nthen\nboot\nfi\nfi\n");
+	check_has(out, len, "\nreboot\n");
+}
+
+static void grub_without_initrd(void **state)
+{
+	cow_autofree char *out = NULL;
+	size_t len;
+
+	assert_int_equal(cow_tftp_grub_config(&example, "vmlinuz", NULL, &out, &len), 0);
+	check_has(out, len, "\nthen\nboot\nfi\necho ");
+	assert_null(strstr(out, "initrd"));
+}
+
+static void grub_runs_no_word_as_its_own(void **state)
+{
+	struct cow_tftp_boot b = example;
+	cow_autofree char *out = NULL;
+	size_t len;
+
+	b.words = "good ; } && $root $(halt) `x` it's a\\b \"quoted; halt\" end";
+	b.name = "';halt;'";
+	assert_int_equal(cow_tftp_grub_config(&b, "vmlinuz", NULL, &out, &len), 0);
+	check_has(out, len,
+		  " 'good' ';' '}' '&&' '$root' '$(halt)' '`x`' 'quoted; halt' 'end'\nthen\n");
+	check_has(out, len, "client dc-a6-32-01-02-03,' ', image'");
+}
+
+static void names_loaders_would_not_take_are_refused(void **state)
+{
+	static const char *const bad[] = {"", "a b", "a/b", "a'b", "a\nb", "-x", "$x"};
+	char *out;
+	size_t len;
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		assert_int_equal(cow_tftp_pxelinux_config(&example, "", bad[i], NULL, &out, &len),
+				 -EINVAL);
+		assert_int_equal(cow_tftp_pxelinux_config(&example, "", "k", bad[i], &out, &len),
+				 -EINVAL);
+		assert_int_equal(cow_tftp_grub_config(&example, bad[i], NULL, &out, &len), -EINVAL);
+		assert_int_equal(cow_tftp_grub_config(&example, "k", bad[i], &out, &len), -EINVAL);
+	}
+}
+
 static void versions_sort_as_debian_does(void **state)
 {
 	static const char *const order[] = {
@@ -274,6 +386,13 @@ int main(void)
 	    cmocka_unit_test(without_initrd_the_kernel_mounts),
 	    cmocka_unit_test(words_ipxe_would_run_are_left_out),
 	    cmocka_unit_test(names_ipxe_would_not_take_are_refused),
+	    cmocka_unit_test(pxelinux_boots_kernel_and_initrd),
+	    cmocka_unit_test(pxelinux_without_initrd),
+	    cmocka_unit_test(words_uboot_would_expand_are_left_out),
+	    cmocka_unit_test(grub_boots_kernel_and_initrd),
+	    cmocka_unit_test(grub_without_initrd),
+	    cmocka_unit_test(grub_runs_no_word_as_its_own),
+	    cmocka_unit_test(names_loaders_would_not_take_are_refused),
 	    cmocka_unit_test(versions_sort_as_debian_does),
 	};
 

@@ -4,6 +4,7 @@
  */
 #include "cow_test.h"
 
+#include "tftp/loader.h"
 #include "tftp/name.h"
 #include "tftp/packet.h"
 #include "tftp/policy.h"
@@ -467,6 +468,61 @@ static void clients_are_known_by_prefix(void **state)
 	check_name("9ffefdef", COW_TFTP_PREFIX_NONE, "9ffefdef");
 }
 
+static void loaders_ask_under_many_names(void **state)
+{
+	static const struct {
+		const char *name;
+		enum cow_tftp_loader loader;
+		bool mac;
+	} names[] = {
+	    {"boot.ipxe", COW_TFTP_LOADER_IPXE, false},
+	    {"pxelinux.cfg/01-dc-a6-32-01-02-0f", COW_TFTP_LOADER_PXELINUX, true},
+	    {"pxelinux.cfg/01-DC-A6-32-01-02-0F", COW_TFTP_LOADER_PXELINUX, true},
+	    {"pxelinux.cfg/44454c4c-3200-1031-8058-b6c04f334d32", COW_TFTP_LOADER_PXELINUX, false},
+	    {"pxelinux.cfg/0A4D0065", COW_TFTP_LOADER_PXELINUX, false},
+	    {"pxelinux.cfg/0", COW_TFTP_LOADER_PXELINUX, false},
+	    {"pxelinux.cfg/default-arm-rockchip", COW_TFTP_LOADER_PXELINUX, false},
+	    {"pxelinux.cfg/default", COW_TFTP_LOADER_PXELINUX, false},
+	    {"boot/pxelinux.cfg/default", COW_TFTP_LOADER_PXELINUX, false},
+	    {"grub/grub.cfg-01-dc-a6-32-01-02-0f", COW_TFTP_LOADER_GRUB, true},
+	    {"grub/grub.cfg-0A4D0065", COW_TFTP_LOADER_GRUB, false},
+	    {"grub/x86_64-efi/grub.cfg", COW_TFTP_LOADER_GRUB, false},
+	    {"grub.cfg", COW_TFTP_LOADER_GRUB, false},
+	    {"sub/boot.ipxe", COW_TFTP_LOADER_NONE, false},
+	    {"default", COW_TFTP_LOADER_NONE, false},
+	    {"xpxelinux.cfg/default", COW_TFTP_LOADER_NONE, false},
+	    {"pxelinux.cfg/0A4D00650", COW_TFTP_LOADER_NONE, false},
+	    {"pxelinux.cfg/44454c4c-3200-1031-8058-b6c04f334d3", COW_TFTP_LOADER_NONE, false},
+	    {"pxelinux.cfg/01-dc-a6-32-01-02", COW_TFTP_LOADER_NONE, false},
+	    {"pxelinux.cfg/sub/default", COW_TFTP_LOADER_NONE, false},
+	    {"pxelinux.cfg", COW_TFTP_LOADER_NONE, false},
+	    {"grub.cfg-", COW_TFTP_LOADER_NONE, false},
+	    {"grub.cfg.bak", COW_TFTP_LOADER_NONE, false},
+	};
+	static const struct cow_mac want = {{0xdc, 0xa6, 0x32, 0x01, 0x02, 0x0f}};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		struct cow_tftp_name n;
+
+		if (cow_tftp_loader_of(names[i].name) != names[i].loader)
+			fail_msg("%s: %d", names[i].name, (int)cow_tftp_loader_of(names[i].name));
+		assert_int_equal(cow_tftp_name_parse(names[i].name, strlen(names[i].name), &n), 0);
+		assert_int_equal(n.mac_in_file, names[i].mac);
+		assert_int_equal(n.prefix,
+				 names[i].mac ? COW_TFTP_PREFIX_MAC : COW_TFTP_PREFIX_NONE);
+		if (names[i].mac)
+			assert_memory_equal(&n.mac, &want, sizeof(want));
+		assert_string_equal(n.path, names[i].name);
+	}
+	/* What stands in front counts, as it is the server's folder that somebody set up. */
+	struct cow_tftp_name n;
+	const char *both = "dc-a6-32-01-02-03/pxelinux.cfg/01-dc-a6-32-01-02-0f";
+
+	assert_int_equal(cow_tftp_name_parse(both, strlen(both), &n), 0);
+	assert_int_equal(n.mac.b[5], 3);
+	assert_false(n.mac_in_file);
+}
+
 static void policy_serves_boot_files_and_nothing_else(void **state)
 {
 	static const char *const boot[] = {
@@ -485,6 +541,11 @@ static void policy_serves_boot_files_and_nothing_else(void **state)
 	    "boot.ipxe",
 	    "undionly.kpxe",
 	    "snponly.efi",
+	    "pxelinux.0",
+	    "ldlinux.c32",
+	    "pxelinux.cfg/44454c4c-3200-1031-8058-b6c04f334d32",
+	    "pxelinux.cfg/default",
+	    "grub/grub.cfg-01-dc-a6-32-01-02-03",
 	};
 	static const char *const kept[] = {
 	    "user-data",   "network-config", "userconf.txt",  "wpa_supplicant.conf",
@@ -526,6 +587,7 @@ int main(void)
 	    cmocka_unit_test(escapes_are_refused),
 	    cmocka_unit_test(directories_and_nothing_are_not_found),
 	    cmocka_unit_test(clients_are_known_by_prefix),
+	    cmocka_unit_test(loaders_ask_under_many_names),
 	    cmocka_unit_test(policy_serves_boot_files_and_nothing_else),
 	};
 

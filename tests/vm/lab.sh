@@ -64,6 +64,12 @@ lab_need()
 	done
 }
 
+# lab_need_file PACKAGE FILE - or the test is skipped.
+lab_need_file()
+{
+	[ -e "$2" ] || lab_skip "no '$2': package $1 is not installed (tools/setup --sets image,run,test installs it)"
+}
+
 # lab_enter ARGS... - start the calling script again inside the lab, with these arguments.
 lab_enter()
 {

@@ -54,7 +54,7 @@ qemu_start()
 		-chardev stdio,id=console,signal=off -serial chardev:console \
 		-monitor "unix:$LAB/$name/monitor,server=on,wait=off" \
 		-netdev "tap,id=net0,ifname=$tap,script=no,downscript=no" \
-		-device "virtio-net-pci,netdev=net0,mac=$mac,bootindex=1" \
+		-device "virtio-net-pci,netdev=net0,mac=$mac,bootindex=1${QEMU_NIC:-}" \
 		-object rng-random,id=rng0,filename=/dev/urandom -device virtio-rng-pci,rng=rng0 \
 		"$@" 0<>"$LAB/$name/console.in" >"$LAB/$name/console.log" 2>"$LAB/$name/qemu.log" &
 	lab_note_pid "$name"

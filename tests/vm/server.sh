@@ -55,7 +55,8 @@ cowherd_ready()
 cowherd_serve()
 {
 	mkdir -p "$LAB/run"
-	lab_spawn serve cowherd serve
+	# Not through the function above: the process to stop would be the shell around it.
+	lab_spawn serve "${COWHERD_BUILD:?is not set}/tools/cowherd" serve
 	lab_until 60 cowherd_ready || lab_fail "cowherd serve does not become ready"
 }
 

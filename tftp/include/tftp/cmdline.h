@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later
  *
  * Kernel command lines: the words that make a kernel mount its client's tree, a Raspberry Pi's
- * cmdline.txt rewritten around them, and the iPXE script of a PC. Pure text functions.
+ * cmdline.txt rewritten around them, and what the loaders of PCs read. Pure text functions.
  */
 #ifndef COW_TFTP_CMDLINE_H
 #define COW_TFTP_CMDLINE_H
@@ -41,7 +41,26 @@ int cow_tftp_cmdline_pi(const struct cow_tftp_boot *b, const char *in, size_t le
 int cow_tftp_ipxe_script(const struct cow_tftp_boot *b, const char *kernel, const char *initrd,
 			 char **ret, size_t *ret_len);
 
-/* A file name iPXE takes as it is: letters, digits and "._+~-". */
-int cow_tftp_ipxe_name_ok(const char *name);
+/*
+ * cow_tftp_pxelinux_config - the same for PXELINUX and U-Boot, which read the same file; @dir stands in front
+ * of the names of files, "" or with a '/' at its end. After a failure PXELINUX tries again when ten seconds pass
+ * without a key. Words of client.conf that U-Boot would expand, or that name an initrd, are left out.
+ * Ownership: caller frees *ret. Return: 0; -EINVAL as above; -ENOMEM.
+ */
+int cow_tftp_pxelinux_config(const struct cow_tftp_boot *b, const char *dir, const char *kernel,
+			     const char *initrd, char **ret, size_t *ret_len);
+
+/*
+ * cow_tftp_grub_config - the same for GRUB, as a script without a menu; files are named from the server's
+ * root, with the client's MAC address in front. After a failure the machine starts anew ten seconds later, or
+ * Escape leads to a prompt. Words of client.conf with a backslash or an apostrophe are left out: GRUB would put
+ * a backslash in front.
+ * Ownership: caller frees *ret. Return: 0; -EINVAL as above; -ENOMEM.
+ */
+int cow_tftp_grub_config(const struct cow_tftp_boot *b, const char *kernel, const char *initrd,
+			 char **ret, size_t *ret_len);
+
+/* A file name every loader takes as it is: letters, digits and "._+~-". */
+int cow_tftp_loader_name_ok(const char *name);
 
 #endif

@@ -5,6 +5,7 @@
 #ifndef COW_TFTP_NAME_H
 #define COW_TFTP_NAME_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "snapshot/mac.h"
@@ -20,6 +21,7 @@ enum cow_tftp_prefix {
 
 struct cow_tftp_name {
 	enum cow_tftp_prefix prefix;
+	bool mac_in_file; /* the MAC is not in front but in a loader's file name (tftp/loader.h) */
 	struct cow_mac mac;
 	char serial[COW_TFTP_SERIAL_LEN + 1]; /* lower case */
 	char path[COW_TFTP_NAME_MAX + 1];     /* the rest; relative, clean, never empty */
