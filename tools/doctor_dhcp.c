@@ -15,8 +15,8 @@
 #include "common/fs.h"
 #include "dhcp_probe.h"
 #include "doctor.h"
-#include "leases.h"
 #include "rpi_model.h"
+#include "snapshot/leases.h"
 
 #define OFFERS_MAX 16
 #define OFFER_WAIT_MS 3000 /* dnsmasq pings an address for up to this long before it offers it */
@@ -205,7 +205,7 @@ static const struct cow_fault silent = {
     "it, and "
     "that it is on this link: old boards cannot load through a router"};
 
-static void look_at_lease(void *ctx, const struct cow_lease *l)
+static int look_at_lease(void *ctx, const struct cow_lease *l)
 {
 	static const struct cow_fault stranger = {
 	    "the DHCP server's leases, and the clients",
@@ -214,29 +214,33 @@ static void look_at_lease(void *ctx, const struct cow_lease *l)
 	struct cow_client_state st = {0};
 	struct cow_doctor *d = ctx;
 	cow_autoclient c = NULL;
-	char mac[COW_MAC_TEXT_LEN + 1];
+	char mac[COW_MAC_TEXT_LEN + 1], addr[INET_ADDRSTRLEN] = "";
 
 	cow_mac_text(&l->mac, mac);
+	(void)inet_ntop(AF_INET, &l->addr, addr, sizeof(addr)); /* it fits */
 	if (d->only && strcmp(d->only->id, mac) != 0)
-		return;
+		return 0;
 	int r = cow_client_load(d->store, &l->mac, &c, NULL);
 
 	if (r == -ENOENT && cow_rpi_model_of(&l->mac) != COW_RPI_UNKNOWN)
 		cow_doctor_find(d, NULL, &stranger, "%s got the address %s and is no client", mac,
-				l->addr);
+				addr);
 	if (r < 0 || !c)
-		return; /* cow_doctor_records() tells of damaged ones */
+		return 0; /* cow_doctor_records() tells of damaged ones */
 	(void)cow_client_state_read(d->store, &c->mac, &st, NULL); /* unreadable counts as never */
 	if (st.boot_s == 0 && st.nfs_s == 0)
 		cow_doctor_find(d, c, &silent,
 				"%s: it got the address %s, and has never asked for a boot file",
-				c->name, l->addr);
+				c->name, addr);
+	return 0;
 }
 
 void cow_doctor_leases(struct cow_doctor *d)
 {
 	cow_autofree char *path = NULL;
+	cow_autofree char *text = NULL;
 	struct stat st;
+	size_t len;
 
 	if (d->config->dhcp_mode != COW_DHCP_FULL || !d->store) {
 		cow_doctor_skip(d, "addresses are not given out here");
@@ -251,8 +255,10 @@ void cow_doctor_leases(struct cow_doctor *d)
 		cow_doctor_skip(d, "somebody got an address less than a minute ago");
 		return;
 	}
-	int r = cow_leases_each(path, look_at_lease, d);
+	int r = cow_read_file_at(AT_FDCWD, path, COW_LEASES_FILE_MAX, &text, &len);
 
+	if (r == 0)
+		(void)cow_leases_each(text, cow_realtime_s(), look_at_lease, d); /* asks for all */
 	if (r < 0 && r != -ENOENT)
 		cow_doctor_skip(d, "cannot read '%s' (%s)", path, strerrorname_np(-r));
 }

@@ -6,10 +6,11 @@
 
 #include <arpa/inet.h>
 
+#include "common/cleanup.h"
 #include "dhcp_probe.h"
 #include "doctor_nft.h"
-#include "leases.h"
 #include "rpi_model.h"
+#include "snapshot/leases.h"
 
 /* ------------------------------------------------ packet filter */
 
@@ -124,25 +125,42 @@ static void offer_says_who_and_where(void **state)
 		assert_int_equal(cow_dhcp_offer_parse(offer, n, xid, &o), -EINVAL);
 }
 
+struct seen {
+	unsigned n;
+	struct cow_lease last;
+};
+
+static int see(void *ctx, const struct cow_lease *l)
+{
+	struct seen *seen = ctx;
+
+	seen->n++;
+	seen->last = *l;
+	return 0;
+}
+
 static void leases_of_boards_are_read(void **state)
 {
-	static const char *const bad[] = {
-	    "",
-	    "duid 00:01:00:01:2c",
-	    "1700000000 12345678 fd00::5 * 00:01",
-	    "0 dc:a6:32:01:02:03",
-	    "x dc:a6:32:01:02:03 10.0.0.1 * *",
-	    "0 dc:a6:32:01:02:03 10.0.0.256 * *",
-	};
-	const char *line = "1700000000 dc:a6:32:01:02:03 10.77.0.101 pi-one 01:dc:a6";
-	struct cow_lease l;
+	static const char text[] = "\n"
+				   "duid 00:01:00:01:2c\n"
+				   "1700000000 12345678 fd00::5 * 00:01\n"
+				   "0 dc:a6:32:01:02:03\n"
+				   "x dc:a6:32:01:02:03 10.0.0.1 * *\n"
+				   "0 dc:a6:32:01:02:03 10.0.0.256 * *\n"
+				   "1700000000 dc:a6:32:01:02:03 10.77.0.101 pi-one 01:dc:a6\n";
+	static const char endless[] = "0 dc:a6:32:01:02:04 10.77.0.102 * *\n";
+	struct seen seen = {0};
 
-	assert_int_equal(cow_lease_parse(line, strlen(line), &l), 0);
-	assert_int_equal(l.end_s, 1700000000);
-	assert_string_equal(l.addr, "10.77.0.101");
-	assert_int_equal(l.mac.b[5], 3);
-	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
-		assert_int_equal(cow_lease_parse(bad[i], strlen(bad[i]), &l), -EINVAL);
+	assert_int_equal(cow_leases_each(text, 1699999999, see, &seen), 0);
+	assert_int_equal(seen.n, 1);
+	assert_int_equal(ntohl(seen.last.addr.s_addr), 0x0a4d0065);
+	assert_int_equal(seen.last.mac.b[5], 3);
+	assert_string_equal(seen.last.name, "pi-one");
+	assert_int_equal(cow_leases_each(text, 1700000000, see, &seen), 0); /* it has ended */
+	assert_int_equal(seen.n, 1);
+	assert_int_equal(cow_leases_each(endless, 1700000000, see, &seen), 0);
+	assert_int_equal(seen.n, 2);
+	assert_string_equal(seen.last.name, "");
 }
 
 static void addresses_tell_the_board(void **state)

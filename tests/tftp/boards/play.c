@@ -479,7 +479,7 @@ static int check_text(struct request *q)
 	(void)snprintf(word, sizeof(word), "/clients/%s,", q->b->mac);
 	if (!strstr(q->text, word))
 		return fails(q, "no '%s' in: %s", word, q->text);
-	(void)snprintf(word, sizeof(word), " board=%u.", q->b->number);
+	(void)snprintf(word, sizeof(word), "board=%u.", q->b->number); /* some quote it */
 	if (!strstr(q->text, word))
 		return fails(q, "no '%s' in: %s", word, q->text);
 	return 0;

@@ -61,8 +61,6 @@ static const struct boot_file files[] = {
     {"ldlinux.c32", 119524, NULL},
     {"libutil.c32", 23628, NULL},
     {"menu.c32", 26596, NULL},
-    {"pxelinux.cfg/default", 240, NULL},
-    {"grub/grub.cfg", 412, NULL},
     {"bootx64.efi", 955656, NULL},
     {"grubx64.efi", 2 * MIB + 90000, NULL},
     {"vmlinuz-6.1.0-18-amd64", 8 * MIB + 90528, NULL},
@@ -129,8 +127,7 @@ static int put(int boot, const struct boot_file *f, unsigned divisor)
 
 int boot_tree_make(const char *dir, unsigned divisor)
 {
-	static const char *const dirs[] = {
-	    "", "/boot", "/boot/overlays", "/boot/pxelinux.cfg", "/boot/grub", "/etc"};
+	static const char *const dirs[] = {"", "/boot", "/boot/overlays", "/etc"};
 	char path[256];
 	int r = 0;
 
