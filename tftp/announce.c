@@ -12,7 +12,6 @@
 
 #include "common/fields.h"
 #include "common/log.h"
-#include "neigh.h"
 #include "pin.h"
 
 /* "boot mac=dc-a6-32-01-02-03 addr=10.77.0.101 file=boot.ipxe\n": below PIPE_BUF, so never torn. */
@@ -93,16 +92,6 @@ static bool tell_stranger(struct cow_tftp_files *f, const char *mac, const char 
 	return n > 0 && f->site.event_fd >= 0 && write(f->site.event_fd, line.line, (size_t)n) == n;
 }
 
-static bool is_senders(const struct cow_tftp_files *f, const struct cow_tftp_who *who,
-		       const struct cow_mac *mac)
-{
-	struct cow_mac has;
-
-	return f->neigh_fd >= 0 &&
-	       cow_tftp_neigh_find(f->neigh_fd, &who->addr6, who->ifindex, &has) == 0 &&
-	       memcmp(&has, mac, sizeof(has)) == 0;
-}
-
 static void log_stranger(const char *mac, const char *addr, const char *path, int why)
 {
 	const char *what = "no client: `cowherd client add` makes it one";
@@ -138,7 +127,7 @@ bool cow_tftp_announce_stranger(struct cow_tftp_files *f, const struct cow_tftp_
 			cow_mac_text(mac, text);
 		log_stranger(text, addr, name->path, why);
 		if (is_known && why == -ENOENT && f->site.enrol != COW_TFTP_ENROL_OFF) {
-			bool sure = is_senders(f, who, mac);
+			bool sure = cow_tftp_is_sender(f, who, mac);
 
 			if (tell_stranger(f, text, addr, name, sure) && sure &&
 			    f->site.enrol == COW_TFTP_ENROL_AUTO)

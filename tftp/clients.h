@@ -38,6 +38,8 @@ struct cow_tftp_client {
 	uint64_t loaded_ms, used_ms;
 	struct cow_tftp_session session;
 	struct cow_tftp_pin *pin; /* what this session's files come from; NULL: no session yet */
+	uint64_t waits_ms;	  /* since then for another epoch than stale_epoch; 0: does not */
+	uint64_t stale_epoch;
 };
 
 struct cow_tftp_clients;

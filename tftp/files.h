@@ -61,6 +61,17 @@ int cow_tftp_identify(struct cow_tftp_files *f, const struct cow_tftp_who *who,
 bool cow_tftp_may_learn(const struct cow_tftp_files *f, const struct cow_tftp_who *who,
 			const struct cow_tftp_name *name, const struct cow_tftp_client *c);
 
+/* Is @mac the Ethernet address of who sent the request, for certain? */
+bool cow_tftp_is_sender(const struct cow_tftp_files *f, const struct cow_tftp_who *who,
+			const struct cow_mac *mac);
+
+/* A boot begins: a client that gets a fresh root each time asks for it, see fresh.c. */
+void cow_tftp_fresh_ask(struct cow_tftp_files *f, const struct cow_tftp_who *who,
+			struct cow_tftp_client *c);
+
+/* Return: 0 go on; 1 go on with the root that has come, the pin is of the old one; -EINPROGRESS not yet. */
+int cow_tftp_fresh_wait(struct cow_tftp_client *c, uint64_t now_ms);
+
 /* The pair of MAC and serial number is to be remembered: tell the supervisor, once per boot. */
 void cow_tftp_announce_serial(struct cow_tftp_files *f, const struct cow_client *conf,
 			      const char *serial);

@@ -26,6 +26,16 @@ static int by_neighbour(struct cow_tftp_files *f, const struct cow_tftp_who *who
 	return r < 0 ? -ENOENT : cow_tftp_clients_by_mac(f->clients, ret_mac, who->now_ms, ret);
 }
 
+bool cow_tftp_is_sender(const struct cow_tftp_files *f, const struct cow_tftp_who *who,
+			const struct cow_mac *mac)
+{
+	struct cow_mac has;
+
+	return f->neigh_fd >= 0 &&
+	       cow_tftp_neigh_find(f->neigh_fd, &who->addr6, who->ifindex, &has) == 0 &&
+	       memcmp(&has, mac, sizeof(has)) == 0;
+}
+
 /* Where nothing is known of the sender, nothing speaks against him. */
 static int check_sender(struct cow_tftp_files *f, const struct cow_tftp_who *who,
 			const struct cow_mac *said, struct cow_mac *ret_mac)
@@ -82,13 +92,12 @@ bool cow_tftp_may_learn(const struct cow_tftp_files *f, const struct cow_tftp_wh
 			const struct cow_tftp_name *name, const struct cow_tftp_client *c)
 {
 	const struct cow_mac *own = &c->conf->mac;
-	struct cow_mac mac;
 
-	if (name->prefix != COW_TFTP_PREFIX_SERIAL || has_serial(c) || f->neigh_fd < 0 ||
-	    cow_tftp_neigh_find(f->neigh_fd, &who->addr6, who->ifindex, &mac) < 0 ||
-	    memcmp(&mac, own, sizeof(mac)) != 0)
+	if (name->prefix != COW_TFTP_PREFIX_SERIAL || has_serial(c) ||
+	    !cow_tftp_is_sender(f, who, own))
 		return false;
-	mac = derive(name->serial);
+	const struct cow_mac mac = derive(name->serial);
+
 	return !is_derived(own) || memcmp(&mac, own, sizeof(mac)) == 0;
 }
 

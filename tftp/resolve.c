@@ -164,6 +164,20 @@ static void note_name(struct cow_tftp_record *r, const struct cow_tftp_name *nam
 	cow_tftp_model_note(r->model, &r->model_rank, name->path, is_first);
 }
 
+/* The fresh root is there: this boot is from it. */
+static int begin_again(struct cow_tftp_files *f, struct cow_tftp_client *c,
+		       const struct cow_tftp_who *who, const struct cow_tftp_name *name)
+{
+	int r = cow_tftp_clients_pin(f->clients, c);
+
+	if (r < 0)
+		return r;
+	begin_record(c->pin, who);
+	note_name(&c->pin->record, name, true);
+	c->pin->record.boot = true;
+	return 0;
+}
+
 static int begin_session(struct cow_tftp_files *f, struct cow_tftp_client *c,
 			 const struct cow_tftp_who *who, const struct cow_tftp_name *name)
 {
@@ -185,8 +199,10 @@ static int begin_session(struct cow_tftp_files *f, struct cow_tftp_client *c,
 	if (what & COW_TFTP_SESSION_BOOT) {
 		c->pin->record.boot = true;
 		cow_tftp_announce(f, who, c, cow_tftp_basename(name->path));
+		cow_tftp_fresh_ask(f, who, c);
 	}
-	return 0;
+	r = cow_tftp_fresh_wait(c, who->now_ms);
+	return r > 0 ? begin_again(f, c, who, name) : r;
 }
 
 int cow_tftp_files_open(void *ctx, const struct cow_tftp_who *who, const char *raw, size_t len,
@@ -211,7 +227,7 @@ int cow_tftp_files_open(void *ctx, const struct cow_tftp_who *who, const char *r
 		r = begin_session(f, c, who, &name);
 	}
 	if (c && r < 0)
-		return fault(r);
+		return r == -EINPROGRESS ? r : fault(r);
 	if (c)
 		return open_noted(f, who, c, raw, len, &name, ret);
 	if (policy == COW_TFTP_NEVER)

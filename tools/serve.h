@@ -102,6 +102,9 @@ void cow_serve_portmap_close(struct cow_serve *s);
 #define cow_serve_event(s, ...) cow_serve_event_done(s, cow_store_event((s)->store, __VA_ARGS__))
 void cow_serve_event_done(struct cow_serve *s, int r);
 
+/* Delete what is in the trash, beside everything else; as often as one likes. */
+void cow_serve_tidy(struct cow_serve *s);
+
 /* Keep a text alive as long as @s; NULL on -ENOMEM. Takes ownership. */
 const char *cow_serve_keep(struct cow_serve *s, char *text);
 /* Write RUN/name. */
