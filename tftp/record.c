@@ -139,11 +139,12 @@ void cow_tftp_model_note(char model[COW_TFTP_MODEL_LEN + 1], unsigned *rank, con
 		unsigned rank;
 		bool first; /* says so only where a boot begins with it */
 	} known[] = {
-	    {"bootcode.bin", "rpi-3", 2},     {"start4.elf", "rpi-4", 2},
-	    {"kernel_2712.img", "rpi-5", 2},  {"boot.ipxe", "pc", 2},
-	    {"undionly.kpxe", "pc", 2},	      {"ipxe.efi", "pc", 2},
-	    {"snponly.efi", "pc", 2},	      {"start.elf", "rpi-3", 1},
-	    {"config.txt", "rpi-5", 1, true},
+	    {"bootcode.bin", "rpi-3", 2},    {"start4.elf", "rpi-4", 2},
+	    {"kernel_2712.img", "rpi-5", 2}, {"boot.ipxe", "pc", 2},
+	    {"undionly.kpxe", "pc", 2},	     {"ipxe.efi", "pc", 2},
+	    {"snponly.efi", "pc", 2},	     {"pxelinux.0", "pc", 2},
+	    {"grubpc.0", "pc", 2},	     {"bootx64.efi", "pc", 2},
+	    {"start.elf", "rpi-3", 1},	     {"config.txt", "rpi-5", 1, true},
 	};
 	const char *name = cow_tftp_basename(path);
 

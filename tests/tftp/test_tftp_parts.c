@@ -378,6 +378,7 @@ static void boards_are_told_apart_by_what_they_ask_for(void **state)
 	    {{"config.txt", "pieeprom.sig", "bcm2712d0-rpi-5-b.dtb"}, "rpi-5-b"},
 	    {{"config.txt", "cmdline.txt"}, "rpi-5"},
 	    {{"undionly.kpxe", "boot.ipxe", "config.txt"}, "pc"},
+	    {{"pxelinux.0", "ldlinux.c32"}, "pc"},
 	    {{"vmlinuz-6.1"}, ""},
 	    {{"bcm2711-rpi-\33[2J.dtb", "bcm27.dtb", "bcm2711-rpi-.dtb"}, ""},
 	    {{"bcm2711-rpi-a-name-that-is-much-too-long.dtb"}, ""},
