@@ -58,7 +58,7 @@ int cow_tftp_content_memory(char *buf, size_t len, struct cow_tftp_content **ret
 
 int cow_tftp_content_copy(struct cow_tftp_content **c, uint64_t max)
 {
-	struct cow_tftp_content *copy;
+	struct cow_tftp_content *copy = NULL;
 
 	if ((*c)->size > max)
 		return -EFBIG;
