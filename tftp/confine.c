@@ -14,14 +14,7 @@
 #include <unistd.h>
 
 #include "common/log.h"
-
-#if defined(__SANITIZE_ADDRESS__)
-#define SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
+#include "common/sanitized.h"
 
 /* Memory, time, the end; the names of 32-bit machines too. A name this machine has not is passed over. */
 static const char *const any_part[] = {
@@ -136,7 +129,7 @@ static const char *const deadly[] = {
     NULL,
 };
 
-#ifdef SANITIZED
+#if COW_SANITIZED
 /* Their look for leaks at the end is a process that traces this one. */
 static const char *const sanitizers[] = {
     "clone",
@@ -217,7 +210,7 @@ static int fill(scmp_filter_ctx c, enum cow_tftp_part part)
 		r = add_all(c, SCMP_ACT_ALLOW, network_part);
 	if (r == 0 && part == COW_TFTP_PART_NETWORK)
 		r = add_ioctl(c);
-#ifdef SANITIZED
+#if COW_SANITIZED
 	return r < 0 ? r : add_all(c, SCMP_ACT_ALLOW, sanitizers);
 #else
 	if (r == 0 && part == COW_TFTP_PART_NETWORK)

@@ -12,12 +12,13 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/sanitized.h"
 #include "tftp_client.h"
 
 #define WARM_UP 4000	/* until tables and caches are what they will be */
 #define PER_ADDRESS 250 /* below what one host may ask for at once */
 #define AT_FIRST 4	/* the table of hosts is memory from its first use on: all of it, please */
-#ifdef __SANITIZE_ADDRESS__
+#if COW_SANITIZED
 #define GROWTH_MAX_KB (1 << 20) /* it keeps what was freed */
 #else
 #define GROWTH_MAX_KB 128 /* the C library's to spend */

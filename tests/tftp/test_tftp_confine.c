@@ -15,6 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "common/sanitized.h"
 #include "confine.h"
 
 #define SKIP 77
@@ -141,7 +142,7 @@ int main(void)
 	    cmocka_unit_test(files_can_be_read_and_memory_had),
 	};
 
-#if defined(__SANITIZE_ADDRESS__)
+#if COW_SANITIZED
 	(void)fprintf(stderr, "SKIPPED: a sanitizer needs calls that are forbidden else\n");
 	return SKIP;
 #endif
