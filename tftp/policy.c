@@ -75,9 +75,9 @@ enum cow_tftp_policy cow_tftp_policy_of(const char *path)
 
 	if (matches(never, name))
 		return COW_TFTP_NEVER;
-	if (cow_tftp_loader_of(path) != COW_TFTP_LOADER_NONE)
-		return COW_TFTP_ANYWHERE;
-	if (matches(override_only, name) || !matches(boot_files, name))
+	if (matches(override_only, name))
 		return COW_TFTP_OVERRIDE;
-	return COW_TFTP_ANYWHERE;
+	return cow_tftp_loader_of(path) != COW_TFTP_LOADER_NONE || matches(boot_files, name)
+		   ? COW_TFTP_ANYWHERE
+		   : COW_TFTP_OVERRIDE;
 }

@@ -548,10 +548,23 @@ static void policy_serves_boot_files_and_nothing_else(void **state)
 	    "grub/grub.cfg-01-dc-a6-32-01-02-03",
 	};
 	static const char *const kept[] = {
-	    "user-data",   "network-config", "userconf.txt",  "wpa_supplicant.conf",
-	    "custom.toml", "firstrun.sh",    "ssh",	      "SSH.txt",
-	    "server.key",  "System.map-6.1", "config-6.1",    "pieeprom.upd",
-	    "vl805.bin",   "recovery.bin",   "a/b/user-data", "shadow",
+	    "user-data",
+	    "network-config",
+	    "userconf.txt",
+	    "wpa_supplicant.conf",
+	    "custom.toml",
+	    "firstrun.sh",
+	    "ssh",
+	    "SSH.txt",
+	    "server.key",
+	    "System.map-6.1",
+	    "config-6.1",
+	    "pieeprom.upd",
+	    "vl805.bin",
+	    "recovery.bin",
+	    "a/b/user-data",
+	    "shadow",
+	    "pxelinux.cfg/default-host.key",
 	};
 
 	for (size_t i = 0; i < sizeof(boot) / sizeof(boot[0]); i++)
