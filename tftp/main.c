@@ -92,12 +92,12 @@ COW_DEFINE_AUTO(struct cow_tftp_leases, cow_tftp_leases_free)
 
 static int serve(const struct cow_tftp_options *o, int stop_fd, struct cow_err *err)
 {
+	struct cow_tftp_files files; /* before the clients: their last sessions are told to it */
 	cow_autostore store = NULL;
 	COW_CLEANUP(cow_auto_cow_tftp_clients_free) struct cow_tftp_clients *clients = NULL;
 	cow_autoclose int neigh = -1;
 	cow_autoclose int loaders = -1;
 	COW_CLEANUP(cow_auto_cow_tftp_leases_free) struct cow_tftp_leases *leases = NULL;
-	struct cow_tftp_files files;
 	const struct cow_tftp_resolver resolver = {.open = cow_tftp_files_open,
 						   .ended = cow_tftp_files_ended,
 						   .tick = cow_tftp_files_tick,
