@@ -129,7 +129,6 @@ static const char *const deadly[] = {
     NULL,
 };
 
-#if COW_SANITIZED
 /* Their look for leaks at the end is a process that traces this one. */
 static const char *const sanitizers[] = {
     "clone",
@@ -168,7 +167,6 @@ static const char *const sanitizers[] = {
     "rt_sigtimedwait",
     NULL,
 };
-#endif
 
 static int add_all(scmp_filter_ctx c, uint32_t action, const char *const *names)
 {
@@ -210,13 +208,11 @@ static int fill(scmp_filter_ctx c, enum cow_tftp_part part)
 		r = add_all(c, SCMP_ACT_ALLOW, network_part);
 	if (r == 0 && part == COW_TFTP_PART_NETWORK)
 		r = add_ioctl(c);
-#if COW_SANITIZED
-	return r < 0 ? r : add_all(c, SCMP_ACT_ALLOW, sanitizers);
-#else
+	if (COW_SANITIZED)
+		return r < 0 ? r : add_all(c, SCMP_ACT_ALLOW, sanitizers);
 	if (r == 0 && part == COW_TFTP_PART_NETWORK)
 		r = add_open(c);
 	return r < 0 ? r : add_all(c, SCMP_ACT_KILL_PROCESS, deadly);
-#endif
 }
 
 int cow_tftp_confine(enum cow_tftp_part part, struct cow_err *err)

@@ -27,6 +27,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "common/fs.h"
 #include "common/log.h"
 #include "files.h"
@@ -176,13 +177,18 @@ static void write_cells(int fd, const char *cell, size_t size)
 }
 
 /* What stands in the way stays; false then. */
-static bool put(const char *path, const char *cell, size_t size)
+static bool put_at(int dirfd, const char *path, const char *cell, size_t size)
 {
-	cow_autoclose int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+	cow_autoclose int fd = openat(dirfd, path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
 
 	if (fd >= 0)
 		write_cells(fd, cell, size);
 	return fd >= 0;
+}
+
+static bool put(const char *path, const char *cell, size_t size)
+{
+	return put_at(AT_FDCWD, path, cell, size);
 }
 
 static void dir(const char *path)
@@ -461,37 +467,61 @@ static void new_root(struct run *r)
 
 /* ---------------------------------------------------------------- the administrator's folder */
 
+/* Where @name lies in A's folder, if no link is on the way: those lead to what is not A's. */
+static int open_above(const char *name, const char **ret_base)
+{
+	cow_autoclose int own = open(OWN_A, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	char dir_name[64] = ".";
+
+	*ret_base = cow_tftp_basename(name);
+	if (*ret_base != name)
+		(void)snprintf(dir_name, sizeof(dir_name), "%.*s", (int)(*ret_base - name - 1),
+			       name);
+	return own < 0 ? -errno
+		       : cow_open_beneath(own, dir_name,
+					  O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0);
+}
+
+static void resize(int dirfd, const char *base, size_t size)
+{
+	cow_autoclose int fd = openat(dirfd, base, O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+
+	if (fd >= 0)
+		(void)!ftruncate(fd, (off_t)size); /* a FIFO has no size */
+}
+
 static void administrate(struct run *r, const char *name)
 {
-	char path[sizeof(OWN_A) + 64];
 	unsigned what = next(r), more = next(r);
-	const char *target = targets[more % (sizeof(targets) / sizeof(targets[0]))];
+	const char *base, *target = targets[more % (sizeof(targets) / sizeof(targets[0]))];
+	cow_autoclose int above = open_above(name, &base);
 
-	(void)snprintf(path, sizeof(path), "%s/%s", OWN_A, name);
+	if (above < 0)
+		return;
 	switch (what % 8) {
 	case 0:
 	case 1:
-		(void)put(path, ADMIN_A, size_of(more));
+		(void)put_at(above, base, ADMIN_A, size_of(more));
 		return;
 	case 2:
-		(void)mkdir(path, 0755);
+		(void)mkdirat(above, base, 0755);
 		return;
 	case 3:
-		(void)symlink(target, path);
+		(void)!symlinkat(target, above, base);
 		return;
 	case 4:
-		(void)mkfifo(path, 0644);
+		(void)mkfifoat(above, base, 0644);
 		return;
 	case 5:
-		(void)remove(path);
+		if (unlinkat(above, base, 0) < 0)
+			(void)unlinkat(above, base, AT_REMOVEDIR);
 		return;
-	case 6: /* the folder itself goes, or leads elsewhere */
-		if (remove(OWN_A) < 0)
-			return;
-		r->moved_folder = symlink(target, OWN_A) == 0 || r->moved_folder;
+	case 6: /* the folder itself leads elsewhere */
+		if (rmdir(OWN_A) == 0)
+			r->moved_folder = symlink(target, OWN_A) == 0;
 		return;
 	default:
-		(void)truncate(path, (off_t)size_of(more));
+		resize(above, base, size_of(more));
 	}
 }
 
@@ -804,7 +834,7 @@ static void begin(struct run *r)
 	add_client(A, "0000000a");
 	dir(OWN_A);
 	attach(r);
-	r->now_ms = 1000000;
+	r->now_ms = cow_now_ms();
 	r->files = (struct cow_tftp_files){.site = {.nfs = "4.2",
 						    .nfs_port = 2049,
 						    .mount_port = 20048,
