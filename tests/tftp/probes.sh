@@ -27,6 +27,7 @@ holder='' pid=''
 end_all()
 {
 	local status=$?
+	set +e # who has ended already does not keep the others
 	for p in $pid $holder; do
 		kill -9 "$p" 2>/dev/null
 	done
