@@ -111,9 +111,15 @@ END
 }
 ends()
 {
+	local tries=0
 	kill -9 "$pid"
 	wait "$pid" 2>/dev/null || true
 	pid=''
+	# Its own children end a moment later, and have the port until then.
+	until [[ -z $("${there[@]}" ss -Hlun 'sport = 69') ]]; do
+		((tries++ < 100)) || die "port 69 is still taken"
+		sleep 0.05
+	done
 }
 
 failed=0
