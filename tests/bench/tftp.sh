@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-3.0-or-later
 #
-# tftp.sh [--short] [--tsv FILE] [SERVER...] - cowherd-tftpd side by side with dnsmasq, tftpd-hpa and atftpd of this Debian:
+# tftp.sh [--short | --rounds N] [--tsv FILE] [SERVER...] - cowherd-tftpd side by side with dnsmasq, tftpd-hpa and atftpd of this Debian:
 # the same files to the same clients (tftpload.c), in turns, in one run. Prints medians: milliseconds, the server's
 # CPU milliseconds, what clients had to send again; ends with 1 when a file did not come whole.
 # The other servers are fetched and unpacked, not installed: two of them exclude each other.
@@ -26,6 +26,10 @@ rounds=5 short='' tsv=$work/tsv servers=()
 while (($# > 0)); do
 	case $1 in
 	--short) short=y rounds=1 ;;
+	--rounds)
+		rounds=$2
+		shift
+		;;
 	--tsv)
 		tsv=$2
 		shift
