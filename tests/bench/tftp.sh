@@ -143,7 +143,8 @@ one_round()
 	fi
 	if [[ -z $short ]]; then
 		measure "$many x 1 MiB, 1468, 1 % lost" mib.img "$mib" "$many" 1468 1 10
-		measure '1000 x 1 MiB, 1468' mib.img "$mib" 1000 1468 1 0
+		# atftpd 0.8.0 counts descriptors with select(2) and ends itself beyond 1024.
+		[[ $server == atftpd ]] || measure '1000 x 1 MiB, 1468' mib.img "$mib" 1000 1468 1 0
 	fi
 	ends
 }
