@@ -70,6 +70,15 @@ int cow_detect(int tree, struct cow_detected *ret);
 /* What an initramfs made in the tree can mount: "cowherd", "klibc" or "none". */
 const char *cow_detect_initramfs(int tree);
 
+/*
+ * cow_detect_boards - which machines can boot from a tree, and what others lack, as lines of the record.
+ * @arch, @boot_dir, @initramfs: as found before. @found: "lacks" with "WORD: what it lacks" for each kind of machine that cannot, then "boards" with the
+ * words of those that can (snapshot/boards.h); a negative value stops. Raspberry Pis are no question for other processors.
+ * Return: 0; -errno, of @found or of reading the tree.
+ */
+int cow_detect_boards(int tree, const char *boot_dir, const char *arch, const char *initramfs,
+		      int (*found)(void *ctx, const char *key, const char *value), void *ctx);
+
 /* A value for a record from text of any kind: control bytes become '?', outer blanks go. */
 char *cow_conf_text(const char *s);
 

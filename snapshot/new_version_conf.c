@@ -97,6 +97,22 @@ void cow_new_version_fixup(void *ctx, const char *name, const char *result, cons
 		v->opts->fixup(v->opts->ctx, name, result, what);
 }
 
+static int add_found(void *ctx, const char *key, const char *value)
+{
+	const struct cow_new_version *v = ctx;
+	return add_text(v->conf, key, value);
+}
+
+/* As it is now: fix-ups may have changed what an initramfs can do. */
+static int conf_bootable(struct cow_new_version *v)
+{
+	const char *initramfs = cow_detect_initramfs(v->tree);
+	int r = set_text(v->conf, "initramfs", initramfs);
+	return r < 0 ? r
+		     : cow_detect_boards(v->tree, cow_kv_get(v->conf, "", "boot_dir"),
+					 cow_kv_get(v->conf, "", "arch"), initramfs, add_found, v);
+}
+
 int cow_new_version_describe(struct cow_new_version *v, struct cow_err *err)
 {
 	int r = conf_begin(v);
@@ -107,7 +123,7 @@ int cow_new_version_describe(struct cow_new_version *v, struct cow_err *err)
 	r = cow_fixup_tree(v->tree, boot_dir, &skip, cow_new_version_fixup, v, err);
 	if (r < 0)
 		return r;
-	r = set_text(v->conf, "initramfs", cow_detect_initramfs(v->tree)); /* as it is now */
+	r = conf_bootable(v);
 	if (r == 0)
 		r = conf_notes(v);
 	return r < 0 ? cow_err_set(err, r, "describe image %s", v->name) : 0;

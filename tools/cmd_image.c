@@ -182,7 +182,7 @@ static const char show_help[] =
 static int is_list_key(const char *key)
 {
 	return strcmp(key, "fixup") == 0 || strcmp(key, "note") == 0 ||
-	       strcmp(key, "capability") == 0;
+	       strcmp(key, "capability") == 0 || strcmp(key, "lacks") == 0;
 }
 
 static struct json_object *conf_json(struct cow_store *s, const struct cow_image *i,
@@ -190,9 +190,9 @@ static struct json_object *conf_json(struct cow_store *s, const struct cow_image
 {
 	struct json_object *o = image_json(s, i);
 	const char *section, *key, *value;
-	static const char *const lists[] = {"fixup", "note", "capability"};
+	static const char *const lists[] = {"fixup", "note", "capability", "lacks"};
 	json_object_object_del(o, "clients"); /* counted by list only */
-	for (size_t n = 0; n < 3; n++)
+	for (size_t n = 0; n < sizeof(lists) / sizeof(*lists); n++)
 		json_object_object_add(o, lists[n], json_object_new_array());
 	for (size_t n = 0; cow_kv_entry(conf, n, &section, &key, &value) == 0; n++) {
 		struct json_object *list;

@@ -16,9 +16,9 @@
 #include "doctor.h"
 #include "overlay/overlay.h"
 #include "rpi_model.h"
+#include "snapshot/boards.h"
 
 #define CONFIG_MAX (256u << 10)
-#define KERNELS_MAX 8
 /* 16-bit block numbers that do not roll over: a ROM's blocks of 512 bytes, an old EEPROM's of 1468. */
 #define PI3_FILE_MAX (65535ull * 512)
 #define PI4_FILE_MAX (65535ull * 1468)
@@ -28,10 +28,7 @@ struct boot {
 	struct cow_ovl_inst *inst;
 	struct cow_ovl_node *dir;
 	int own_fd; /* -1: none */
-	/* From config.txt, wherever in it: */
-	char prefix[128];	       /* os_prefix=, "" none */
-	char kernel[KERNELS_MAX][128]; /* kernel= */
-	size_t kernels;
+	struct cow_boot_files files;
 };
 
 /* ------------------------------------------------ looking */
@@ -61,8 +58,9 @@ static int walk(struct cow_ovl_node *from, const char *path, struct cow_ovl_node
 	return 0;
 }
 
-static bool has(const struct boot *b, const char *path)
+static bool has(void *ctx, const char *path)
 {
+	const struct boot *b = ctx;
 	struct cow_ovl_attr attr = {0};
 	struct stat st;
 	cow_autonode node = NULL;
@@ -71,21 +69,6 @@ static bool has(const struct boot *b, const char *path)
 		return true;
 	return walk(b->dir, path, &node, &attr) == 0 && cow_ovl_type(node) == S_IFREG &&
 	       attr.size > 0;
-}
-
-static void take_value(const char *line, size_t len, const char *key, char *ret, size_t size)
-{
-	size_t n = strlen(key);
-
-	if (len <= n || strncmp(line, key, n) != 0)
-		return;
-	len -= n;
-	while (len > 0 && (line[n + len - 1] == '\r' || line[n + len - 1] == ' '))
-		len--;
-	if (len > 0 && len < size) {
-		memcpy(ret, line + n, len);
-		ret[len] = '\0';
-	}
 }
 
 static void read_config(struct boot *b)
@@ -98,24 +81,14 @@ static void read_config(struct boot *b)
 	    attr.size > CONFIG_MAX ||
 	    cow_ovl_open(node, &cow_ovl_root_cred, COW_OPEN_READ, &open) < 0)
 		return;
-	cow_autofree char *text = malloc((size_t)attr.size + 1);
+	cow_autofree char *text = malloc((size_t)attr.size + 1); /* never 0 */
 	struct iovec iov = {.iov_base = text, .iov_len = (size_t)attr.size};
 	ssize_t n = text ? cow_ovl_read(open, &iov, 1, 0) : 0;
 
 	cow_ovl_close(open);
 	if (n <= 0)
 		return;
-	text[n] = '\0';
-	for (const char *p = text; *p;) {
-		size_t len = strcspn(p, "\n");
-
-		take_value(p, len, "os_prefix=", b->prefix, sizeof(b->prefix));
-		if (b->kernels < KERNELS_MAX) {
-			take_value(p, len, "kernel=", b->kernel[b->kernels], sizeof(b->kernel[0]));
-			b->kernels += b->kernel[b->kernels][0] != '\0';
-		}
-		p += len + (p[len] == '\n');
-	}
+	cow_boot_files_config(&b->files, text, (size_t)n);
 }
 
 static int boot_open(struct cow_doctor *d, const struct cow_client *c, struct boot *b,
@@ -124,7 +97,7 @@ static int boot_open(struct cow_doctor *d, const struct cow_client *c, struct bo
 	struct cow_ovl_attr attr = {0};
 	char own[64];
 
-	*b = (struct boot){.own_fd = -1};
+	*b = (struct boot){.own_fd = -1, .files = {.has = has, .ctx = b}};
 	int r = cow_client_attach(d->store, &c->mac, COW_OVL_OBSERVER, &b->inst, err);
 
 	if (r < 0)
@@ -155,71 +128,14 @@ static void boot_close(struct boot *b)
 
 /* ------------------------------------------------ files of a Raspberry Pi */
 
-#define ALTERNATIVES 5
-
-/* One of the names has to be there. Source: Raspberry Pi documentation, boot folder contents. */
-static const struct need {
-	const char *what, *name[ALTERNATIVES];
-	enum cow_rpi_model model;
-	bool prefixed; /* os_prefix= counts */
-} needs[] = {
-    {"second stage", {"bootcode.bin"}, COW_RPI_PI3, false},
-    {"firmware", {"start.elf"}, COW_RPI_PI3, false},
-    {"firmware's other half", {"fixup.dat"}, COW_RPI_PI3, false},
-    {"kernel", {"kernel8.img", "kernel7.img", "kernel.img"}, COW_RPI_PI3, true},
-    {"device tree",
-     {"bcm2710-rpi-3-b.dtb", "bcm2710-rpi-3-b-plus.dtb", "bcm2710-rpi-2-b.dtb",
-      "bcm2709-rpi-2-b.dtb", "bcm2837-rpi-3-b.dtb"},
-     COW_RPI_PI3,
-     true},
-    {"firmware", {"start4.elf"}, COW_RPI_PI4, false},
-    {"firmware's other half", {"fixup4.dat"}, COW_RPI_PI4, false},
-    {"kernel", {"kernel8.img", "kernel7l.img"}, COW_RPI_PI4, true},
-    {"device tree",
-     {"bcm2711-rpi-4-b.dtb", "bcm2711-rpi-400.dtb", "bcm2711-rpi-cm4.dtb"},
-     COW_RPI_PI4,
-     true},
-    {"settings", {"config.txt"}, COW_RPI_PI5, false},
-    {"kernel", {"kernel_2712.img", "kernel8.img"}, COW_RPI_PI5, true},
-    {"device tree",
-     {"bcm2712-rpi-5-b.dtb", "bcm2712d0-rpi-5-b.dtb", "bcm2712-rpi-500.dtb",
-      "bcm2712-rpi-cm5-cm5io.dtb"},
-     COW_RPI_PI5,
-     true},
-};
-#define NEEDS (sizeof(needs) / sizeof(needs[0]))
-
-static bool has_prefixed(const struct boot *b, const char *name)
+static bool is_complete(const struct boot *b, enum cow_board board)
 {
-	char path[256];
-
-	if (has(b, name))
-		return true;
-	(void)snprintf(path, sizeof(path), "%s%s", b->prefix, name);
-	return *b->prefix && has(b, path);
-}
-
-static bool is_met(const struct boot *b, const struct need *n)
-{
-	for (size_t i = 0; i < ALTERNATIVES && n->name[i]; i++)
-		if (n->prefixed ? has_prefixed(b, n->name[i]) : has(b, n->name[i]))
-			return true;
-	for (size_t i = 0; strcmp(n->what, "kernel") == 0 && i < b->kernels; i++)
-		if (has_prefixed(b, b->kernel[i]))
-			return true;
-	return false;
-}
-
-static bool is_complete(const struct boot *b, enum cow_rpi_model model)
-{
-	for (size_t i = 0; i < NEEDS; i++)
-		if (needs[i].model == model && !is_met(b, &needs[i]))
-			return false;
-	return true;
+	size_t at = 0;
+	return !cow_board_lacks(&b->files, board, "", &at);
 }
 
 static void miss(struct cow_doctor *d, const struct cow_client *c, enum cow_rpi_model model,
-		 const struct need *n)
+		 const struct cow_board_need *n)
 {
 	char names[256] = "", looked[COW_LABEL_MAX + 64];
 	const struct cow_fault fault = {
@@ -231,7 +147,7 @@ static void miss(struct cow_doctor *d, const struct cow_client *c, enum cow_rpi_
 
 	(void)snprintf(looked, sizeof(looked), "/%s of its root, from %s@%u", c->boot_dir, c->image,
 		       c->version);
-	for (size_t i = 0; i < ALTERNATIVES && n->name[i]; i++) {
+	for (size_t i = 0; i < COW_BOARD_ALTERNATIVES && n->name[i]; i++) {
 		size_t used = strlen(names);
 
 		(void)snprintf(names + used, sizeof(names) - used, "%s%s", i ? ", " : "",
@@ -241,17 +157,22 @@ static void miss(struct cow_doctor *d, const struct cow_client *c, enum cow_rpi_
 			n->what, names);
 }
 
-static void check_board(struct cow_doctor *d, const struct cow_client *c, const struct boot *b,
+static void check_board(struct cow_doctor *d, const struct cow_client *c, struct boot *b,
 			enum cow_rpi_model model)
 {
+	const struct cow_board_need *n;
+	size_t at = 0;
+
 	if (model == COW_RPI_PI4_OR_PI5) {
-		if (is_complete(b, COW_RPI_PI4) || is_complete(b, COW_RPI_PI5))
+		if (is_complete(b, COW_BOARD_PI4) || is_complete(b, COW_BOARD_PI5))
 			return;
 		model = has(b, "start4.elf") ? COW_RPI_PI4 : COW_RPI_PI5;
 	}
-	for (size_t i = 0; i < NEEDS; i++)
-		if (needs[i].model == model && !is_met(b, &needs[i]))
-			miss(d, c, model, &needs[i]);
+	enum cow_board board = model == COW_RPI_PI3   ? COW_BOARD_PI3
+			       : model == COW_RPI_PI4 ? COW_BOARD_PI4
+						      : COW_BOARD_PI5;
+	while ((n = cow_board_lacks(&b->files, board, "", &at)))
+		miss(d, c, model, n);
 }
 
 /* ------------------------------------------------ kernels of PCs, sizes */
@@ -259,7 +180,7 @@ static void check_board(struct cow_doctor *d, const struct cow_client *c, const 
 struct listing {
 	struct cow_doctor *d;
 	const struct cow_client *c;
-	const struct boot *b;
+	struct boot *b;
 	enum cow_rpi_model model;
 	bool kernel; /* one a loader can be given */
 };
@@ -306,14 +227,10 @@ static void check_size(const struct listing *l, const char *name)
 static int look_at(void *ctx, const struct cow_ovl_dirent *ent)
 {
 	struct listing *l = ctx;
-	char initrd[COW_NAME_MAX + 16];
 
 	check_size(l, ent->name);
-	if (strncmp(ent->name, "vmlinuz-", 8) != 0)
-		return 0;
-	(void)snprintf(initrd, sizeof(initrd), "initrd.img-%s", ent->name + 8);
-	l->kernel |=
-	    has(l->b, ent->name) && (strcmp(l->c->initramfs, "none") == 0 || has(l->b, initrd));
+	l->kernel |= cow_board_pc_kernel(&l->b->files, ent->name,
+					 strcmp(l->c->initramfs, "none") != 0);
 	return 0;
 }
 

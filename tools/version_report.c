@@ -42,6 +42,19 @@ void cow_version_report_end(struct cow_version_report *r)
 	cow_progress_end(&r->progress);
 }
 
+/* Which machines will start from it. */
+static void print_boards(const struct cow_kv *conf)
+{
+	const char *boards = cow_kv_get(conf, "", "boards");
+	const char *text;
+	if (boards && *boards)
+		(void)printf("  %-14s %s\n", "boots", boards);
+	else
+		(void)printf("warning: no machine can boot from it\n");
+	for (size_t i = 0; (text = cow_kv_get_nth(conf, "", "lacks", i)); i++)
+		(void)printf("  %-14s %s\n", "lacks", text);
+}
+
 /* What got lost on the way or will not work over NFS. */
 static void print_warnings(const struct cow_kv *conf)
 {
@@ -72,6 +85,7 @@ int cow_version_report_print(const struct cow_version_report *r, struct cow_stor
 		found = cow_image_conf(s, i, &conf, err);
 	if (found < 0 || !i)
 		return cow_cli_fail(err, found);
+	print_boards(conf);
 	print_warnings(conf);
 	cow_cli_bytes(i->bytes, bytes);
 	(void)printf("%s %s: %s%s%s, %llu objects, %s, in %llu.%llu s\n", verb, ref,
