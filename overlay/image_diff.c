@@ -73,23 +73,6 @@ static bool same_data(const struct diff *d, uint32_t o, uint32_t n, const struct
 	}
 }
 
-static bool same_xattrs(const struct diff *d, uint32_t o, uint32_t n)
-{
-	size_t count = cow_man_nxattr(d->new_img, n);
-	if (count != cow_man_nxattr(d->old_img, o))
-		return false;
-	for (size_t k = 0; k < count; k++) {
-		const char *oname, *nname;
-		const void *ov, *nv;
-		size_t olen, nlen;
-		cow_man_xattr(d->old_img, o, k, &oname, &ov, &olen);
-		cow_man_xattr(d->new_img, n, k, &nname, &nv, &nlen);
-		if (strcmp(oname, nname) != 0 || olen != nlen || memcmp(ov, nv, nlen) != 0)
-			return false;
-	}
-	return true;
-}
-
 static unsigned what_differs(const struct diff *d, uint32_t o, uint32_t n,
 			     const struct cow_ovl_attr *oa, const struct cow_ovl_attr *na)
 {
@@ -105,7 +88,7 @@ static unsigned what_differs(const struct diff *d, uint32_t o, uint32_t n,
 	if (!S_ISDIR(na->mode) &&
 	    (oa->mtime.tv_sec != na->mtime.tv_sec || oa->mtime.tv_nsec != na->mtime.tv_nsec))
 		what |= COW_CHANGED_MTIME;
-	if (!same_xattrs(d, o, n))
+	if (!cow_man_same_xattrs(d->old_img, o, d->new_img, n))
 		what |= COW_CHANGED_XATTRS;
 	return what;
 }

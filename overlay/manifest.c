@@ -247,6 +247,25 @@ void cow_man_xattr(const struct cow_ovl_image *img, uint32_t ino, size_t idx, co
 	*ret_len = cow_get_le32(x->value_len);
 }
 
+bool cow_man_same_xattrs(const struct cow_ovl_image *a, uint32_t a_ino,
+			 const struct cow_ovl_image *b, uint32_t b_ino)
+{
+	size_t count = cow_man_nxattr(a, a_ino);
+	if (count != cow_man_nxattr(b, b_ino))
+		return false;
+	for (size_t k = 0; k < count; k++) {
+		const char *a_name, *b_name;
+		const void *a_value, *b_value;
+		size_t a_len, b_len;
+		cow_man_xattr(a, a_ino, k, &a_name, &a_value, &a_len);
+		cow_man_xattr(b, b_ino, k, &b_name, &b_value, &b_len);
+		if (strcmp(a_name, b_name) != 0 || a_len != b_len ||
+		    memcmp(a_value, b_value, a_len) != 0)
+			return false;
+	}
+	return true;
+}
+
 int cow_man_rootfd(const struct cow_ovl_image *img)
 {
 	return img->rootfd;

@@ -61,6 +61,9 @@ const char *cow_man_target(const struct cow_ovl_image *img, uint32_t ino, size_t
 size_t cow_man_nxattr(const struct cow_ovl_image *img, uint32_t ino);
 void cow_man_xattr(const struct cow_ovl_image *img, uint32_t ino, size_t idx, const char **ret_name,
 		   const void **ret_value, size_t *ret_len);
+/* Have two objects, maybe of two images, the same attributes of that kind? */
+bool cow_man_same_xattrs(const struct cow_ovl_image *a, uint32_t a_ino,
+			 const struct cow_ovl_image *b, uint32_t b_ino);
 
 /* SHA-256 of a regular file's content. */
 const uint8_t *cow_man_digest(const struct cow_ovl_image *img, uint32_t ino);

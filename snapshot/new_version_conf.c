@@ -176,6 +176,21 @@ static int hex_id(struct cow_new_version *v, const struct cow_ovl_image_info *in
 	return cow_kv_set(v->conf, "", "id", hex);
 }
 
+/* What the version before has as well is kept once. A commit has done that while it filled its tree. */
+static int share(struct cow_new_version *v, const struct cow_ovl_image *newest, struct cow_err *err)
+{
+	struct cow_ovl_image_shared shared = {0};
+	if (!newest)
+		return 0;
+	int r = cow_ovl_image_share(v->stage, newest, manifest_progress, v, &shared, err);
+	if (r == -EINTR)
+		return cow_err_set(err, r, "%s was stopped", v->doing);
+	if (r < 0)
+		return cow_err_prefix(err, r, "image %s", v->name);
+	r = cow_kv_setf(v->conf, "", "shared", "%llu", (unsigned long long)shared.bytes);
+	return r < 0 ? cow_err_set(err, r, "describe image %s", v->name) : 0;
+}
+
 int cow_new_version_manifest(struct cow_new_version *v, const struct cow_new_version_numbers *from,
 			     struct cow_err *err)
 {
@@ -197,6 +212,9 @@ int cow_new_version_manifest(struct cow_new_version *v, const struct cow_new_ver
 		return cow_err_set(err, r, "%s was stopped", v->doing);
 	if (r < 0)
 		return cow_err_prefix(err, r, "manifest of image %s", v->name);
+	r = share(v, newest, err);
+	if (r < 0)
+		return r;
 	r = hex_id(v, &info);
 	if (r == 0) /* with what the fix-ups made */
 		r = cow_kv_setf(v->conf, "", "inodes", "%llu", (unsigned long long)info.inodes);

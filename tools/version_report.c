@@ -2,6 +2,7 @@
 #include "version_report.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/clock.h"
@@ -71,6 +72,18 @@ static void print_warnings(const struct cow_kv *conf)
 		(void)printf("warning: %s\n", text);
 }
 
+/* What the import did not need room for. */
+static void print_shared(const struct cow_kv *conf)
+{
+	char bytes[COW_BYTES_LEN];
+	const char *shared = cow_kv_get(conf, "", "shared");
+	const char *parent = cow_kv_get(conf, "", "parent");
+	if (!shared || !parent)
+		return;
+	cow_cli_bytes(strtoull(shared, NULL, 10), bytes);
+	(void)printf("shared %s with %s\n", bytes, parent);
+}
+
 int cow_version_report_print(const struct cow_version_report *r, struct cow_store *s,
 			     const char *verb, const char *name, unsigned version,
 			     struct cow_err *err)
@@ -87,6 +100,7 @@ int cow_version_report_print(const struct cow_version_report *r, struct cow_stor
 		return cow_cli_fail(err, found);
 	print_boards(conf);
 	print_warnings(conf);
+	print_shared(conf);
 	cow_cli_bytes(i->bytes, bytes);
 	(void)printf("%s %s: %s%s%s, %llu objects, %s, in %llu.%llu s\n", verb, ref,
 		     *i->os ? i->os : "unknown system", *i->arch ? ", " : "", i->arch,

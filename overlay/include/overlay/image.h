@@ -69,6 +69,25 @@ struct cow_ovl_image_info {
 int cow_ovl_image_build(int dirfd, const struct cow_ovl_image_build *how,
 			struct cow_ovl_image_info *ret, struct cow_err *err);
 
+struct cow_ovl_image_shared {
+	uint64_t files, bytes;
+};
+
+/*
+ * cow_ovl_image_share - let the version in @dirfd share what it can with @with: complete with its manifest and
+ * not published yet.
+ * A regular file with the content of one of @with's (by digest, at the same path first, then compared) and
+ * all its attributes becomes a hard link to it, where both trees are on one file system that is not btrfs (whose
+ * trees are subvolumes); no two objects become one. With other attributes, or where that cannot be, its extents are
+ * shared (FIDEDUPERANGE: btrfs, xfs; also in a read-only subvolume). What @with has lost or has damaged is not shared.
+ * @progress: as of cow_ovl_image_build(). Syncs nothing. Crash: the version must not be published then; the
+ * next sweep has it.
+ * Return: 0; the progress callback's value; -ENOMEM, -EIO…
+ */
+int cow_ovl_image_share(int dirfd, const struct cow_ovl_image *with,
+			int (*progress)(void *ctx, uint64_t inodes, uint64_t bytes), void *ctx,
+			struct cow_ovl_image_shared *ret, struct cow_err *err);
+
 /* ---------------------------------------------------------------- using */
 
 /*

@@ -1,0 +1,140 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-3.0-or-later
+#
+# import-share.sh [FS] - two imports share what did not change between them: the Debian root of
+# tools/mkimage (COWHERD_TEST_LONG=1) or a made-up tree, and the same with one package upgraded, from a directory, as
+# a tar archive and as a disk image. On disk the second costs at most 1.1 times the package's files. It shows
+# what its source has, all versions verify, and neither needs the other. FS: see store().
+# shellcheck source-path=SCRIPTDIR source=lib.sh
+. "$(dirname "$0")/lib.sh"
+
+fs=${1:-}
+a=$work/a b=$work/b
+if [[ -n ${COWHERD_TEST_LONG:-} ]]; then
+	cp -a "$("$(dirname "$0")/../../tools/mkimage")" "$a"
+	store 6G "$fs"
+else
+	"$(dirname "$0")/make-tree" "$a"
+	rm "$a/long-link" # longer than xfs takes
+	for i in {1..20}; do
+		mkdir -p "$a/usr/lib/p$i"
+		for k in {1..40}; do
+			head -c $((i * 997 + k * 3301)) /dev/urandom >"$a/usr/lib/p$i/f$k"
+		done
+	done
+	head -c 40000000 /dev/urandom >"$a/usr/bin/large"
+	store 1G "$fs"
+fi
+
+# The package: some files are new, some have other content, one has gone, one has moved and one differs in its
+# time alone. Two files that were one are two, and two that were two are one.
+mkdir -p "$a/opt/package/old" "$a/opt/other"
+for k in {1..20}; do
+	head -c $((k * 20011)) /dev/urandom >"$a/opt/package/f$k"
+done
+head -c 300000 /dev/urandom >"$a/opt/package/old/moves"
+head -c 100000 /dev/urandom >"$a/opt/other/touched"
+head -c 50000 /dev/urandom >"$a/opt/other/one"
+ln "$a/opt/other/one" "$a/opt/other/one-too"
+head -c 60000 /dev/urandom >"$a/opt/other/two"
+cp -a "$a/opt/other/two" "$a/opt/other/two-too"
+head -c 70000 /dev/urandom >"$a/opt/other/twin"
+cp -a "$a/opt/other/twin" "$a/opt/other/twin-too"
+setfattr -n user.note -v old "$a/opt/other/twin"
+cp -a "$a" "$b"
+for k in {1..15}; do
+	head -c $((k * 23003)) /dev/urandom >"$b/opt/package/f$k"
+done
+head -c 200000 /dev/urandom >"$b/opt/package/new"
+rm "$b/opt/package/f20"
+mv "$b/opt/package/old/moves" "$b/opt/package/moves"
+touch -d '2011-11-11 11:11:11' "$b/opt/other/touched"
+cp -a "$b/opt/other/one" "$work/one"
+mv "$work/one" "$b/opt/other/one-too"
+ln -f "$b/opt/other/two" "$b/opt/other/two-too"
+setfattr -n user.note -v new "$b/opt/other/twin"
+changed=$(cd "$b" && du -sb opt/package/f{1..15} opt/package/new | awk '{ s += $1 } END { print s }')
+[[ $fs != ext4 ]] || changed=$((changed + $(stat -c %s "$b/opt/other/touched" "$b/opt/other/twin" | paste -sd+ | bc)))
+
+# used: bytes of the store's file system.
+used()
+{
+	[[ -n $fs ]] || btrfs subvolume sync "$store" >/dev/null
+	sync -f "$store"
+	echo $(($(df --output=used -k "$store" | tail -n 1) * 1024))
+}
+# What any import costs besides the content of files: names, inodes, manifest and journal.
+cow image import --no-fixup all base "$a" >"$out"
+before=$(used)
+cow image import --no-fixup all base "$a" >"$out"
+grep -qE '^shared [0-9.]+ [KMG]iB with base@1$' "$out" || die "does not say what is shared: $(cat "$out")"
+fixed=$(($(used) - before))
+full=$(du -s --apparent-size -B1 "$a" | cut -f1)
+[[ $fixed -lt $((full / 10)) ]] || die "a second import of the same tree costs $fixed of $full bytes"
+before=$(used)
+cow image import --no-fixup all base "$b" >"$out"
+cost=$(($(used) - before - fixed))
+[[ $cost -le $((changed * 11 / 10 + 262144)) ]] ||
+	die "the version with $changed changed bytes costs $cost (and $fixed for names)"
+ok "directory: $full bytes; the same again $fixed; $changed changed: $cost more"
+if [[ -n $fs ]]; then
+	own=$(du -s -B1 "$store/images/base/1/tree" "$store/images/base/3/tree" | tail -n 1 | cut -f1)
+	dirs=$(find "$b" -type d | wc -l)
+	[[ $own -le $((changed * 11 / 10 + dirs * 4096 + 400000)) ]] || die "du says $own for $changed changed bytes"
+fi
+
+# Same content, other things: what the trees show is what the sources have.
+# shows SOURCE VERSION: links to other versions are no links of the image, so a copy is compared.
+shows()
+{
+	rm -rf "$work/copy"
+	cp -a --sparse=always "$store/images/base/$2/tree" "$work/copy"
+	same_tree "$1" "$work/copy"
+}
+shows "$a" 1
+shows "$a" 2
+shows "$b" 3
+for v in 1 2 3; do
+	cow image verify "base@$v" >"$out" || die "base@$v: $(head "$out")"
+done
+cow image dump base@3 >"$work/dump"
+cow image import --no-fixup all alone "$b" >"$out"
+! grep -q '^shared' "$out" || die "shared with what? $(cat "$out")"
+cow image dump alone >"$work/alone"
+# Path, type, mode, links, owner, size, mtime, detail: numbers, blocks, access and change times are left out.
+for d in dump alone; do
+	sed 1,/^$/d "$work/$d" | awk '{ if ($3 == "d") $8 = ""; $2 = $9 = $10 = $12 = ""; print }' |
+		sed 's/^\(.*\) [0-9]* h$/\1 h/' >"$work/$d.txt"
+done
+diff "$work/dump.txt" "$work/alone.txt" >&2 || die "the manifest of a shared tree differs from that of one alone"
+ok "trees and manifest are those of the source; all versions verify"
+
+# From other sources.
+tar -C "$b" --numeric-owner --xattrs --xattrs-include='*' --acls --sparse --format=posix -cf "$work/b.tar" .
+before=$(used)
+cow image import --no-fixup all base "$work/b.tar" >"$out"
+[[ $(($(used) - before - fixed)) -le 600000 ]] || die "tar: $(($(used) - before)) bytes"
+cow image verify base >"$out" || die "tar: $(head "$out")"
+shows "$b" 4
+rm "$work/b.tar"
+ok "tar archive"
+
+# None needs the other.
+cow image rm base@3 >"$out"
+cow image rm base@1 >"$out"
+for v in 2 4; do
+	cow image verify "base@$v" >"$out" || die "base@$v without the others: $(head "$out")"
+done
+ok "versions below are removed, the others are whole"
+
+# A version that was damaged does not damage the next. On btrfs nobody can write to it.
+if [[ -n $fs ]]; then
+	f=$store/images/base/4/tree/opt/package/f1
+	cp -a "$f" "$work/good"
+	printf x | dd of="$f" bs=1 seek=100 conv=notrunc status=none
+	touch -r "$work/good" "$f"
+	! cow image verify base@4 >"$out" || die "the damage does not show"
+	cow image import --no-fixup all base "$b" >"$out"
+	cow image verify base@5 >"$out" || die "the damage was taken over: $(head "$out")"
+	ok "a damaged file is not shared"
+fi
