@@ -126,7 +126,7 @@ int cow_ovl_inst_renew(int dirfd, uint64_t *ret_epoch, struct cow_err *err)
 	r = cow_record_renew(&rec);
 	if (r < 0)
 		return cow_err_set(err, r, "random numbers for the instance record");
-	r = cow_record_write(fd, &rec, err);
+	r = cow_record_write(fd, &rec, COW_REC_PUBLISHED, err);
 	if (r < 0)
 		return r;
 	if (ret_epoch)
@@ -235,7 +235,9 @@ static int record_load(struct cow_ovl_inst *i, int dirfd, struct cow_err *err)
 	}
 	int r = cow_record_read(i->recfd, &i->rec, err);
 	i->durability = (enum cow_ovl_durability)i->rec.durability;
-	if (i->flags & COW_OVL_LOCAL && i->durability == COW_OVL_STRICT)
+	if (i->flags & COW_OVL_STAGED)
+		i->durability = COW_OVL_VOLATILE;
+	else if (i->flags & COW_OVL_LOCAL && i->durability == COW_OVL_STRICT)
 		i->durability = COW_OVL_RELAXED;
 	return r;
 }
@@ -287,10 +289,12 @@ static int mark_attached(struct cow_ovl_inst *i, int dirfd, struct cow_err *err)
 		return cow_err_say(err, COW_ERR_REFUSED, -ESTALE,
 				   "the root is volatile and was not detached in order, so its "
 				   "content cannot be trusted; reset the client");
+	if (i->flags & COW_OVL_STAGED) /* nobody attaches it after a crash */
+		return 0;
 	i->rec.flags &= ~(uint32_t)COW_REC_CLEAN;
 	if (i->durability == COW_OVL_VOLATILE)
 		i->rec.flags |= COW_REC_VOLATILE_DIRTY;
-	int r = cow_record_write(i->recfd, &i->rec, err);
+	int r = cow_record_write(i->recfd, &i->rec, COW_REC_PUBLISHED, err);
 	if (r < 0)
 		return r;
 	r = cow_sweep_tmp_at(dirfd);
@@ -331,7 +335,7 @@ int cow_ovl_inst_open(int dirfd, struct cow_ovl_image *img, unsigned flags,
 		      struct cow_ovl_inst **ret, struct cow_err *err)
 {
 	struct cow_ovl_inst *i;
-	if (flags & ~(unsigned)(COW_OVL_OBSERVER | COW_OVL_LOCAL))
+	if (flags & ~(unsigned)(COW_OVL_OBSERVER | COW_OVL_LOCAL | COW_OVL_STAGED))
 		return cow_err_set(err, -EINVAL, "attach flags %#x", flags);
 	int r = inst_new(flags, &i);
 	if (r < 0)
@@ -354,12 +358,14 @@ static int mark_detached(struct cow_ovl_inst *i)
 {
 	if (i->flags & COW_OVL_OBSERVER)
 		return 0;
+	if (i->flags & COW_OVL_STAGED)
+		return cow_record_write(i->recfd, &i->rec, COW_REC_STAGED, NULL);
 	int r = cow_domain_sync(i->domain, i);
 	if (r < 0)
 		return r;
 	i->rec.flags |= COW_REC_CLEAN;
 	i->rec.flags &= ~(uint32_t)COW_REC_VOLATILE_DIRTY;
-	return cow_record_write(i->recfd, &i->rec, NULL);
+	return cow_record_write(i->recfd, &i->rec, COW_REC_PUBLISHED, NULL);
 }
 
 int cow_ovl_inst_close(struct cow_ovl_inst *i)

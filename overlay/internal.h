@@ -66,7 +66,7 @@ struct cow_ovl_inst {
 	/* Constant from open on, also after close. */
 	struct cow_record rec; /* flags and generation: only open and close look at them */
 	enum cow_ovl_durability durability;
-	unsigned flags; /* COW_OVL_OBSERVER */
+	unsigned flags; /* COW_OVL_OBSERVER, _LOCAL, _STAGED */
 	dev_t dev;
 	int mnt_id;
 	bool btrfs;

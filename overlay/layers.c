@@ -75,7 +75,8 @@ static int adopt(struct cow_ovl_inst *i, struct cow_err *err)
 	if (r < 0)
 		return cow_err_set(err, r, "look through what the kernel changed in the root");
 	i->rec.work = now;
-	return cow_record_write(i->recfd, &i->rec, err);
+	return cow_record_write(
+	    i->recfd, &i->rec, i->flags & COW_OVL_STAGED ? COW_REC_STAGED : COW_REC_PUBLISHED, err);
 }
 
 int cow_layers_recover(struct cow_ovl_inst *i, bool clean, struct cow_err *err)

@@ -180,7 +180,7 @@ int cow_record_read(int fd, struct cow_record *ret, struct cow_err *err)
 	return 0;
 }
 
-int cow_record_write(int fd, struct cow_record *rec, struct cow_err *err)
+int cow_record_write(int fd, struct cow_record *rec, enum cow_rec_place place, struct cow_err *err)
 {
 	unsigned newest = 0;
 	struct cow_record old = {0};
@@ -193,7 +193,7 @@ int cow_record_write(int fd, struct cow_record *rec, struct cow_err *err)
 		rec->generation = old.generation + k;
 		encode(rec, &slot);
 		r = cow_pwrite_full(fd, &slot, sizeof(slot), (off_t)where * COW_REC_SLOT_LEN);
-		if (r == 0 && fdatasync(fd) < 0)
+		if (r == 0 && place == COW_REC_PUBLISHED && fdatasync(fd) < 0)
 			r = cow_nerr();
 		if (r < 0)
 			return cow_err_set(err, r, "write the instance record");

@@ -103,8 +103,8 @@ int cow_record_create(int dirfd, struct cow_record *rec, enum cow_rec_place plac
  */
 int cow_record_read(int fd, struct cow_record *ret, struct cow_err *err);
 
-/* Write both slots in turn, the older one first, each followed by fdatasync. rec->generation grows.
- * Crash: old or new record. */
-int cow_record_write(int fd, struct cow_record *rec, struct cow_err *err);
+/* Write both slots in turn, the older one first, each followed by fdatasync, if it is published.
+ * rec->generation grows. Crash: old or new record. */
+int cow_record_write(int fd, struct cow_record *rec, enum cow_rec_place place, struct cow_err *err);
 
 #endif

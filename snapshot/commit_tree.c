@@ -18,6 +18,7 @@
 #include "common/bounds.h"
 #include "common/growpath.h"
 #include "common/log.h"
+#include "entries.h"
 
 struct walk {
 	struct cow_commit_tree *t;
@@ -40,51 +41,6 @@ static int fail(struct walk *w, int r, const char *doing)
 static int vanished(const struct walk *w, int r)
 {
 	return w->t->leave_out && (r == -ENOENT || r == -ESTALE);
-}
-
-/* ---------------------------------------------------------------- names of a directory */
-
-struct entry {
-	char *name;
-	size_t len;
-	struct cow_ovl_node *node;
-	struct cow_ovl_attr attr;
-};
-struct entries {
-	struct entry *list;
-	size_t n, room;
-};
-
-static void entries_done(struct entries *e)
-{
-	for (size_t i = 0; i < e->n; i++) {
-		free(e->list[i].name);
-		cow_ovl_put(e->list[i].node);
-	}
-	free(e->list);
-}
-
-static int take_entry(void *ctx, const struct cow_ovl_dirent *ent)
-{
-	struct entries *e = ctx;
-	if (e->n == e->room) {
-		size_t room = e->room ? e->room * 2 : 32;
-		struct entry *grown = reallocarray(e->list, room, sizeof(*grown));
-		if (!grown)
-			return -ENOMEM;
-		e->list = grown;
-		e->room = room;
-	}
-	char *name = strndup(ent->name, ent->name_len);
-	if (!name)
-		return -ENOMEM;
-	e->list[e->n++] = (struct entry){
-	    .name = name,
-	    .len = ent->name_len,
-	    .node = cow_ovl_get(ent->node),
-	    .attr = *ent->attr,
-	};
-	return 0;
 }
 
 /* ---------------------------------------------------------------- attributes */
@@ -123,7 +79,7 @@ static int copy_xattrs(struct walk *w, struct cow_ovl_node *n, int fd, int dir, 
 /* ---------------------------------------------------------------- what the image has */
 
 /* Return: 1 the name is one more link of the image's object; 0 it must be copied; -errno. */
-static int link_golden(struct walk *w, const struct entry *e, int golden, int dst)
+static int link_golden(struct walk *w, const struct cow_entry *e, int golden, int dst)
 {
 	if (linkat(golden, "", dst, e->name, AT_EMPTY_PATH) < 0) {
 		if (errno == EXDEV || errno == EOPNOTSUPP)
@@ -142,7 +98,7 @@ static int link_golden(struct walk *w, const struct entry *e, int golden, int ds
 }
 
 /* The same for what was brought up. Where data can be shared otherwise, bringing up has done that. */
-static int link_origin(struct walk *w, const struct entry *e, int now, int dst)
+static int link_origin(struct walk *w, const struct cow_entry *e, int now, int dst)
 {
 	if (!S_ISREG(e->attr.mode) || cow_ovl_number(e->node) == 0)
 		return 0;
@@ -153,14 +109,15 @@ static int link_origin(struct walk *w, const struct entry *e, int now, int dst)
 	return r <= 0 ? r : link_golden(w, e, golden, dst);
 }
 
-static int share(struct walk *w, const struct entry *e, const struct cow_ovl_source *src, int dst)
+static int share(struct walk *w, const struct cow_entry *e, const struct cow_ovl_source *src,
+		 int dst)
 {
 	if (w->cannot_link)
 		return 0;
 	return src->golden ? link_golden(w, e, src->fd, dst) : link_origin(w, e, src->fd, dst);
 }
 
-static int note_moved(struct walk *w, struct cow_ovl_node *dir, const struct entry *e)
+static int note_moved(struct walk *w, struct cow_ovl_node *dir, const struct cow_entry *e)
 {
 	struct cow_commit_tree *t = w->t;
 	uint32_t number = cow_ovl_number(e->node);
@@ -183,7 +140,7 @@ static int note_moved(struct walk *w, struct cow_ovl_node *dir, const struct ent
 
 /* ---------------------------------------------------------------- objects */
 
-static int copy_file(struct walk *w, const struct entry *e, int src, int dst_dir)
+static int copy_file(struct walk *w, const struct cow_entry *e, int src, int dst_dir)
 {
 	struct stat st;
 	struct cow_meta m = meta_of(&e->attr);
@@ -203,7 +160,7 @@ static int copy_file(struct walk *w, const struct entry *e, int src, int dst_dir
 	return r < 0 ? fail(w, r, "set the attributes of") : 0;
 }
 
-static int copy_node(struct walk *w, const struct entry *e, int dst_dir)
+static int copy_node(struct walk *w, const struct cow_entry *e, int dst_dir)
 {
 	char target[COW_SYMLINK_MAX + 1] = "";
 	struct cow_meta m = meta_of(&e->attr);
@@ -223,7 +180,7 @@ static int copy_node(struct walk *w, const struct entry *e, int dst_dir)
 }
 
 /* Anything but a directory. */
-static int fill_object(struct walk *w, const struct entry *e, int dst_dir)
+static int fill_object(struct walk *w, const struct cow_entry *e, int dst_dir)
 {
 	struct cow_ovl_source src;
 	int r = e->attr.nlink > 1
@@ -255,7 +212,7 @@ static int fill_object(struct walk *w, const struct entry *e, int dst_dir)
 static int fill_dir(struct walk *w, struct cow_ovl_node *dir, const struct cow_ovl_attr *attr,
 		    int dst, unsigned depth);
 
-static int fill_subdir(struct walk *w, const struct entry *e, int dst_dir, unsigned depth)
+static int fill_subdir(struct walk *w, const struct cow_entry *e, int dst_dir, unsigned depth)
 {
 	if (depth > COW_DEPTH_MAX)
 		return fail(w, -ELOOP, "enter");
@@ -267,7 +224,7 @@ static int fill_subdir(struct walk *w, const struct entry *e, int dst_dir, unsig
 	return fill_dir(w, e->node, &e->attr, dst, depth);
 }
 
-static int fill_one(struct walk *w, struct cow_ovl_node *dir, const struct entry *e, int dst,
+static int fill_one(struct walk *w, struct cow_ovl_node *dir, const struct cow_entry *e, int dst,
 		    unsigned depth)
 {
 	w->t->fill->inodes++;
@@ -281,10 +238,9 @@ static int fill_one(struct walk *w, struct cow_ovl_node *dir, const struct entry
 
 static int fill_children(struct walk *w, struct cow_ovl_node *dir, int dst, unsigned depth)
 {
-	struct entries e = {0};
+	cow_autoentries e = COW_ENTRIES_EMPTY;
 	size_t old;
-	int eof = 0;
-	int r = cow_ovl_readdir(dir, 0, COW_READDIR_NODES, take_entry, &e, &eof);
+	int r = cow_entries_read(dir, &e);
 	if (r < 0)
 		r = vanished(w, r) ? 0 : fail(w, r, "list");
 	for (size_t i = 0; i < e.n && r == 0; i++) {
@@ -296,7 +252,6 @@ static int fill_children(struct walk *w, struct cow_ovl_node *dir, int dst, unsi
 		r = fill_one(w, dir, &e.list[i], dst, depth);
 		cow_growpath_pop(&w->path, old);
 	}
-	entries_done(&e);
 	return r;
 }
 

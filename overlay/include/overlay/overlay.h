@@ -113,6 +113,9 @@ enum {
 	/* As a kernel's own file system is used: a strict root is relaxed, since its users' fsync(2)
 	 * reaches us; and a node works on after its last name is gone, for as long as it is held. */
 	COW_OVL_LOCAL = 1 << 1,
+	/* The root is being made: nothing of it is synced, its record neither. Whoever publishes it syncs it as a
+	 * whole first; until then a crash leaves what is swept. Whatever its durability, which it keeps. */
+	COW_OVL_STAGED = 1 << 2,
 };
 
 /*
