@@ -44,8 +44,18 @@ int cow_fill_link_earlier(struct cow_fill_links *links, int tree, uint64_t dev, 
 {
 	struct link_seen key = {.dev = dev, .id = id};
 	struct link_seen **found = tfind(&key, &links->root, link_cmp);
-	if (found)
-		return linkat(tree, (*found)->path, dst, name, 0) < 0 ? -errno : 1;
+	if (found && linkat(tree, (*found)->path, dst, name, 0) == 0)
+		return 1;
+	if (found && errno != ENOENT)
+		return -errno;
+	if (found) { /* the first name was gone before it could be made: this one is the first */
+		char *again = strdup(path);
+		if (!again)
+			return -ENOMEM;
+		free((*found)->path);
+		(*found)->path = again;
+		return 0;
+	}
 
 	struct link_seen *l = malloc(sizeof(*l));
 	if (!l)

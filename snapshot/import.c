@@ -10,6 +10,7 @@
 #include "common/cleanup.h"
 #include "disk.h"
 #include "fixup.h"
+#include "leave_out.h"
 #include "new_version.h"
 #include "tar_stream.h"
 
@@ -42,10 +43,18 @@ static int fill_tree(struct cow_new_version *v, struct cow_err *err)
 		return cow_err_set(err, -errno, "open the source '%s'", v->source);
 	if (fstat(v->s->fd, &store) < 0)
 		return cow_err_set(err, -errno, "look at store '%s'", v->s->path);
-	if (S_ISDIR(st.st_mode) && cow_oci_is(src))
-		return cow_import_oci(&v->fill, src, v->source, err);
-	if (S_ISDIR(st.st_mode))
+	bool is_tree = S_ISDIR(st.st_mode) && !cow_oci_is(src);
+	if (v->opts && v->opts->exclude && *v->opts->exclude && !is_tree)
+		return cow_err_hint(
+		    err,
+		    cow_err_say(err, COW_ERR_USAGE, -EINVAL,
+				"'%s' is no directory with a root, and only of one can something be excluded",
+				v->source),
+		    "remove it from the image with cowherd image edit");
+	if (is_tree)
 		return cow_import_dir(&v->fill, src, v->source, store.st_dev, store.st_ino, err);
+	if (S_ISDIR(st.st_mode))
+		return cow_import_oci(&v->fill, src, v->source, err);
 	if (!is_stdin && !S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
 		return cow_err_say(err, COW_ERR_FAILED, -EINVAL,
 				   "'%s' is neither a directory, a file nor a disk; name a pipe '-'",
@@ -89,6 +98,8 @@ int cow_image_import(struct cow_store *s, const char *name, const char *source,
 	    cow_label_check(name) == 0)
 		return cow_err_set(err, -errno, "open the source '%s'", source);
 	int r = opts ? cow_fixup_check(opts->skip_fixups, err) : 0;
+	if (r == 0 && opts)
+		r = cow_leave_out_check(opts->exclude, err);
 	if (r < 0)
 		return r;
 	if (asprintf(&doing, "import of '%s'", source) < 0)

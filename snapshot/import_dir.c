@@ -6,7 +6,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/vfs.h>
@@ -17,6 +16,7 @@
 #include "common/fs.h"
 #include "common/log.h"
 #include "fill.h"
+#include "leave_out.h"
 
 struct walk {
 	struct cow_fill *f;
@@ -24,6 +24,7 @@ struct walk {
 	const char *what;
 	dev_t store_dev; /* the store itself is not imported into itself */
 	ino_t store_ino;
+	struct cow_leave_out leave_out;
 	struct cow_fill_copier copier;
 	struct cow_fill_links links;
 	char *xnames; /* COW_XATTR_LIST_MAX */
@@ -110,13 +111,24 @@ static struct cow_meta meta_of(const struct stat *st)
 
 /* ---------------------------------------------------------------- objects */
 
+/* It is not there any more, or not for the image. */
+static int gone(struct walk *w)
+{
+	w->f->inodes--;
+	return 0;
+}
+
 static int import_file(struct walk *w, int src_dir, int dst_dir, const char *name)
 {
 	struct stat st;
 	cow_autoclose int src =
 	    openat(src_dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOATIME | O_CLOEXEC);
 	if (src < 0 || fstat(src, &st) < 0)
-		return fail(w, -errno, "open");
+		return errno == ENOENT ? gone(w) : fail(w, -errno, "open");
+	if (cow_leave_out_file(&w->leave_out, src, &st)) {
+		cow_fill_note(w->f, "left out: /%s is swap space", w->path);
+		return gone(w);
+	}
 	if (!S_ISREG(st.st_mode))
 		return fail(w, -ESTALE, "open (it has changed its type)");
 	cow_autoclose int dst = cow_fill_file(dst_dir, name);
@@ -142,55 +154,23 @@ static int import_node(struct walk *w, int src_dir, int dst_dir, const char *nam
 	if (S_ISLNK(st->st_mode)) {
 		ssize_t n = readlinkat(src_dir, name, target, COW_SYMLINK_MAX);
 		if (n < 0)
-			return fail(w, -errno, "read the link");
+			return errno == ENOENT ? gone(w) : fail(w, -errno, "read the link");
 		target[n] = 0;
 	}
 	int r = cow_fill_node(dst_dir, name, &m, target);
 	if (r < 0)
 		return fail(w, r, "make");
 	r = copy_xattrs(w, -1, src_dir, -1, dst_dir, name);
+	if (r == -ENOENT) /* the source has no descriptor that would hold it */
+		return unlinkat(dst_dir, name, 0) < 0 ? fail(w, -errno, "take back") : gone(w);
 	if (r == 0)
 		r = cow_fill_finish_at(dst_dir, name, &m);
 	return r < 0 ? fail(w, r, "set the attributes of") : 0;
 }
 
-/* File systems that hold no files of an image: a running root has them mounted. */
-static int is_kernel_fs(int fd)
-{
-	static const unsigned long kinds[] = {
-	    PROC_SUPER_MAGIC,
-	    SYSFS_MAGIC,
-	    TMPFS_MAGIC,
-	    RAMFS_MAGIC,
-	    DEVPTS_SUPER_MAGIC,
-	    CGROUP_SUPER_MAGIC,
-	    CGROUP2_SUPER_MAGIC,
-	    SECURITYFS_MAGIC,
-	    DEBUGFS_MAGIC,
-	    TRACEFS_MAGIC,
-	    BPF_FS_MAGIC,
-	    PSTOREFS_MAGIC,
-	    EFIVARFS_MAGIC,
-	    HUGETLBFS_MAGIC,
-	    AUTOFS_SUPER_MAGIC,
-	    BINFMTFS_MAGIC,
-	    0x62656570 /* configfs */,
-	    0x65735543 /* fusectl */,
-	    0x19800202 /* mqueue */,
-	};
-	struct statfs sfs;
-	if (fstatfs(fd, &sfs) < 0)
-		return -errno;
-	for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++)
-		if ((unsigned long)sfs.f_type == kinds[i])
-			return 1;
-	return 0;
-}
-
 static int import_children(struct walk *w, int src, int dst, dev_t dev, unsigned depth);
 
-/* Return: 1 the directory is made but stays empty (another file system of the kernel, the store).
- */
+/* Return: 1 the directory is made but stays empty (another file system, the store). */
 static int stays_empty(struct walk *w, int src, const struct stat *st, dev_t parent_dev)
 {
 	if (st->st_dev == w->store_dev && st->st_ino == w->store_ino) {
@@ -199,10 +179,13 @@ static int stays_empty(struct walk *w, int src, const struct stat *st, dev_t par
 	}
 	if (st->st_dev == parent_dev)
 		return 0;
-	int r = is_kernel_fs(src);
-	if (r > 0)
-		cow_fill_note(w->f, "left out: what is mounted on /%s", w->path);
-	return r;
+	struct statfs sfs;
+	if (fstatfs(src, &sfs) < 0)
+		return -errno;
+	const char *why = cow_leave_out_mount(&w->leave_out, w->path, (unsigned long)sfs.f_type);
+	if (why)
+		cow_fill_note(w->f, "left out: what is mounted on /%s, of %s", w->path, why);
+	return why != NULL;
 }
 
 static int fill_dir(struct walk *w, int src, int dst, dev_t parent_dev, unsigned depth)
@@ -233,6 +216,8 @@ static int import_subdir(struct walk *w, int src_dir, int dst_dir, const char *n
 	if (depth > COW_DEPTH_MAX)
 		return fail(w, -ELOOP, "enter");
 	cow_autoclose int src = cow_opendir_at(src_dir, name);
+	if (src == -ENOENT)
+		return gone(w);
 	if (src < 0)
 		return fail(w, src, "open");
 	if (mkdirat(dst_dir, name, 0700) < 0)
@@ -359,11 +344,25 @@ static int import_children(struct walk *w, int src, int dst, dev_t dev, unsigned
 			r = fail(w, r, "copy");
 			break;
 		}
-		r = import_one(w, src, dst, list[i].name, dev, depth + 1);
+		if (!cow_leave_out(&w->leave_out, w->path))
+			r = import_one(w, src, dst, list[i].name, dev, depth + 1);
 		path_pop(w, old);
 	}
 	listed_free(list, n);
 	return r;
+}
+
+/* One line for all, since a running root has many. */
+static void note_left_out(struct walk *w)
+{
+	char list[COW_KV_LINE_MAX / 2] = "";
+	const char *rule;
+	for (unsigned i = 0; (rule = cow_leave_out_matched(&w->leave_out, i)); i++) {
+		size_t len = strlen(list);
+		(void)snprintf(list + len, sizeof(list) - len, "%s/%s", i ? " " : "", rule);
+	}
+	if (*list)
+		cow_fill_note(w->f, "left out of this machine's root: %s", list);
 }
 
 int cow_import_dir(struct cow_fill *f, int fd, const char *what, dev_t store_dev, ino_t store_ino,
@@ -389,8 +388,13 @@ int cow_import_dir(struct cow_fill *f, int fd, const char *what, dev_t store_dev
 	else if (fstat(fd, &st) < 0)
 		r = cow_err_set(err, -errno, "look at '%s'", what);
 	else {
+		w.leave_out = (struct cow_leave_out){
+		    .patterns = f->opts ? f->opts->exclude : NULL,
+		    .running = !(f->opts && f->opts->everything) && cow_leave_out_is_running(&st),
+		};
 		f->inodes++;
 		r = fill_dir(&w, fd, f->tree, st.st_dev, 0);
+		note_left_out(&w);
 	}
 	cow_fill_links_done(&w.links);
 	cow_fill_copier_done(&w.copier);

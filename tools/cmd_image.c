@@ -26,6 +26,7 @@
 
 static const char import_help[] =
     "usage: cowherd image import NAME SOURCE [--comment TEXT] [--no-fixup NAME]...\n"
+    "                            [--exclude PATH]... [--everything]\n"
     "\n"
     "Make a new version of image NAME from SOURCE: a directory, a tar file, a disk image, a\n"
     "disk, or a container image (OCI layout or archive, docker save). Files may be compressed\n"
@@ -34,8 +35,10 @@ static const char import_help[] =
     "in the image's record. Then all of it is read once more for the manifest.\n"
     "\n"
     "  --comment TEXT   kept with the image\n"
-    "  --no-fixup NAME  leave one of the changes out; \"all\" leaves the tree as it "
-    "is\n" COMMON_HELP;
+    "  --no-fixup NAME  leave one of the changes out; \"all\" leaves the tree as it is\n"
+    "  --exclude PATH   do not take that path of a directory; with wildcards\n"
+    "  --everything     of the root this machine runs on also caches, temporary files, swap and\n"
+    "                   what others have mounted\n" COMMON_HELP;
 
 static int cmd_import(int argc, char **argv)
 {
@@ -45,7 +48,8 @@ static int cmd_import(int argc, char **argv)
 	cow_autostore s = NULL;
 	unsigned version = 0;
 	int status =
-	    cow_options_parse("image import", import_help, COW_OPT_IMPORT, 2, 2, argc, argv, &o);
+	    cow_options_parse("image import", import_help,
+			      COW_OPT_IMPORT | COW_OPT_EXCLUDE, 2, 2, argc, argv, &o);
 	if (status >= 0)
 		return status;
 	int r = cow_cli_store_open(&o.where, &s, &err);

@@ -30,6 +30,8 @@ enum {
 	OPT_FOLLOW,
 	OPT_PENDING,
 	OPT_MODEL,
+	OPT_EXCLUDE,
+	OPT_EVERYTHING,
 };
 
 static const struct option options[] = {
@@ -58,6 +60,8 @@ static const struct option options[] = {
     {"follow", no_argument, NULL, OPT_FOLLOW},
     {"pending", no_argument, NULL, OPT_PENDING},
     {"model", required_argument, NULL, OPT_MODEL},
+    {"exclude", required_argument, NULL, OPT_EXCLUDE},
+    {"everything", no_argument, NULL, OPT_EVERYTHING},
     {"help", no_argument, NULL, 'h'},
     {NULL, 0, NULL, 0},
 };
@@ -90,6 +94,9 @@ static unsigned needs(int opt)
 		return COW_OPT_FOLLOW;
 	case OPT_MODEL:
 		return COW_OPT_MODEL;
+	case OPT_EXCLUDE:
+	case OPT_EVERYTHING:
+		return COW_OPT_EXCLUDE;
 	case OPT_COMMENT:
 	case OPT_NO_FIXUP:
 		return COW_OPT_IMPORT;
@@ -109,14 +116,14 @@ static unsigned needs(int opt)
 	}
 }
 
-static int add_no_fixup(struct cow_options *o, const char *name)
+static int add(const char **list, const char *arg)
 {
 	size_t n = 0;
-	while (n < COW_NO_FIXUP_MAX && o->no_fixup[n])
+	while (n < COW_OPTION_LIST_MAX && list[n])
 		n++;
-	if (n == COW_NO_FIXUP_MAX)
+	if (n == COW_OPTION_LIST_MAX)
 		return -1;
-	o->no_fixup[n] = name;
+	list[n] = arg;
 	return 0;
 }
 
@@ -133,7 +140,12 @@ static int take(struct cow_options *o, int opt, const char *arg)
 		o->comment = arg;
 		return 0;
 	case OPT_NO_FIXUP:
-		return add_no_fixup(o, arg);
+		return add(o->no_fixup, arg);
+	case OPT_EXCLUDE:
+		return add(o->exclude, arg);
+	case OPT_EVERYTHING:
+		o->everything = true;
+		return 0;
 	case OPT_IMAGE:
 		o->image = arg;
 		return 0;

@@ -5,6 +5,8 @@
 #ifndef COW_TOOLS_OPTIONS_H
 #define COW_TOOLS_OPTIONS_H
 
+#include <stdbool.h>
+
 #include "cli.h"
 
 enum {
@@ -23,9 +25,10 @@ enum {
 	COW_OPT_FOLLOW = 1 << 12,
 	COW_OPT_PENDING = 1 << 13,
 	COW_OPT_MODEL = 1 << 14,
+	COW_OPT_EXCLUDE = 1 << 15, /* --exclude, --everything */
 };
 
-#define COW_NO_FIXUP_MAX 32
+#define COW_OPTION_LIST_MAX 32 /* of one that may be given several times */
 
 struct cow_options {
 	struct cow_cli_where where;
@@ -34,7 +37,8 @@ struct cow_options {
 	int ephemeral;
 	const char *commit;
 	int discard, keep, resume;
-	const char *no_fixup[COW_NO_FIXUP_MAX + 1]; /* NULL at the end */
+	bool everything;
+	const char *no_fixup[COW_OPTION_LIST_MAX + 1], *exclude[COW_OPTION_LIST_MAX + 1]; /* NULL at the end */
 	int words; /* argv index of the first word that is no option */
 };
 

@@ -29,6 +29,8 @@ void cow_version_report_begin(struct cow_version_report *r, const struct cow_opt
 		{
 		    .comment = o->comment,
 		    .skip_fixups = o->no_fixup,
+		    .exclude = o->exclude,
+		    .everything = o->everything,
 		    .progress = step,
 		    .fixup = print_fixup,
 		    .ctx = r,

@@ -5,6 +5,7 @@
 #ifndef COW_SNAPSHOT_IMAGE_H
 #define COW_SNAPSHOT_IMAGE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "common/bounds.h"
@@ -49,6 +50,12 @@ struct cow_import_opts {
 	const char *comment; /* may be NULL */
 	const char *const
 	    *skip_fixups; /* names, NULL-terminated; may be NULL; "all": none is made */
+	/* Of a directory: paths from its root with wildcards that are not taken, with all below them;
+	 * NULL-terminated; may be NULL. */
+	const char *const *exclude;
+	/* Of the root this machine runs on: also caches, temporary files, swap, what others have mounted.
+	 * File systems of the kernel and the store itself stay out in any case. */
+	bool everything;
 	/* About ten times a second from the importing thread; NULL: none. < 0 aborts the import with
 	 * that errno; nothing stays behind. */
 	int (*progress)(void *ctx, const struct cow_import_progress *p);
@@ -64,9 +71,10 @@ struct cow_import_opts {
  * device (files: plain or compressed with gzip, bzip2, xz, zstd, zip).
  * Of a disk the root file system is taken, with the files of its boot partition where fstab mounts it.
  * Owners, modes, times, hard links, devices, holes, xattrs and ACLs are kept, ids are numeric.
+ * Of the root this machine runs on, what belongs to the machine or the moment stays out and is noted (leave_out.h).
  * Archive members that are absolute, contain "..", or pass through a symbolic link are refused and
  * end the import. Crash or failure: nothing is visible, leftovers are swept (I2, I3).
- * Return: 0; -ENOENT no source (exit 3); -EINVAL bad name; -EBADMSG damaged or hostile archive;
+ * Return: 0; -ENOENT no source (exit 3); -EINVAL bad name, or exclude with another source than a directory (exit 2); -EBADMSG damaged or hostile archive;
  * -ENOSPC; -EINTR aborted.
  */
 int cow_image_import(struct cow_store *s, const char *name, const char *source,
