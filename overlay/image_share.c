@@ -21,6 +21,7 @@
 #include "common/cleanup.h"
 #include "common/fs.h"
 #include "image_internal.h"
+#include "image_share.h"
 #include "record.h"
 
 #define COMPARE_SIZE (128u << 10)
@@ -35,6 +36,7 @@ struct digested {
 };
 
 struct share {
+	struct cow_ovl_share *so_far;
 	const struct cow_ovl_image *new_img, *old_img;
 	int stage; /* directory for temporary names, on the file system of the new tree */
 	struct digested *by_digest; /* regular files of the old image with data */
@@ -46,21 +48,10 @@ struct share {
 	    *touched; /* bit per number of the new image: directory whose times must be put back */
 	char *buf;    /* 2 * COMPARE_SIZE */
 	bool cannot_link, cannot_dedupe; /* learnt */
-	struct cow_ovl_image_shared sum;
 	int (*progress)(void *ctx, uint64_t inodes, uint64_t bytes);
 	void *ctx;
 	uint64_t looked_at, bytes;
 };
-
-static bool has_bit(const uint8_t *bits, uint32_t ino)
-{
-	return bits[ino / 8] & 1u << ino % 8;
-}
-
-static void set_bit(uint8_t *bits, uint32_t ino)
-{
-	bits[ino / 8] |= (uint8_t)(1u << ino % 8);
-}
 
 static bool has_data(const struct cow_ovl_image *img, uint32_t ino, uint64_t *ret_size)
 {
@@ -140,7 +131,7 @@ static int put_link(struct share *s, uint32_t n, size_t idx)
 	temp_name(temp, idx);
 	if (renameat(s->stage, temp, dir, ent.name) < 0)
 		return cow_nerr();
-	set_bit(s->touched, parent);
+	cow_share_set(s->touched, parent);
 	return 0;
 }
 
@@ -148,7 +139,8 @@ static int put_link(struct share *s, uint32_t n, size_t idx)
 static int share_inode(struct share *s, uint32_t n, int new_fd, uint32_t o, int old)
 {
 	size_t count = cow_man_nnames(s->new_img, n);
-	if (s->cannot_link || has_bit(s->taken, o) || count > NAMES_MAX || !same_inode(s, n, o))
+	if (s->cannot_link || cow_share_has(s->so_far->linked, o) || count > NAMES_MAX ||
+	    !same_inode(s, n, o))
 		return 0;
 	int r = same_content(s, new_fd, old);
 	if (r == -EIO)
@@ -171,10 +163,13 @@ static int share_inode(struct share *s, uint32_t n, int new_fd, uint32_t o, int 
  * Return: 1 all of it is shared; 0 not all; -errno. */
 static int share_extents(struct share *s, int new_fd, int old, uint64_t size)
 {
-	struct {
+	/* The range to write to lies behind the head. */
+	union {
 		struct file_dedupe_range head;
-		struct file_dedupe_range_info to;
+		uint8_t
+		    room[sizeof(struct file_dedupe_range) + sizeof(struct file_dedupe_range_info)];
 	} range;
+	struct file_dedupe_range_info *to = range.head.info;
 	if (s->cannot_dedupe)
 		return 0;
 	for (uint64_t off = 0; off < size;) {
@@ -182,16 +177,16 @@ static int share_extents(struct share *s, int new_fd, int old, uint64_t size)
 		range.head.src_offset = off;
 		range.head.src_length = size - off < DEDUPE_SIZE ? size - off : DEDUPE_SIZE;
 		range.head.dest_count = 1;
-		range.to.dest_fd = new_fd;
-		range.to.dest_offset = off;
-		int r = ioctl(old, FIDEDUPERANGE, &range.head) < 0 ? cow_nerr() : range.to.status;
+		to->dest_fd = new_fd;
+		to->dest_offset = off;
+		int r = ioctl(old, FIDEDUPERANGE, &range.head) < 0 ? cow_nerr() : to->status;
 		if (r == -EOPNOTSUPP || r == -ENOTTY || r == -EXDEV)
 			s->cannot_dedupe = true;
 		if (r == -EINTR || r == -ENOMEM || r == -ENOSPC)
 			return r;
-		if (r != FILE_DEDUPE_RANGE_SAME || range.to.bytes_deduped == 0)
+		if (r != FILE_DEDUPE_RANGE_SAME || to->bytes_deduped == 0)
 			return 0; /* also what this one file is refused for */
-		off += range.to.bytes_deduped;
+		off += to->bytes_deduped;
 	}
 	return 1;
 }
@@ -216,14 +211,14 @@ static int share_with(struct share *s, uint32_t n, uint32_t o, uint64_t size)
 		return new_fd;
 	int r = same_object(new_fd, old) ? 1 : share_inode(s, n, new_fd, o, old);
 	if (r > 0)
-		set_bit(s->taken, o);
+		cow_share_set(s->so_far->linked, o);
 	if (r == 0)
 		r = share_extents(s, new_fd, old, size);
 	if (r <= 0)
 		return r;
-	set_bit(s->done, n);
-	s->sum.files++;
-	s->sum.bytes += size;
+	cow_share_set(s->done, n);
+	s->so_far->sum.files++;
+	s->so_far->sum.bytes += size;
 	return 1;
 }
 
@@ -245,6 +240,10 @@ static int share_same_path(struct share *s, uint32_t n, uint64_t size)
 	uint32_t o = cow_man_lookup_path(s->old_img, path);
 	if (o == 0 || cow_man_type(s->old_img, o) != S_IFREG || !same_digest(s, n, o))
 		return 0;
+	if (cow_share_has(s->so_far->filled, o)) {
+		cow_share_set(s->done, n);
+		return 1;
+	}
 	return share_with(s, n, o, size);
 }
 
@@ -281,7 +280,7 @@ static int share_anywhere(struct share *s, uint32_t n, uint64_t size)
 			break;
 		if (best == 0)
 			best = o;
-		if (!has_bit(s->taken, o) && same_inode(s, n, o)) {
+		if (!cow_share_has(s->so_far->linked, o) && same_inode(s, n, o)) {
 			best = o;
 			break;
 		}
@@ -310,7 +309,7 @@ static int each_file(struct share *s, int (*fn)(struct share *s, uint32_t n, uin
 	uint64_t size;
 	int r = 0;
 	for (uint32_t n = COW_MAN_ROOT; r >= 0 && n < s->new_img->info.next_number; n++) {
-		if (!has_data(s->new_img, n, &size) || has_bit(s->done, n))
+		if (!has_data(s->new_img, n, &size) || cow_share_has(s->done, n))
 			continue;
 		r = fn(s, n, size);
 		if (r >= 0)
@@ -323,7 +322,7 @@ static int put_times_back(struct share *s)
 {
 	for (uint32_t n = COW_MAN_ROOT; n < s->new_img->info.next_number; n++) {
 		struct cow_ovl_attr a;
-		if (!has_bit(s->touched, n))
+		if (!cow_share_has(s->touched, n))
 			continue;
 		cow_autoclose int dir = cow_man_open(s->new_img, n, O_DIRECTORY);
 		if (dir < 0)
@@ -341,9 +340,8 @@ static int share_all(struct share *s)
 	size_t news = (size_t)s->new_img->info.next_number / 8 + 1;
 	s->done = calloc(news, 1);
 	s->touched = calloc(news, 1);
-	s->taken = calloc((size_t)s->old_img->info.next_number / 8 + 1, 1);
 	s->buf = malloc((size_t)2 * COMPARE_SIZE);
-	if (!s->done || !s->touched || !s->taken || !s->buf)
+	if (!s->done || !s->touched || !s->buf)
 		return -ENOMEM;
 	int r = index_digests(s);
 	if (r == 0)
@@ -353,7 +351,7 @@ static int share_all(struct share *s)
 	return r == 0 ? put_times_back(s) : r;
 }
 
-int cow_ovl_image_share(int dirfd, const struct cow_ovl_image *with,
+int cow_ovl_image_share(int dirfd, struct cow_ovl_share *share,
 			int (*progress)(void *ctx, uint64_t inodes, uint64_t bytes), void *ctx,
 			struct cow_ovl_image_shared *ret, struct cow_err *err)
 {
@@ -362,8 +360,9 @@ int cow_ovl_image_share(int dirfd, const struct cow_ovl_image *with,
 	if (r < 0)
 		return r;
 	struct share s = {
+	    .so_far = share,
 	    .new_img = img,
-	    .old_img = with,
+	    .old_img = share->with,
 	    .stage = dirfd,
 	    .progress = progress,
 	    .ctx = ctx,
@@ -371,11 +370,10 @@ int cow_ovl_image_share(int dirfd, const struct cow_ovl_image *with,
 	r = share_all(&s);
 	free(s.by_digest);
 	free(s.done);
-	free(s.taken);
 	free(s.touched);
 	free(s.buf);
 	if (r < 0)
 		return cow_err_set(err, r, "share files with the version before");
-	*ret = s.sum;
+	*ret = share->sum;
 	return 0;
 }

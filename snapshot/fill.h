@@ -23,6 +23,7 @@
 struct cow_fill {
 	int tree; /* root of the staging tree */
 	const struct cow_import_opts *opts;
+	struct cow_ovl_share *share; /* with the version before; NULL: none */
 	uint64_t inodes, bytes;
 	uint64_t source_bytes, source_total; /* of the archive file */
 	uint64_t next_report_ms;
@@ -58,6 +59,40 @@ int cow_fill_node(int dir, const char *name, const struct cow_meta *m, const cha
 
 /* Make a regular file, owner set; -> fd for writing. */
 int cow_fill_file(int dir, const char *name);
+
+/*
+ * A regular file being made that may turn out to be one the version before has: as long as it is the same,
+ * nothing is written, and at the end it becomes a link to that file, or a clone.
+ */
+struct cow_fill_out {
+	struct cow_fill *f;
+	int dir;
+	const char *name;
+	int fd;	  /* to write to; -1: nothing had to be written so far */
+	int twin; /* of the version before, the same up to .same; -1: there is none, or no more */
+	uint32_t number; /* of the twin */
+	off_t same;
+};
+#define COW_FILL_OUT_EMPTY                                                                         \
+	{                                                                                          \
+		.fd = -1, .twin = -1                                                               \
+	}
+/*
+ * cow_fill_out_begin - @path: in the image; @m: NULL: it has extended attributes, so it is made in any case.
+ * @dir, @name, @f are kept. The caller ends with cow_fill_out_done() whatever comes.
+ */
+int cow_fill_out_begin(struct cow_fill *f, int dir, const char *name, const char *path,
+		       const struct cow_meta *m, uint64_t size, struct cow_fill_out *ret);
+/* In ascending order; what is left out is a hole. */
+int cow_fill_out_write(struct cow_fill_out *o, const void *buf, size_t len, off_t off);
+/* Has the twin these bytes there, and zeros where nothing was said? 1, 0 or -errno. */
+int cow_fill_out_same(struct cow_fill_out *o, const void *buf, size_t len, off_t off);
+/* There is no twin any more: an empty file is made. */
+int cow_fill_out_give_up(struct cow_fill_out *o);
+/* Return: 1 the file is there with all attributes; 0 it is .fd, which has only data yet; -errno. */
+int cow_fill_out_end(struct cow_fill_out *o, off_t size);
+void cow_fill_out_done(struct cow_fill_out *o);
+#define cow_autofillout __attribute__((cleanup(cow_fill_out_done)))
 
 /*
  * One extended attribute, on an open file (@fd) or, with @fd < 0, on @name in @dir itself. Names of
@@ -100,8 +135,12 @@ int cow_fill_copier_init(struct cow_fill_copier *c, struct cow_fill *f);
 void cow_fill_copier_done(struct cow_fill_copier *c);
 /* @st: of @src; a source that shrinks meanwhile gives a shorter file, or one with a hole. */
 int cow_fill_data(struct cow_fill_copier *c, int src, int dst, const struct stat *st);
+/* The whole content of @src for a file that is @st, which has a twin or has not. As cow_fill_out_end(). */
+int cow_fill_out_data(struct cow_fill_copier *c, int src, struct cow_fill_out *out,
+		      const struct stat *st);
 /* @len bytes of @src at @from become those of @dst at @to. */
-int cow_fill_range(struct cow_fill_copier *c, int src, off_t from, int dst, off_t to, uint64_t len);
+int cow_fill_range(struct cow_fill_copier *c, int src, off_t from, struct cow_fill_out *dst,
+		   off_t to, uint64_t len);
 
 /* Sources. @fd: the opened source; @what: its name for messages. */
 int cow_import_dir(struct cow_fill *f, int fd, const char *what, dev_t store_dev, ino_t store_ino,

@@ -89,14 +89,15 @@ void cow_fill_copier_done(struct cow_fill_copier *c)
 	c->buf = NULL;
 }
 
-int cow_fill_range(struct cow_fill_copier *c, int src, off_t from, int dst, off_t to, uint64_t len)
+int cow_fill_range(struct cow_fill_copier *c, int src, off_t from, struct cow_fill_out *dst,
+		   off_t to, uint64_t len)
 {
 	while (len) {
 		size_t want = len < BUF_SIZE ? (size_t)len : BUF_SIZE;
 		ssize_t n = cow_pread_full(src, c->buf, want, from);
 		if (n <= 0)
 			return (int)n; /* 0: it has shrunk under us */
-		int r = cow_pwrite_full(dst, c->buf, (size_t)n, to);
+		int r = cow_fill_out_write(dst, c->buf, (size_t)n, to);
 		if (r < 0)
 			return r;
 		from += n;
@@ -112,7 +113,8 @@ int cow_fill_range(struct cow_fill_copier *c, int src, off_t from, int dst, off_
 
 static int copy_range(struct cow_fill_copier *c, int src, int dst, off_t off, off_t end)
 {
-	return off < end ? cow_fill_range(c, src, off, dst, off, (uint64_t)(end - off)) : 0;
+	struct cow_fill_out out = {.fd = dst, .twin = -1};
+	return off < end ? cow_fill_range(c, src, off, &out, off, (uint64_t)(end - off)) : 0;
 }
 
 static int copy_sparse(struct cow_fill_copier *c, int src, int dst, off_t size)
@@ -147,4 +149,41 @@ int cow_fill_data(struct cow_fill_copier *c, int src, int dst, const struct stat
 	if ((uint64_t)st->st_blocks * 512 < (uint64_t)st->st_size)
 		return copy_sparse(c, src, dst, st->st_size);
 	return copy_range(c, src, dst, 0, st->st_size);
+}
+
+/* Holes of the source are read as zeros: what they hide is compared too. */
+static int still_the_same(struct cow_fill_copier *c, int src, struct cow_fill_out *out,
+			  const struct stat *st)
+{
+	uint64_t before = c->f->bytes;
+	int r = 0;
+	for (off_t off = 0; r == 0 && out->twin >= 0 && off < st->st_size;) {
+		ssize_t n = cow_pread_full(src, c->buf, BUF_SIZE, off);
+		if (n <= 0)
+			return n < 0 ? (int)n : 0;
+		r = cow_fill_out_same(out, c->buf, (size_t)n, off);
+		if (r <= 0)
+			break;
+		off += n;
+		c->f->bytes += (uint64_t)n;
+		r = cow_fill_progress(c->f);
+	}
+	if (r == 0 && out->twin >= 0 && out->same == st->st_size)
+		return 1;
+	c->f->bytes = before;
+	return r;
+}
+
+int cow_fill_out_data(struct cow_fill_copier *c, int src, struct cow_fill_out *out,
+		      const struct stat *st)
+{
+	if (out->twin >= 0) {
+		int r = still_the_same(c, src, out, st);
+		if (r != 0)
+			return r < 0 ? r : cow_fill_out_end(out, st->st_size);
+		r = cow_fill_out_give_up(out);
+		if (r < 0)
+			return r;
+	}
+	return cow_fill_data(c, src, out->fd, st);
 }

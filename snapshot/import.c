@@ -76,6 +76,8 @@ static int run(struct cow_new_version *v, unsigned *ret_version, struct cow_err 
 	const struct cow_new_version_numbers newest = {0};
 	int r = cow_new_version_begin(v, -1, err);
 	if (r == 0)
+		r = cow_new_version_share(v, err);
+	if (r == 0)
 		r = fill_tree(v, err);
 	if (r == 0)
 		r = check_root(v, err);

@@ -131,18 +131,23 @@ static int import_file(struct walk *w, int src_dir, int dst_dir, const char *nam
 	}
 	if (!S_ISREG(st.st_mode))
 		return fail(w, -ESTALE, "open (it has changed its type)");
-	cow_autoclose int dst = cow_fill_file(dst_dir, name);
-	if (dst < 0)
-		return fail(w, dst, "make");
 	struct cow_meta m = meta_of(&st);
-	int r = cow_fill_data(&w->copier, src, dst, &st);
+	cow_autofillout struct cow_fill_out out = COW_FILL_OUT_EMPTY;
+	int plain = flistxattr(src, NULL, 0) <= 0; /* where there are none of any kind too */
+	int r = cow_fill_out_begin(w->f, dst_dir, name, w->path, plain ? &m : NULL,
+				   (uint64_t)st.st_size, &out);
+	if (r < 0)
+		return fail(w, r, "make");
+	r = cow_fill_out_data(&w->copier, src, &out, &st);
 	if (r < 0)
 		return fail(w, r, "copy the data of");
-	r = cow_fill_owner(dst, &m);
+	if (r > 0)
+		return 0;
+	r = cow_fill_owner(out.fd, &m);
 	if (r == 0)
-		r = copy_xattrs(w, src, -1, dst, -1, name);
+		r = copy_xattrs(w, src, -1, out.fd, -1, name);
 	if (r == 0)
-		r = cow_fill_finish_fd(dst, &m);
+		r = cow_fill_finish_fd(out.fd, &m);
 	return r < 0 ? fail(w, r, "set the attributes of") : 0;
 }
 

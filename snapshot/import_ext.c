@@ -188,11 +188,24 @@ static int set_xattrs(struct ext *x, const struct object *o, int fd)
 	return w.r < 0 ? fail(x, w.r, "set the attributes of") : 0;
 }
 
+/* Has it no attributes but, maybe, the end of its data? */
+static int is_plain(struct ext *x, const struct object *o)
+{
+	struct ext2_xattr_handle *h = NULL;
+	size_t count = 1;
+	if (o->inode.i_flags & EXT4_INLINE_DATA_FL || ext2fs_xattrs_open(x->fs, o->ino, &h))
+		return 0;
+	if (ext2fs_xattrs_read(h) || ext2fs_xattrs_count(h, &count))
+		count = 1;	       /* what is wrong with it, who sets them will say */
+	(void)ext2fs_xattrs_close(&h); /* nothing was written */
+	return count == 0;
+}
+
 /* ---------------------------------------------------------------- data */
 
 struct data {
 	struct ext *x;
-	int dst;
+	struct cow_fill_out *dst;
 	uint64_t size;
 	uint64_t next_block; /* extents come in order, or there is more data than file */
 	int r;
@@ -273,11 +286,12 @@ static int copy_inline(struct data *d, struct object *o)
 	size_t len = sizeof(buf);
 	int r = read_small(d->x, o->ino, buf, &len);
 	if (r == 0)
-		d->r = cow_pwrite_full(d->dst, buf, len, 0);
+		d->r = cow_fill_out_write(d->dst, buf, len, 0);
 	return r;
 }
 
-static int copy_data(struct ext *x, struct object *o, int dst)
+/* As cow_fill_out_end(). */
+static int copy_data(struct ext *x, struct object *o, struct cow_fill_out *dst)
 {
 	struct data d = {.x = x, .dst = dst, .size = EXT2_I_SIZE(&o->inode)};
 	int r;
@@ -295,26 +309,29 @@ static int copy_data(struct ext *x, struct object *o, int dst)
 		return odd(x, "lies where no block can be: the file system is damaged");
 	if (d.r < 0)
 		return fail(x, d.r, "copy the data of");
-	return ftruncate(dst, (off_t)d.size) < 0 ? fail(x, -errno, "write") : 0;
+	r = cow_fill_out_end(dst, (off_t)d.size);
+	return r < 0 ? fail(x, r, "write") : r;
 }
 
 /* ---------------------------------------------------------------- objects */
 
 static int import_file(struct ext *x, struct object *o)
 {
-	cow_autoclose int dst = cow_fill_file(o->dir, o->name);
-	if (dst < 0)
-		return fail(x, dst, "make");
-	int r = copy_data(x, o, dst);
+	cow_autofillout struct cow_fill_out out = COW_FILL_OUT_EMPTY;
+	int r = cow_fill_out_begin(x->f, o->dir, o->name, x->path.s, is_plain(x, o) ? &o->m : NULL,
+				   EXT2_I_SIZE(&o->inode), &out);
 	if (r < 0)
-		return r;
-	r = cow_fill_owner(dst, &o->m);
+		return fail(x, r, "make");
+	r = copy_data(x, o, &out);
+	if (r != 0)
+		return r < 0 ? r : 0;
+	r = cow_fill_owner(out.fd, &o->m);
 	if (r < 0)
 		return fail(x, r, "set the owner of");
-	r = set_xattrs(x, o, dst);
+	r = set_xattrs(x, o, out.fd);
 	if (r < 0)
 		return r;
-	r = cow_fill_finish_fd(dst, &o->m);
+	r = cow_fill_finish_fd(out.fd, &o->m);
 	return r < 0 ? fail(x, r, "set the attributes of") : 0;
 }
 

@@ -323,7 +323,8 @@ static int meta_of(struct untar *u, struct archive_entry *e, const char *member,
 
 /* ---------------------------------------------------------------- members */
 
-static int member_data(struct untar *u, const char *member, int fd, int64_t size)
+/* As cow_fill_out_end(). */
+static int member_data(struct untar *u, const char *member, struct cow_fill_out *out, int64_t size)
 {
 	const void *p;
 	size_t n;
@@ -332,7 +333,7 @@ static int member_data(struct untar *u, const char *member, int fd, int64_t size
 	while ((r = cow_tar_data(u->tar, &p, &n, &off, u->err)) > 0) {
 		if (off < 0 || off > size || n > (uint64_t)(size - off))
 			return refuse(u, member, "has more data than it says");
-		r = cow_pwrite_full(fd, p, n, off);
+		r = cow_fill_out_write(out, p, n, off);
 		if (r < 0)
 			return fail(u, member, r, "write");
 		u->f->bytes += n;
@@ -342,7 +343,8 @@ static int member_data(struct untar *u, const char *member, int fd, int64_t size
 	}
 	if (r < 0)
 		return r;
-	return ftruncate(fd, size) < 0 ? fail(u, member, -errno, "write") : 0;
+	r = cow_fill_out_end(out, size);
+	return r < 0 ? fail(u, member, r, "write") : r;
 }
 
 static int member_file(struct untar *u, struct archive_entry *e, const char *member, int dir,
@@ -351,22 +353,24 @@ static int member_file(struct untar *u, struct archive_entry *e, const char *mem
 	int64_t size = archive_entry_size(e);
 	if (size < 0)
 		return refuse(u, member, "has no size");
-	cow_autoclose int fd = cow_fill_file(dir, name);
-	if (fd < 0)
-		return fail(u, member, fd, "make");
-	u->f->inodes++;
-	int r = member_data(u, member, fd, size);
+	int plain = archive_entry_xattr_count(e) == 0 && archive_entry_acl_types(e) == 0;
+	cow_autofillout struct cow_fill_out out = COW_FILL_OUT_EMPTY;
+	int r = cow_fill_out_begin(u->f, dir, name, path, plain ? m : NULL, (uint64_t)size, &out);
 	if (r < 0)
-		return r;
-	r = cow_fill_owner(fd, m);
+		return fail(u, member, r, "make");
+	u->f->inodes++;
+	r = member_data(u, member, &out, size);
+	if (r != 0)
+		return r < 0 ? r : 0;
+	r = cow_fill_owner(out.fd, m);
 	if (r == 0)
-		r = set_xattrs(u, e, fd, -1, name, path);
+		r = set_xattrs(u, e, out.fd, -1, name, path);
 	if (r == 0)
-		r = set_acls(u, e, fd, -1, name, path, NULL);
+		r = set_acls(u, e, out.fd, -1, name, path, NULL);
 	if (r == -EAGAIN)
 		r = later_add(u, path, m, e, 1);
 	if (r == 0)
-		r = cow_fill_finish_fd(fd, m);
+		r = cow_fill_finish_fd(out.fd, m);
 	return r < 0 ? fail(u, member, r, "set the attributes of") : 0;
 }
 

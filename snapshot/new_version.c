@@ -104,6 +104,8 @@ void cow_new_version_end(struct cow_new_version *v, int r)
 	for (size_t i = 0; i < sizeof(fds) / sizeof(*fds); i++)
 		if (fds[i] >= 0)
 			(void)close(fds[i]); /* synced before */
+	cow_ovl_share_free(v->fill.share);
+	cow_ovl_image_close(v->newest);
 	cow_fill_done(&v->fill);
 	cow_kv_free(v->conf);
 }

@@ -35,6 +35,8 @@ struct cow_new_version {
 	char stage_name[sizeof(COW_IMPORT_PREFIX) + COW_HEX64_LEN];
 	struct cow_fill fill; /* what counts and notes */
 	struct cow_kv *conf;
+	struct cow_ovl_image *newest; /* with a manifest; NULL: none, or not looked for yet */
+	int looked;
 };
 
 /*
@@ -44,6 +46,9 @@ struct cow_new_version {
  * Return: 0; -EINVAL bad name; -EBUSY another one is being made for this image.
  */
 int cow_new_version_begin(struct cow_new_version *v, int subvol, struct cow_err *err);
+
+/* Before the tree is filled: files that the newest version has are shared with it. */
+int cow_new_version_share(struct cow_new_version *v, struct cow_err *err);
 
 /* Begin the record, run the fix-ups on the full tree. */
 int cow_new_version_describe(struct cow_new_version *v, struct cow_err *err);

@@ -145,14 +145,17 @@ static int manifest_progress(void *ctx, uint64_t inodes, uint64_t bytes)
 /* Numbers of the version before go on where it can still be read. Nothing of it is needed once it
  * is loaded, so it may be removed meanwhile. What a record says already of where the version came
  * from stays. */
-static int load_newest(struct cow_new_version *v, struct cow_ovl_image **ret, struct cow_err *err)
+static int load_newest(struct cow_new_version *v, struct cow_err *err)
 {
 	unsigned version = 0;
 	struct cow_err why = COW_ERR_INIT;
 	char note[512];
-	int r = cow_image_newest_manifest(v->dir, ret, &version, &why);
+	if (v->looked)
+		return 0;
+	v->looked = 1;
+	int r = cow_image_newest_manifest(v->dir, &v->newest, &version, &why);
 	if (r == 0)
-		r = *ret && !cow_kv_get(v->conf, "", "parent")
+		r = v->newest && !cow_kv_get(v->conf, "", "parent")
 			? cow_kv_setf(v->conf, "", "parent", "%s@%u", v->name, version)
 			: 0;
 	if (r == 0 || r == -ENOMEM)
@@ -176,13 +179,22 @@ static int hex_id(struct cow_new_version *v, const struct cow_ovl_image_info *in
 	return cow_kv_set(v->conf, "", "id", hex);
 }
 
-/* What the version before has as well is kept once. A commit has done that while it filled its tree. */
-static int share(struct cow_new_version *v, const struct cow_ovl_image *newest, struct cow_err *err)
+int cow_new_version_share(struct cow_new_version *v, struct cow_err *err)
+{
+	int r = load_newest(v, err);
+	if (r < 0 || !v->newest)
+		return r;
+	r = cow_ovl_share_new(v->newest, &v->fill.share);
+	return r < 0 ? cow_err_set(err, r, "%s", v->doing) : 0;
+}
+
+/* What could not be found while the tree was filled: moved files, those of boot partitions, ... */
+static int share_rest(struct cow_new_version *v, struct cow_err *err)
 {
 	struct cow_ovl_image_shared shared = {0};
-	if (!newest)
+	if (!v->fill.share)
 		return 0;
-	int r = cow_ovl_image_share(v->stage, newest, manifest_progress, v, &shared, err);
+	int r = cow_ovl_image_share(v->stage, v->fill.share, manifest_progress, v, &shared, err);
 	if (r == -EINTR)
 		return cow_err_set(err, r, "%s was stopped", v->doing);
 	if (r < 0)
@@ -195,12 +207,11 @@ int cow_new_version_manifest(struct cow_new_version *v, const struct cow_new_ver
 			     struct cow_err *err)
 {
 	struct cow_ovl_image_info info;
-	cow_autoovlimage newest = NULL;
-	int r = from->parent ? 0 : load_newest(v, &newest, err);
+	int r = from->parent ? 0 : load_newest(v, err);
 	if (r < 0)
 		return r;
 	struct cow_ovl_image_build how = {
-	    .parent = from->parent ? from->parent : newest,
+	    .parent = from->parent ? from->parent : v->newest,
 	    .moved = from->parent ? from->moved : NULL,
 	    .nmoved = from->parent ? from->nmoved : 0,
 	    .next_number_min = from->parent ? from->next_number_min : 0,
@@ -212,7 +223,7 @@ int cow_new_version_manifest(struct cow_new_version *v, const struct cow_new_ver
 		return cow_err_set(err, r, "%s was stopped", v->doing);
 	if (r < 0)
 		return cow_err_prefix(err, r, "manifest of image %s", v->name);
-	r = share(v, newest, err);
+	r = share_rest(v, err);
 	if (r < 0)
 		return r;
 	r = hex_id(v, &info);

@@ -30,7 +30,7 @@ ok "a directory"
 # On the same file system data is shared, not copied.
 cp -a --reflink=never "$src" "$store/keep/src"
 cow image import --no-fixup all dir "$store/keep/src" >"$out"
-same_tree "$src" "$store/images/dir/2/tree"
+same_image "$src" "$store/images/dir/2/tree"
 rm -rf "$store/keep/src"
 ok "a directory of the store's own file system"
 

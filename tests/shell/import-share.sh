@@ -84,16 +84,9 @@ if [[ -n $fs ]]; then
 fi
 
 # Same content, other things: what the trees show is what the sources have.
-# shows SOURCE VERSION: links to other versions are no links of the image, so a copy is compared.
-shows()
-{
-	rm -rf "$work/copy"
-	cp -a --sparse=always "$store/images/base/$2/tree" "$work/copy"
-	same_tree "$1" "$work/copy"
-}
-shows "$a" 1
-shows "$a" 2
-shows "$b" 3
+same_image "$a" "$store/images/base/1/tree"
+same_image "$a" "$store/images/base/2/tree"
+same_image "$b" "$store/images/base/3/tree"
 for v in 1 2 3; do
 	cow image verify "base@$v" >"$out" || die "base@$v: $(head "$out")"
 done
@@ -115,26 +108,38 @@ before=$(used)
 cow image import --no-fixup all base "$work/b.tar" >"$out"
 [[ $(($(used) - before - fixed)) -le 600000 ]] || die "tar: $(($(used) - before)) bytes"
 cow image verify base >"$out" || die "tar: $(head "$out")"
-shows "$b" 4
+same_image "$b" "$store/images/base/4/tree"
 rm "$work/b.tar"
 ok "tar archive"
+truncate -s "$((full * 2))" "$work/b.img"
+mkfs.ext4 -q "$work/b.img"
+mkdir "$work/mnt"
+mount -o loop "$work/b.img" "$work/mnt"
+cp -a "$b/." "$work/mnt"
+umount "$work/mnt"
+before=$(used)
+cow image import --no-fixup all base "$work/b.img" >"$out"
+[[ $(($(used) - before - fixed)) -le 600000 ]] || die "disk: $(($(used) - before)) bytes"
+cow image verify base >"$out" || die "disk: $(head "$out")"
+rm "$work/b.img"
+ok "disk image"
 
 # None needs the other.
 cow image rm base@3 >"$out"
 cow image rm base@1 >"$out"
-for v in 2 4; do
+for v in 2 4 5; do
 	cow image verify "base@$v" >"$out" || die "base@$v without the others: $(head "$out")"
 done
 ok "versions below are removed, the others are whole"
 
 # A version that was damaged does not damage the next. On btrfs nobody can write to it.
 if [[ -n $fs ]]; then
-	f=$store/images/base/4/tree/opt/package/f1
+	f=$store/images/base/5/tree/opt/package/f1
 	cp -a "$f" "$work/good"
 	printf x | dd of="$f" bs=1 seek=100 conv=notrunc status=none
 	touch -r "$work/good" "$f"
-	! cow image verify base@4 >"$out" || die "the damage does not show"
+	! cow image verify base@5 >"$out" || die "the damage does not show"
 	cow image import --no-fixup all base "$b" >"$out"
-	cow image verify base@5 >"$out" || die "the damage was taken over: $(head "$out")"
+	cow image verify base@6 >"$out" || die "the damage was taken over: $(head "$out")"
 	ok "a damaged file is not shared"
 fi

@@ -167,3 +167,13 @@ same_tree()
 		die "trees differ: $*"
 	}
 }
+
+# same_image SOURCE TREE: the same, for a version of an image that may share files with others by hard links. These
+# are no links of the image, so a copy is compared.
+same_image()
+{
+	rm -rf "$work/image-copy"
+	cp -a --sparse=always "$2" "$work/image-copy"
+	same_tree "$1" "$work/image-copy"
+	rm -rf "$work/image-copy"
+}

@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <time.h>
 
 #include "common/cleanup.h"
 #include "common/err.h"
@@ -74,17 +75,42 @@ struct cow_ovl_image_shared {
 };
 
 /*
- * cow_ovl_image_share - let the version in @dirfd share what it can with @with: complete with its manifest and
- * not published yet.
- * A regular file with the content of one of @with's (by digest, at the same path first, then compared) and
+ * cow_ovl_share - what a version being made shares with an earlier one, in two steps: cow_ovl_share_twin()
+ * while its tree is filled saves writing what would be the same, cow_ovl_image_share() looks for the rest.
+ * No two objects become one: what became a link to an object of the earlier version is never given out again.
+ * Threads: one.
+ */
+struct cow_ovl_share;
+/* @with: gets one more reference. Return: 0; -ENOMEM. */
+int cow_ovl_share_new(struct cow_ovl_image *with, struct cow_ovl_share **ret);
+void cow_ovl_share_free(struct cow_ovl_share *s); /* NULL is fine */
+
+struct cow_ovl_twin {
+	uint32_t mode, uid, gid;
+	uint64_t size;
+	struct timespec mtime;
+};
+/*
+ * cow_ovl_share_twin - the earlier version's file at @path, if it has these attributes and no extended ones.
+ * Its content is the caller's to compare. When the new tree has a link to it, or its extents, the caller says so
+ * with cow_ovl_share_took(). Return: fd to read; -ENOENT; -EIO it is not what the manifest says; -errno.
+ */
+int cow_ovl_share_twin(const struct cow_ovl_share *s, const char *path,
+		       const struct cow_ovl_twin *like, uint32_t *ret_number);
+void cow_ovl_share_took(struct cow_ovl_share *s, uint32_t number);
+
+/*
+ * cow_ovl_image_share - let the version in @dirfd share what it does not yet: complete with its manifest and not
+ * published.
+ * A regular file with the content of an earlier one (by digest, at the same path first, then compared) and
  * all its attributes becomes a hard link to it, where both trees are on one file system that is not btrfs (whose
- * trees are subvolumes); no two objects become one. With other attributes, or where that cannot be, its extents are
- * shared (FIDEDUPERANGE: btrfs, xfs; also in a read-only subvolume). What @with has lost or has damaged is not shared.
- * @progress: as of cow_ovl_image_build(). Syncs nothing. Crash: the version must not be published then; the
- * next sweep has it.
+ * trees are subvolumes). With other attributes, or where that cannot be, its extents are shared (FIDEDUPERANGE:
+ * btrfs, xfs; also in a read-only subvolume). What the earlier version has lost or has damaged is not shared.
+ * @progress: as of cow_ovl_image_build(). @ret: both steps. Syncs nothing. Crash: the version must not be published
+ * then; the next sweep has it.
  * Return: 0; the progress callback's value; -ENOMEM, -EIO…
  */
-int cow_ovl_image_share(int dirfd, const struct cow_ovl_image *with,
+int cow_ovl_image_share(int dirfd, struct cow_ovl_share *share,
 			int (*progress)(void *ctx, uint64_t inodes, uint64_t bytes), void *ctx,
 			struct cow_ovl_image_shared *ret, struct cow_err *err);
 
