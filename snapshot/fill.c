@@ -31,8 +31,10 @@ int cow_fill_progress(struct cow_fill *f)
 		return 0;
 	f->next_report_ms = now + REPORT_EVERY_MS;
 	struct cow_import_progress p = {
+	    .step = f->step,
 	    .inodes = f->inodes,
 	    .bytes = f->bytes,
+	    .bytes_total = f->bytes_total,
 	    .source_bytes = f->source_bytes,
 	    .source_total = f->source_total,
 	};

@@ -26,6 +26,8 @@ struct cow_fill {
 	struct cow_ovl_share *share; /* with the version before; NULL: none */
 	uint64_t inodes, bytes;
 	uint64_t source_bytes, source_total; /* of the archive file */
+	enum cow_import_step step;
+	uint64_t bytes_total; /* about what it will be; 0: unknown */
 	uint64_t next_report_ms;
 	uint64_t caps;	  /* files with security.capability, which NFS does not carry */
 	int caps_unknown; /* nobody has looked */

@@ -370,6 +370,17 @@ static void note_left_out(struct walk *w)
 		cow_fill_note(w->f, "left out of this machine's root: %s", list);
 }
 
+/* The root of a file system has what is in use there; of another directory nobody knows. */
+static uint64_t expected_bytes(int fd, const struct stat *st)
+{
+	struct stat above;
+	struct statfs sfs;
+	if (fstatat(fd, "..", &above, 0) < 0 || fstatfs(fd, &sfs) < 0 ||
+	    (above.st_dev == st->st_dev && above.st_ino != st->st_ino))
+		return 0;
+	return (uint64_t)(sfs.f_blocks - sfs.f_bfree) * (uint64_t)sfs.f_bsize;
+}
+
 int cow_import_dir(struct cow_fill *f, int fd, const char *what, dev_t store_dev, ino_t store_ino,
 		   struct cow_err *err)
 {
@@ -397,6 +408,7 @@ int cow_import_dir(struct cow_fill *f, int fd, const char *what, dev_t store_dev
 		    .patterns = f->opts ? f->opts->exclude : NULL,
 		    .running = !(f->opts && f->opts->everything) && cow_leave_out_is_running(&st),
 		};
+		f->bytes_total = expected_bytes(fd, &st);
 		f->inodes++;
 		r = fill_dir(&w, fd, f->tree, st.st_dev, 0);
 		note_left_out(&w);

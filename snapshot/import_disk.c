@@ -86,6 +86,7 @@ static int unpack_all(struct import *i)
 	i->unpacked = nameless(i);
 	if (i->unpacked < 0)
 		return i->unpacked;
+	i->f->step = COW_IMPORT_UNPACK;
 	while ((r = cow_unpack_next(i->unpack, &p, &n)) > 0) {
 		r = write_sparse(i->unpacked, p, n, i->size);
 		if (r == 0)
@@ -97,6 +98,7 @@ static int unpack_all(struct import *i)
 	if (r == 0 && ftruncate(i->unpacked, (off_t)i->size) < 0)
 		r = -errno;
 	i->fd = i->unpacked;
+	i->f->step = COW_IMPORT_FILL;
 	return r < 0 ? broken(i, r) : 0;
 }
 

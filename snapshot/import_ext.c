@@ -542,6 +542,8 @@ static int open_all(struct ext *x)
 	e = ext2fs_allocate_inode_bitmap(x->fs, "directories entered", &x->entered);
 	if (e)
 		return damaged(x, e, "open");
+	x->f->bytes_total = (ext2fs_blocks_count(x->fs->super) - ext2fs_free_blocks_count(x->fs->super)) *
+			    x->fs->blocksize;
 	if (cow_fill_copier_init(&x->copier, x->f) < 0)
 		return cow_err_set(x->err, -ENOMEM, "import '%s'", x->what);
 	return 0;

@@ -138,6 +138,7 @@ static int manifest_progress(void *ctx, uint64_t inodes, uint64_t bytes)
 	    .step = COW_IMPORT_MANIFEST,
 	    .inodes = inodes,
 	    .bytes = bytes,
+	    .bytes_total = v->fill.bytes,
 	};
 	return v->opts && v->opts->progress ? v->opts->progress(v->opts->ctx, &p) : 0;
 }

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -25,20 +26,18 @@ void cow_progress_begin(struct cow_progress *p)
 	/* SA_RESETHAND: a second signal ends the program the hard way; the next import cleans up.
 	 */
 	struct sigaction sa = {.sa_handler = ask_stop, .sa_flags = SA_RESTART | (int)SA_RESETHAND};
-	*p = (struct cow_progress){.on_terminal = isatty(STDERR_FILENO), .start_ms = cow_now_ms()};
+	*p = (struct cow_progress){.on_terminal = isatty(STDERR_FILENO), .step_ms = cow_now_ms()};
 	(void)sigaction(SIGINT, &sa, NULL); /* cannot fail for these */
 	(void)sigaction(SIGTERM, &sa, NULL);
 }
 
-/* ", 12 s left" from the part of the archive that was read; nothing for directories. */
-static void remaining(const struct cow_import_progress *now, uint64_t ms, char *buf, size_t len)
+/* ", 0:12 left" by what was done of all in @ms; nothing as long as it would be a guess. */
+static void remaining(uint64_t done, uint64_t total, uint64_t ms, char *buf, size_t len)
 {
 	*buf = 0;
-	if (now->source_total < now->source_bytes || now->source_bytes < now->source_total / 100 ||
-	    !now->source_bytes || ms < 1000)
+	if (total < done || done < total / 100 || !done || ms < 1000)
 		return;
-	uint64_t left_ms = (uint64_t)((double)ms * (double)(now->source_total - now->source_bytes) /
-				      (double)now->source_bytes);
+	uint64_t left_ms = (uint64_t)((double)ms * (double)(total - done) / (double)done);
 	(void)snprintf(buf, len, ", %llu:%02llu left", (unsigned long long)(left_ms / 60000),
 		       (unsigned long long)(left_ms / 1000 % 60));
 }
@@ -62,18 +61,29 @@ int cow_progress_count(struct cow_progress *p, const char *what, uint64_t inodes
 int cow_progress_step(struct cow_progress *p, const struct cow_import_progress *now)
 {
 	char done[COW_BYTES_LEN], rate[COW_BYTES_LEN], left[48];
-	if (now->step == COW_IMPORT_MANIFEST)
-		return cow_progress_count(p, "manifest", now->inodes, now->bytes);
+	uint64_t time = cow_now_ms();
 	if (stop_asked)
 		return -EINTR;
-	if (!p->on_terminal)
+	if (p->step != now->step) {
+		p->step = now->step;
+		p->step_ms = time;
+	}
+	if (!p->on_terminal || time < p->next_ms)
 		return 0;
-	uint64_t ms = cow_now_ms() - p->start_ms;
-	cow_cli_bytes(now->bytes, done);
-	cow_cli_bytes(ms ? now->bytes * 1000 / ms : 0, rate);
-	remaining(now, ms, left, sizeof(left));
-	(void)fprintf(stderr, "\r\033[K%llu objects, %s, %s/s%s", (unsigned long long)now->inodes,
-		      done, rate, left);
+	p->next_ms = time + REDRAW_MS;
+	uint64_t ms = time - p->step_ms;
+	bool by_source = now->source_total && now->step != COW_IMPORT_MANIFEST && !now->bytes_total;
+	uint64_t bytes = now->step == COW_IMPORT_UNPACK ? now->source_bytes : now->bytes;
+	cow_cli_bytes(bytes, done);
+	cow_cli_bytes(ms ? bytes * 1000 / ms : 0, rate);
+	remaining(by_source ? now->source_bytes : now->bytes,
+		  by_source ? now->source_total : now->bytes_total, ms, left, sizeof(left));
+	if (now->step == COW_IMPORT_UNPACK)
+		(void)fprintf(stderr, "\r\033[Kunpacking: %s, %s/s%s", done, rate, left);
+	else
+		(void)fprintf(stderr, "\r\033[K%s%llu objects, %s, %s/s%s",
+			      now->step == COW_IMPORT_MANIFEST ? "manifest: " : "",
+			      (unsigned long long)now->inodes, done, rate, left);
 	p->shown = 1;
 	return 0;
 }

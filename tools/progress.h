@@ -12,7 +12,9 @@
 
 struct cow_progress {
 	int on_terminal;
-	uint64_t start_ms, next_ms;
+	uint64_t next_ms;
+	enum cow_import_step step;
+	uint64_t step_ms; /* when it began */
 	int shown;
 };
 

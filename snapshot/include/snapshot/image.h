@@ -38,11 +38,13 @@ COW_DEFINE_AUTO(struct cow_image, cow_image_free)
 enum cow_import_step {
 	COW_IMPORT_FILL,     /* the tree is being made */
 	COW_IMPORT_MANIFEST, /* it is complete and on disk, and read once more for the manifest */
+	COW_IMPORT_UNPACK,   /* before: a packed disk is unpacked, source_bytes tell how far */
 };
 
 struct cow_import_progress {
 	enum cow_import_step step;
 	uint64_t inodes, bytes;		     /* done so far in this step */
+	uint64_t bytes_total;		     /* about what it will be; 0: unknown */
 	uint64_t source_bytes, source_total; /* of the archive; total 0: unknown */
 };
 
