@@ -11,6 +11,17 @@
 #include "internal.h"
 #include "numbers.h"
 
+static int open_part(int work, const char *name, bool observer, int *ret)
+{
+	int fd = cow_opendir_at(work, name);
+	if (fd == -ENOENT && observer)
+		return 0;
+	if (fd < 0)
+		return fd;
+	*ret = fd;
+	return 0;
+}
+
 /* A root that was never attached has none of these; a kernel mount throws work/work away and makes it
  * anew, and an empty index may be gone too. An observer does without what is not there. */
 static int open_work(struct cow_ovl_inst *i, int dirfd)
@@ -28,11 +39,8 @@ static int open_work(struct cow_ovl_inst *i, int dirfd)
 		r = cow_mkdir_at(work, COW_INDEX_NAME, 0700);
 	if (r < 0)
 		return r;
-	i->workfd = cow_opendir_at(work, COW_WORK_NAME);
-	if (i->workfd < 0)
-		return i->workfd;
-	i->indexfd = cow_opendir_at(work, COW_INDEX_NAME);
-	return i->indexfd < 0 ? i->indexfd : 0;
+	r = open_part(work, COW_WORK_NAME, observer, &i->workfd);
+	return r < 0 ? r : open_part(work, COW_INDEX_NAME, observer, &i->indexfd);
 }
 
 /* Two that change one upper, neither knowing of the other, ruin it. Looking on is harmless. */
