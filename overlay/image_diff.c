@@ -117,12 +117,19 @@ static int tell(struct diff *d, enum cow_ovl_change_kind kind, unsigned what, ui
 	return d->fn(d->ctx, &c);
 }
 
+unsigned cow_ovl_image_compare(const struct cow_ovl_image *old_img, uint32_t o,
+			       const struct cow_ovl_image *new_img, uint32_t n)
+{
+	const struct diff d = {.old_img = old_img, .new_img = new_img};
+	struct cow_ovl_attr oa, na;
+	cow_man_attr(old_img, o, &oa);
+	cow_man_attr(new_img, n, &na);
+	return what_differs(&d, o, n, &oa, &na);
+}
+
 static int tell_pair(struct diff *d, uint32_t o, uint32_t n)
 {
-	struct cow_ovl_attr oa, na;
-	cow_man_attr(d->old_img, o, &oa);
-	cow_man_attr(d->new_img, n, &na);
-	unsigned what = what_differs(d, o, n, &oa, &na);
+	unsigned what = cow_ovl_image_compare(d->old_img, o, d->new_img, n);
 	if (!what)
 		return 0;
 	bool data = (what & (COW_CHANGED_DATA | COW_CHANGED_TYPE)) != 0;

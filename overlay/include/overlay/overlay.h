@@ -43,6 +43,7 @@ struct cow_ovl_image; /* golden image: manifest and data root */
 struct cow_ovl_inst;
 struct cow_ovl_node;
 struct cow_ovl_open;
+struct cow_ovl_attr;
 
 /* ---------------------------------------------------------------- instance */
 
@@ -228,6 +229,27 @@ typedef int (*cow_ovl_image_diff_fn)(void *ctx, const struct cow_ovl_image_chang
  */
 int cow_ovl_image_diff(const struct cow_ovl_image *old_img, const struct cow_ovl_image *new_img,
 		       cow_ovl_image_diff_fn fn, void *ctx);
+
+/*
+ * Objects of an image by their numbers, for who compares three trees. Nothing here makes a system call.
+ * cow_ovl_image_number - of the object at @path (no leading slash, "" the root); 0: none.
+ * cow_ovl_image_has - is there an object with this number?
+ * cow_ovl_image_attr - what the manifest says of it.
+ * cow_ovl_image_xattr - its attribute number @idx, by name; false: it has not so many. Valid as long as the image.
+ * cow_ovl_image_names - all paths of it, one but for hard links; the callback's non-zero value stops.
+ * cow_ovl_image_compare - COW_CHANGED_* of @n in @new_img against @o in @old_img; 0: the same.
+ * @number, @o, @n: there is such an object.
+ */
+uint32_t cow_ovl_image_number(const struct cow_ovl_image *img, const char *path);
+bool cow_ovl_image_has(const struct cow_ovl_image *img, uint32_t number);
+void cow_ovl_image_attr(const struct cow_ovl_image *img, uint32_t number,
+			struct cow_ovl_attr *ret);
+bool cow_ovl_image_xattr(const struct cow_ovl_image *img, uint32_t number, size_t idx,
+			 const char **ret_name, const void **ret_value, size_t *ret_len);
+int cow_ovl_image_names(const struct cow_ovl_image *img, uint32_t number,
+			int (*fn)(void *ctx, const char *path), void *ctx);
+unsigned cow_ovl_image_compare(const struct cow_ovl_image *old_img, uint32_t o,
+			       const struct cow_ovl_image *new_img, uint32_t n);
 
 /* Everything changed so far is on disk when it returns. Observer: -EROFS. */
 int cow_ovl_inst_sync(struct cow_ovl_inst *i);
