@@ -34,6 +34,13 @@ static int diff_btrfs(struct cow_store *s, const struct cow_client_at *at, cow_o
 	return cow_diff_plain(golden, tree, fn, ctx, err);
 }
 
+int cow_client_diff_root(struct cow_store *s, const struct cow_client_at *at, cow_ovl_diff_fn fn,
+			 void *ctx, struct cow_err *err)
+{
+	return at->conf.backend == COW_BACKEND_OVERLAY ? diff_overlay(s, at, fn, ctx, err)
+						       : diff_btrfs(s, at, fn, ctx, err);
+}
+
 int cow_client_diff(struct cow_store *s, const struct cow_mac *mac, cow_ovl_diff_fn fn, void *ctx,
 		    struct cow_err *err)
 {
@@ -43,7 +50,6 @@ int cow_client_diff(struct cow_store *s, const struct cow_mac *mac, cow_ovl_diff
 	int r = cow_client_open_root(s, id, &at, err);
 	if (r < 0)
 		return r;
-	r = at.conf.backend == COW_BACKEND_OVERLAY ? diff_overlay(s, &at, fn, ctx, err)
-						   : diff_btrfs(s, &at, fn, ctx, err);
+	r = cow_client_diff_root(s, &at, fn, ctx, err);
 	return r < 0 ? cow_err_prefix(err, r, "root %u of client %s", at.n, id) : r;
 }

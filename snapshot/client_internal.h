@@ -114,6 +114,10 @@ int cow_client_find_image(struct cow_store *s, const struct cow_root *root, stru
 int cow_client_manifest(struct cow_store *s, const struct cow_root *root,
 			struct cow_ovl_image **ret, struct cow_err *err);
 
+/* What the root has otherwise than its image, see cow_client_diff(). */
+int cow_client_diff_root(struct cow_store *s, const struct cow_client_at *at, cow_ovl_diff_fn fn,
+			 void *ctx, struct cow_err *err);
+
 /* Everything but `root` and what comes from root.conf: the client as its client.conf says. */
 int cow_client_conf_read(int client_dir, struct cow_client *c, struct cow_kv **ret_kv,
 			 struct cow_err *err);

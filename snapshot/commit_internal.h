@@ -52,6 +52,8 @@ int cow_commit_moved(const struct cow_commit_tree *t, struct cow_ovl_image_moved
 #define COW_COMMIT_SAME_BUF ((size_t)512 << 10)
 int cow_commit_same(struct cow_ovl_node *n, const struct cow_ovl_attr *attr, int golden, int now,
 		    char *buf);
+/* Content of two files of that size; @buf as above. Return: 1, 0; -errno. */
+int cow_commit_same_data(int a, int b, off_t size, char *buf);
 
 /* ---- commit_quiet.c */
 

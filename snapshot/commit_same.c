@@ -19,7 +19,7 @@ static int same_attr(const struct cow_ovl_attr *a, const struct stat *st)
 	       a->mtime.tv_nsec == st->st_mtim.tv_nsec;
 }
 
-static int same_data(int a, int b, off_t size, char *buf)
+int cow_commit_same_data(int a, int b, off_t size, char *buf)
 {
 	size_t half = COW_COMMIT_SAME_BUF / 2;
 	for (off_t off = 0; off < size; off += (off_t)half) {
@@ -71,5 +71,5 @@ int cow_commit_same(struct cow_ovl_node *n, const struct cow_ovl_attr *attr, int
 	if (!same_attr(attr, &st))
 		return 0;
 	int r = same_xattrs(n, golden, buf);
-	return r <= 0 ? r : same_data(golden, now, st.st_size, buf);
+	return r <= 0 ? r : cow_commit_same_data(golden, now, st.st_size, buf);
 }
