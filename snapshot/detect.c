@@ -73,8 +73,7 @@ static char *detect_os(int tree)
 	return strdup("");
 }
 
-/* Does fstab mount something at @where? */
-static int in_fstab(int tree, const char *where)
+int cow_detect_in_fstab(int tree, const char *where)
 {
 	cow_autofree char *buf = NULL;
 	size_t len, n = strlen(where);
@@ -94,7 +93,7 @@ static int in_fstab(int tree, const char *where)
 
 static const char *detect_boot_dir(int tree)
 {
-	if (cow_tree_has(tree, "boot/firmware/config.txt") || in_fstab(tree, "/boot/firmware"))
+	if (cow_tree_has(tree, "boot/firmware/config.txt") || cow_detect_in_fstab(tree, "/boot/firmware"))
 		return "boot/firmware";
 	return "boot";
 }

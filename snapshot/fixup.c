@@ -23,6 +23,7 @@ static const struct fixup {
     {"network", cow_fix_network, "nothing takes the boot interface down or reconfigures it"},
     {"dns", cow_fix_dns, "name servers from the address lease of the boot"},
     {"journald", cow_fix_journald, "the journal stays in memory"},
+    {"tmp", cow_fix_tmp, "/tmp stays in memory"},
     {"first-boot", cow_fix_first_boot, "no questions and no set-up that repeats on each machine"},
     {"clock", cow_fix_clock, "no hourly writing of the time to the root"},
     {"timers", cow_fix_timers, "daily jobs of the herd are spread over hours"},

@@ -62,6 +62,7 @@ int cow_fix_disk_care(struct cow_fix *f);
 int cow_fix_network(struct cow_fix *f);
 int cow_fix_dns(struct cow_fix *f);
 int cow_fix_journald(struct cow_fix *f);
+int cow_fix_tmp(struct cow_fix *f);
 int cow_fix_first_boot(struct cow_fix *f);
 int cow_fix_clock(struct cow_fix *f);
 int cow_fix_timers(struct cow_fix *f);

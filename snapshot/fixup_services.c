@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "fixup_internal.h"
+#include "image_internal.h"
 #include "tree.h"
 
 static int has_systemd(const struct cow_fix *f)
@@ -19,6 +20,29 @@ int cow_fix_journald(struct cow_fix *f)
 		return 0;
 	return cow_fix_put(f, "etc/systemd/journald.conf.d/90-cowherd.conf",
 			   "[Journal]\nStorage=volatile\nRuntimeMaxUse=32M\n", 0644);
+}
+
+static const char tmp_unit[] = "[Unit]\n"
+			       "Description=Temporary files, in memory\n"
+			       "ConditionPathIsSymbolicLink=!/tmp\n"
+			       "DefaultDependencies=no\n"
+			       "Conflicts=umount.target\n"
+			       "Before=local-fs.target umount.target\n"
+			       "After=swap.target\n"
+			       "\n"
+			       "[Mount]\n"
+			       "What=tmpfs\n"
+			       "Where=/tmp\n"
+			       "Type=tmpfs\n"
+			       "Options=mode=1777,strictatime,nosuid,nodev,size=50%\n";
+
+/* Debian 13 does it by itself; an administrator who mounts something there knows why. */
+int cow_fix_tmp(struct cow_fix *f)
+{
+	if (!has_systemd(f) || cow_fix_has_unit(f, "tmp.mount") ||
+	    cow_detect_in_fstab(f->tree, "/tmp"))
+		return 0;
+	return cow_fix_add_unit(f, "tmp.mount", tmp_unit, "local-fs.target");
 }
 
 /*

@@ -67,6 +67,12 @@ struct cow_detected {
 };
 int cow_detect(int tree, struct cow_detected *ret);
 
+/* Does etc/fstab mount something at @where? */
+int cow_detect_in_fstab(int tree, const char *where);
+
+/* What of the system in a tree is known not to work on a network root, in words: the @n-th; NULL: no more. */
+const char *cow_detect_trouble(int tree, unsigned n);
+
 /* What an initramfs made in the tree can mount: "cowherd", "klibc" or "none". */
 const char *cow_detect_initramfs(int tree);
 

@@ -82,6 +82,9 @@ static int conf_notes(struct cow_new_version *v)
 			      "%llu extended attributes are of kinds this file system does not "
 			      "keep, such as %s",
 			      (unsigned long long)f->xattrs_lost, f->xattr_lost_name);
+	const char *trouble;
+	for (unsigned i = 0; (trouble = cow_detect_trouble(v->tree, i)); i++)
+		cow_fill_note(f, "%s", trouble);
 	for (size_t i = 0; r == 0 && i < f->nnotes; i++)
 		r = add_text(v->conf, "note", f->notes[i]);
 	return r;

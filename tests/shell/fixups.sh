@@ -137,8 +137,26 @@ ok "the source is unchanged"
 # ------------------------------------------------------------ once more: nothing to do
 cow image import again "$tree" >"$out"
 cow image show again >"$work/again"
-[[ $(grep -c '^fixup = .*: not needed' "$work/again") == 14 ]] || die "a fix-up is made twice: $(grep ^fixup "$work/again")"
+[[ $(grep -c '^fixup = .*: not needed' "$work/again") == 15 ]] || die "a fix-up is made twice: $(grep ^fixup "$work/again")"
 ok "a second time none is needed"
+
+# ------------------------------------------------------------ /tmp, and what no change helps
+mkdir -p "$work/tmp"/{usr/bin,usr/lib/systemd/system,etc}
+: >"$work/tmp/usr/lib/systemd/systemd"
+: >"$work/tmp/usr/bin/dockerd"
+cow image import tmp "$work/tmp" >"$out"
+tmp=$store/images/tmp/1/tree/etc/systemd/system
+[[ $(readlink "$tmp/local-fs.target.wants/tmp.mount") == ../tmp.mount ]] || die "/tmp is not mounted"
+grep -qx 'Type=tmpfs' "$tmp/tmp.mount" || die "/tmp is not in memory"
+grep -q "^warning: Docker.*does not work" "$out" || die "no word about Docker: $(cat "$out")"
+cow image show tmp --json >"$work/show"
+python3 -c 'import json, sys; n = json.load(open(sys.argv[1]))["note"]; assert len(n) == 1 and "Docker" in n[0], n' "$work/show"
+: >"$work/tmp/usr/lib/systemd/system/tmp.mount"
+rm "$work/tmp/usr/bin/dockerd"
+cow image import tmp "$work/tmp" >"$out"
+[[ ! -e $store/images/tmp/2/tree/etc/systemd/system/tmp.mount ]] || die "a system that has it gets a second one"
+! grep -q Docker "$out" || die "a word about what is not there"
+ok "/tmp stays in memory, and who cannot work is told"
 
 # ------------------------------------------------------------ initramfs
 # Two kernels: one that needs help to mount its root, and one that does not. Modules need each other.
