@@ -18,13 +18,18 @@ static const uint8_t MAGIC[8] = "COWINST1";
 /* A writer at work can tear both slots for one reader, one after the other. */
 #define READ_TRIES 3
 
+/* Four bits at a time: a record is read and written at each attach. */
 static uint32_t crc32_ieee(const uint8_t *p, size_t len)
 {
+	static const uint32_t of[16] = {0x00000000, 0x1db71064, 0x3b6e20c8, 0x26d930ac,
+					0x76dc4190, 0x6b6b51f4, 0x4db26158, 0x5005713c,
+					0xedb88320, 0xf00f9344, 0xd6d6a3e8, 0xcb61b38c,
+					0x9b64c2b0, 0x86d3d2d4, 0xa00ae278, 0xbdbdf21c};
 	uint32_t c = 0xffffffffu;
 	for (size_t k = 0; k < len; k++) {
 		c ^= p[k];
-		for (int bit = 0; bit < 8; bit++)
-			c = c >> 1 ^ (c & 1 ? 0xedb88320u : 0);
+		c = c >> 4 ^ of[c & 15];
+		c = c >> 4 ^ of[c & 15];
 	}
 	return ~c;
 }
