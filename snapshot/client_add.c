@@ -262,6 +262,8 @@ int cow_client_add(struct cow_store *s, const struct cow_mac *mac,
 	if (r == 0)
 		r = cow_image_check_backend(s, image, c->backend, err);
 	if (r == 0)
+		r = cow_store_check_space(s, err); /* before an export id is spent */
+	if (r == 0)
 		r = choose_export_id(s, c, err);
 	return r < 0 ? r : add_staged(s, clients, c, image, err);
 }

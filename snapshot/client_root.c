@@ -80,7 +80,9 @@ int cow_root_fill(struct cow_store *s, int dir, const struct cow_image *image,
 	    .initramfs = image->initramfs,
 	};
 	memcpy(root.image, image->name, sizeof(root.image));
-	int r = cow_store_check_backend(s, how->backend, err);
+	int r = cow_store_check_space(s, err);
+	if (r == 0)
+		r = cow_store_check_backend(s, how->backend, err);
 	if (r == 0)
 		r = cow_image_check_backend(s, image, how->backend, err);
 	if (r == 0)

@@ -73,7 +73,10 @@ int cow_new_version_begin(struct cow_new_version *v, int subvol, struct cow_err 
 		return cow_err_say(err, COW_ERR_USAGE, -EINVAL,
 				   "%s is no image name: 1 to %d letters, digits, '.', '_', '-'",
 				   COW_Q(v->name), COW_LABEL_MAX);
-	int r = cow_kv_new(&v->conf);
+	int r = cow_store_check_space(v->s, err);
+	if (r < 0)
+		return r;
+	r = cow_kv_new(&v->conf);
 	if (r < 0)
 		return cow_err_set(err, r, "describe image %s", v->name);
 	r = stage_begin(v, subvol, err);

@@ -17,6 +17,7 @@
 
 #include "common/err.h"
 #include "common/siphash.h"
+#include "snapshot/space.h"
 #include "snapshot/store.h"
 
 #define COW_STORE_ID_LEN 32 /* hex digits */
@@ -26,6 +27,7 @@ struct cow_store {
 	int fd;
 	char *path;
 	int btrfs; /* on btrfs: trees of images are subvolumes, both backends work */
+	struct cow_space_limit space_warn, space_refuse;
 	uint8_t id[COW_SIPHASH_KEY_LEN]; /* random, made by init; key of derived identities */
 };
 

@@ -30,18 +30,26 @@ static int path_is_configured(const struct cow_cli_where *w)
 	return !w->store && !(env && *env);
 }
 
-int cow_cli_store_open(const struct cow_cli_where *w, struct cow_store **ret, struct cow_err *err)
+static int open_configured(const struct cow_cli_where *w, const struct cow_config *config,
+			   struct cow_store **ret, struct cow_err *err)
 {
-	cow_autoconfig config = NULL;
-	int r = load(w, &config, err);
-	if (r < 0)
-		return r;
 	const char *path = w->store ? w->store : config->store_path;
-	r = cow_store_open(path, ret, err);
+	int r = cow_store_open(path, ret, err);
 	if (r != -ENOENT || !*config->store_loop || !path_is_configured(w))
 		return r;
 	r = cow_store_mount_loop(path, config->store_loop, err);
 	if (r < 0 && r != -EBUSY)
 		return r;
 	return cow_store_open(path, ret, err); /* busy: mounted, and still no store */
+}
+
+int cow_cli_store_open(const struct cow_cli_where *w, struct cow_store **ret, struct cow_err *err)
+{
+	cow_autoconfig config = NULL;
+	int r = load(w, &config, err);
+	if (r == 0)
+		r = open_configured(w, config, ret, err);
+	if (r == 0)
+		cow_config_space(config, *ret);
+	return r;
 }

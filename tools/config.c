@@ -17,6 +17,7 @@
 #include "common/fs.h"
 #include "common/kv.h"
 #include "common/log.h"
+#include "snapshot/space.h"
 #include "snapshot/store.h"
 
 enum kind {
@@ -190,6 +191,13 @@ static int check_word(const char *v, const char *const *words)
 	return -EINVAL;
 }
 
+static int check_space(const char *v)
+{
+	struct cow_space_limit l;
+
+	return cow_space_limit_parse(v, &l);
+}
+
 static int check_version(const char *v)
 {
 	return check_word(v, version_words) < 0 ? -EINVAL : 0;
@@ -197,6 +205,7 @@ static int check_version(const char *v)
 
 #define FIELD(f) .offset = offsetof(struct cow_config, f)
 #define PATH_FORM "absolute path without quotes or special characters"
+#define SPACE_FORM "a percentage such as 5%, a size such as 2G, or 0"
 #define TEXT_KEY(s, k, f, def, fm, fn)                                                             \
 	{                                                                                          \
 		.pub = {s, k, def, fm}, .kind = TEXT, FIELD(f), .check = fn                        \
@@ -213,6 +222,9 @@ static int check_version(const char *v)
 static const struct key keys[] = {
     TEXT_KEY("store", "path", store_path, COW_STORE_DEFAULT, PATH_FORM, check_path),
     TEXT_KEY("store", "loop", store_loop, "", PATH_FORM " or empty", check_opt_path),
+    TEXT_KEY("store", "space_warn", space_warn, "10%", SPACE_FORM, check_space),
+    TEXT_KEY("store", "space_refuse", space_refuse, "5%", SPACE_FORM, check_space),
+    NUMBER_KEY("store", "keep_last", keep_last, "5", "1..10000", 1, 10000),
 
     TEXT_KEY("serve", "address", address, "", "IPv4 address or empty", check_address),
     TEXT_KEY("serve", "interface", interface, "", "interface name or empty", check_interface),
@@ -378,6 +390,16 @@ int cow_config_set(struct cow_config *c, const char *section, const char *key, c
 		if (strcmp(keys[i].pub.section, section) == 0 && strcmp(keys[i].pub.key, key) == 0)
 			return set_key(c, &keys[i], value, err);
 	return unknown(err, section, key);
+}
+
+void cow_config_space(const struct cow_config *c, struct cow_store *s)
+{
+	struct cow_space_limit warn = {0}, refuse = {0};
+
+	/* Both were checked when they were set. */
+	(void)cow_space_limit_parse(c->space_warn, &warn);
+	(void)cow_space_limit_parse(c->space_refuse, &refuse);
+	cow_store_set_space(s, &warn, &refuse);
 }
 
 int cow_config_new(struct cow_config **ret)

@@ -37,6 +37,8 @@ enum cow_dhcp_mode {
 struct cow_config {
 	char *store_path;
 	char *store_loop;
+	char *space_warn, *space_refuse; /* see cow_space_limit_parse() */
+	unsigned keep_last;
 
 	char *address;
 	char *interface;
@@ -93,6 +95,10 @@ int cow_config_parse(const char *buf, size_t len, const char *what, struct cow_c
  * Return: 0; -ENOENT a named file is not there (exit 3); -EINVAL (exit 2).
  */
 int cow_config_load(const char *path, struct cow_config **ret, struct cow_err *err);
+
+/* The store gets the thresholds of [store] space_warn and space_refuse. */
+struct cow_store;
+void cow_config_space(const struct cow_config *c, struct cow_store *s);
 
 /* Replace one value as the file would, for options of the command line. */
 int cow_config_set(struct cow_config *c, const char *section, const char *key, const char *value,

@@ -11,32 +11,37 @@
 #include <sys/xattr.h>
 
 #include "doctor.h"
+#include "snapshot/space.h"
 
-#define LOW_PERCENT 5 /* as much as ext4 keeps for root */
+#define LOW_INODES_PERCENT 5
 
 /* ------------------------------------------------ store */
 
 static void check_space(struct cow_doctor *d, const struct statvfs *v)
 {
-	static const struct cow_fault space = {"free space of the store's file system",
-					       "when it is full every write of every client fails",
-					       "remove images (cowherd image rm), reset or limit "
-					       "clients (cowherd client set NAME limit=SIZE), "
-					       "or give it more room"};
+	static const struct cow_fault space = {
+	    "[store] space_warn and space_refuse",
+	    "below space_refuse no client is added, reset or rolled and no "
+	    "version is made; when the store is full every write of every client fails",
+	    "cowherd gc; see what uses how much (cowherd status --space), limit "
+	    "clients (cowherd client set NAME limit=SIZE), "
+	    "or give it more room"};
 	static const struct cow_fault inodes = {
 	    "free inodes of the store's file system",
 	    "without any, clients cannot make files although there is space",
 	    "remove images or clients; ext4 cannot get more inodes, a new one can (mkfs.ext4 -i)"};
 	char free_text[COW_BYTES_LEN], all_text[COW_BYTES_LEN];
-	uint64_t all = (uint64_t)v->f_blocks * v->f_frsize;
-	uint64_t left = (uint64_t)v->f_bavail * v->f_frsize;
+	struct cow_space now = {0};
 
-	cow_cli_bytes(left, free_text);
-	cow_cli_bytes(all, all_text);
-	if (all > 0 && left < all / 100 * LOW_PERCENT)
+	cow_config_space(d->config, d->store);
+	if (cow_store_space(d->store, &now) < 0)
+		now.level = COW_SPACE_OK; /* it answered a moment ago */
+	cow_cli_bytes(now.free, free_text);
+	cow_cli_bytes(now.total, all_text);
+	if (now.level != COW_SPACE_OK)
 		cow_doctor_find(d, NULL, &space, "%s of %s are free in '%s'", free_text, all_text,
 				d->config->store_path);
-	if (v->f_files > 0 && v->f_favail < v->f_files / 100 * LOW_PERCENT)
+	if (v->f_files > 0 && v->f_favail < v->f_files / 100 * LOW_INODES_PERCENT)
 		cow_doctor_find(d, NULL, &inodes, "%llu of %llu inodes are free in '%s'",
 				(unsigned long long)v->f_favail, (unsigned long long)v->f_files,
 				d->config->store_path);

@@ -42,6 +42,7 @@ static void serve_done(struct cow_serve *s)
 		cow_serve_clients_stop(s);
 		cow_exports_free(s->exports);
 		cow_loop_timer_off(s->loop, &s->status_timer);
+		cow_loop_timer_off(s->loop, &s->space_timer);
 		cow_loop_unwatch(s->loop, &s->signals);
 	}
 	cow_serve_portmap_close(s);
@@ -96,6 +97,7 @@ static int open_store(struct cow_serve *s, struct cow_err *err)
 	}
 	if (r < 0)
 		return r;
+	cow_config_space(c, s->store);
 	s->paths.store = c->store_path;
 	if (asprintf(&s->state_dir, "%s/state", c->store_path) < 0) {
 		s->state_dir = NULL;
@@ -211,6 +213,7 @@ static int run(struct cow_serve *s, struct cow_err *err)
 	if (r < 0)
 		return r;
 	cow_serve_start(s);
+	cow_serve_space_start(s);
 	cow_serve_status_write(s);
 	r = cow_loop_run(s->loop);
 	if (r < 0)

@@ -15,6 +15,7 @@
 #include "serve_loop.h"
 #include "serve_probe.h"
 #include "serve_report.h"
+#include "snapshot/space.h"
 #include "serve_text.h"
 #include "serve_watch.h"
 #include "snapshot/events.h"
@@ -73,7 +74,8 @@ struct cow_serve {
 	char event_line[COW_EVENT_LINE_MAX];
 	size_t event_len;
 
-	struct cow_timer status_timer;
+	struct cow_timer status_timer, space_timer;
+	enum cow_space_level space_level; /* as last told */
 	bool events_lost; /* one could not be written; said once */
 	bool ready;	  /* all answered at least once */
 	bool stopping;
@@ -101,6 +103,9 @@ void cow_serve_portmap_close(struct cow_serve *s);
 /* An event for the store's log; as cow_store_event(), and a failure is logged. */
 #define cow_serve_event(s, ...) cow_serve_event_done(s, cow_store_event((s)->store, __VA_ARGS__))
 void cow_serve_event_done(struct cow_serve *s, int r);
+
+/* Tell when free room passes a threshold, from now on (serve_space.c). */
+void cow_serve_space_start(struct cow_serve *s);
 
 /* Delete what is in the trash, beside everything else; as often as one likes. */
 void cow_serve_tidy(struct cow_serve *s);

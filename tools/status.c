@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "cli.h"
@@ -19,6 +18,8 @@
 #include "config.h"
 #include "serve_small.h"
 #include "snapshot/client.h"
+#include "snapshot/space.h"
+#include "status_space.h"
 
 #define SERVICE_PREFIX "service."
 
@@ -26,7 +27,7 @@ struct status {
 	struct cow_config *config;
 	struct cow_store *store;
 	struct cow_kv *run; /* RUN/status; empty when nothing runs */
-	int running;
+	int running, space; /* space: also what uses how much */
 	int64_t now_s;
 	struct json_object *json; /* array of clients, or NULL */
 	struct cow_table *table;  /* of clients, or NULL */
@@ -192,23 +193,19 @@ static int service_row(void *ctx, const char *section)
 
 /* ------------------------------------------------ output */
 
-static int store_space(const struct status *s, uint64_t *ret_total, uint64_t *ret_free,
-		       struct cow_err *err)
+static int store_space(const struct status *s, struct cow_space *ret, struct cow_err *err)
 {
-	struct statvfs v;
-
-	if (fstatvfs(cow_store_fd(s->store), &v) < 0)
-		return cow_err_set(err, -errno, "ask '%s' for free space", s->config->store_path);
-	*ret_total = (uint64_t)v.f_blocks * v.f_frsize;
-	*ret_free = (uint64_t)v.f_bavail * v.f_frsize;
-	return 0;
+	cow_config_space(s->config, s->store);
+	int r = cow_store_space(s->store, ret);
+	return r < 0 ? cow_err_set(err, r, "ask '%s' for free space", s->config->store_path) : 0;
 }
 
 static int print_json(struct status *s, struct cow_err *err)
 {
 	struct json_object *top = json_object_new_object(), *store = json_object_new_object();
 	struct service_out out = {.s = s, .json = json_object_new_array()};
-	uint64_t total = 0, avail = 0;
+	struct cow_space room = {0};
+	struct json_object *use = NULL;
 
 	s->json = json_object_new_array();
 	cow_cli_json_str(top, "state", s->running ? run_get(s, "serve", "state") : "stopped");
@@ -219,10 +216,15 @@ static int print_json(struct status *s, struct cow_err *err)
 	json_object_object_add(top, "store", store);
 	json_object_object_add(top, "services", out.json);
 	json_object_object_add(top, "clients", s->json);
-	int r = store_space(s, &total, &avail, err);
+	int r = store_space(s, &room, err);
+	if (r == 0 && s->space) {
+		r = cow_status_space_json(s->store, &use, err);
+		json_object_object_add(store, "use", use);
+	}
 	if (r == 0) {
-		cow_cli_json_u64(store, "bytes_total", total);
-		cow_cli_json_u64(store, "bytes_free", avail);
+		cow_cli_json_u64(store, "bytes_total", room.total);
+		cow_cli_json_u64(store, "bytes_free", room.free);
+		cow_cli_json_str(store, "space", cow_space_level_name(room.level));
 		(void)each_service(s, service_json, &out);
 		r = cow_client_each(s->store, each_client, s, err);
 	}
@@ -264,7 +266,7 @@ static int print_text(struct status *s, struct cow_err *err)
 					   "LAST BOOT", "ADDRESS", "EXPORT ID", "EXPORT"};
 	char free_text[COW_BYTES_LEN], total_text[COW_BYTES_LEN];
 	cow_autotable t = NULL;
-	uint64_t total = 0, avail = 0;
+	struct cow_space room = {0};
 
 	int r = print_services(s);
 	if (r == 0)
@@ -276,7 +278,7 @@ static int print_text(struct status *s, struct cow_err *err)
 		return cow_err_set(err, r, "status");
 	r = cow_client_each(s->store, each_client, s, err);
 	if (r == 0)
-		r = store_space(s, &total, &avail, err);
+		r = store_space(s, &room, err);
 	if (r < 0)
 		return r;
 	(void)putchar('\n');
@@ -284,9 +286,20 @@ static int print_text(struct status *s, struct cow_err *err)
 		cow_table_print(t);
 	else
 		(void)puts("no clients");
-	cow_cli_bytes(avail, free_text);
-	cow_cli_bytes(total, total_text);
-	(void)printf("\nstore %s: %s free of %s\n", s->config->store_path, free_text, total_text);
+	(void)putchar('\n');
+	if (s->space) {
+		r = cow_status_space_print(s->store, err);
+		if (r < 0)
+			return r;
+		(void)putchar('\n');
+	}
+	cow_cli_bytes(room.free, free_text);
+	cow_cli_bytes(room.total, total_text);
+	(void)printf("store %s: %s free of %s%s\n", s->config->store_path, free_text, total_text,
+		     room.level == COW_SPACE_REFUSE
+			 ? ", less than space_refuse: nothing new is made; see cowherd gc"
+		     : room.level == COW_SPACE_WARN ? ", less than space_warn; see cowherd gc"
+						    : "");
 	return cow_cli_flush();
 }
 
@@ -294,29 +307,35 @@ static int print_text(struct status *s, struct cow_err *err)
 
 static int usage(FILE *to)
 {
-	(void)fputs("usage: cowherd status [--json] [--config FILE] [--store DIR] [--run DIR]\n"
-		    "\n"
-		    "Show services, clients and free space.\n"
-		    "  --json         for programs\n"
-		    "  --config FILE  default: " COW_CONFIG_DEFAULT "\n"
-		    "  --store DIR    instead of the configuration's [store] path\n"
-		    "  --run DIR      instead of the configuration's [serve] run_dir\n"
-		    "  --help         show this text\n",
-		    to);
+	(void)fputs(
+	    "usage: cowherd status [--space] [--json] [--config FILE] [--store DIR] [--run DIR]\n"
+	    "\n"
+	    "Show services, clients and free space.\n"
+	    "  --space        also what each version and client uses on disk\n"
+	    "  --json         for programs\n"
+	    "  --config FILE  default: " COW_CONFIG_DEFAULT "\n"
+	    "  --store DIR    instead of the configuration's [store] path\n"
+	    "  --run DIR      instead of the configuration's [serve] run_dir\n"
+	    "  --help         show this text\n",
+	    to);
 	return to == stdout ? cow_cli_flush() : COW_ERR_USAGE;
 }
 
 struct words {
 	const char *config, *store, *run_dir;
-	int json, help;
+	int json, help, space;
 };
 
 static int parse(int argc, char **argv, struct words *w)
 {
 	static const struct option options[] = {
-	    {"config", required_argument, NULL, 'c'}, {"store", required_argument, NULL, 's'},
-	    {"run", required_argument, NULL, 'r'},    {"json", no_argument, NULL, 'j'},
-	    {"help", no_argument, NULL, 'h'},	      {NULL, 0, NULL, 0},
+	    {"config", required_argument, NULL, 'c'},
+	    {"store", required_argument, NULL, 's'},
+	    {"run", required_argument, NULL, 'r'},
+	    {"json", no_argument, NULL, 'j'},
+	    {"space", no_argument, NULL, 'S'},
+	    {"help", no_argument, NULL, 'h'},
+	    {NULL, 0, NULL, 0},
 	};
 	int opt;
 
@@ -335,6 +354,9 @@ static int parse(int argc, char **argv, struct words *w)
 			break;
 		case 'j':
 			w->json = 1;
+			break;
+		case 'S':
+			w->space = 1;
 			break;
 		case 'h':
 			w->help = 1;
@@ -368,6 +390,7 @@ int cow_cmd_status(int argc, char **argv)
 		return usage(stderr);
 	if (w.help)
 		return usage(stdout);
+	s.space = w.space;
 	int r = gather(&s, &w, &err);
 	if (r == 0)
 		r = w.json ? print_json(&s, &err) : print_text(&s, &err);

@@ -9,6 +9,8 @@
 
 fs=${1:-}
 store 160M "$fs"
+echo '[store]
+space_refuse = 0' >"$COWHERD_CONFIG" # what happens at the end of the disk, not before it
 src=$work/src
 mkdir -p "$src"
 for i in {1..40}; do

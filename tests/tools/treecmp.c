@@ -101,6 +101,7 @@ struct side {
 	int fd; /* O_PATH of the root, then of directories on the way */
 	void *links;
 	unsigned long nlinks;
+	int number_all; /* also what has one name, or others outside of the tree */
 };
 
 struct object {
@@ -183,7 +184,7 @@ static int first_cmp(const void *a, const void *b)
 /* Both trees are walked in one order, so the same links give the same numbers. 0: one name only. */
 static unsigned long link_number(struct side *s, const struct stat *st)
 {
-	if (S_ISDIR(st->st_mode) || st->st_nlink < 2)
+	if (S_ISDIR(st->st_mode) || (st->st_nlink < 2 && !s->number_all))
 		return 0;
 	struct first *f = must(malloc(sizeof(*f)));
 	*f = (struct first){st->st_dev, st->st_ino, s->nlinks + 1};
@@ -455,6 +456,7 @@ static void close_side(struct side *s)
 static int sum_main(const char *path)
 {
 	struct side a = open_side(path);
+	a.number_all = 1; /* versions of an image come and go that share files with this one */
 	struct sum s = {{1, 2}};
 	struct object o = look(a.fd, "");
 	free(o.xattrs);

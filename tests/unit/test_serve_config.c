@@ -34,6 +34,9 @@ static void empty_file_gives_the_defaults(void **state)
 
 	assert_string_equal(c->store_path, "/var/lib/cowherd");
 	assert_string_equal(c->address, "");
+	assert_string_equal(c->space_warn, "10%");
+	assert_string_equal(c->space_refuse, "5%");
+	assert_int_equal(c->keep_last, 5);
 	assert_int_equal(c->nfs_enabled, 1);
 	assert_int_equal(c->nfs_port, 2049);
 	assert_int_equal(c->nfs_access, COW_NFS_ACCESS_BOUND);
@@ -81,6 +84,9 @@ static void unknown_section_is_refused_with_the_known_ones(void **state)
 static void bad_values_are_refused_with_what_is_allowed(void **state)
 {
 	(void)state;
+	BAD("[store]\nspace_warn = 100%\n", "space_warn", "percentage");
+	BAD("[store]\nspace_refuse = 5GB5\n", "space_refuse");
+	BAD("[store]\nkeep_last = 0\n", "keep_last", "1..10000");
 	BAD("[nfs]\nport = 65536\n", "[nfs] port", "65536", "1..65535");
 	BAD("[nfs]\nport = 0x10\n", "1..65535");
 	BAD("[nfs]\nenabled = maybe\n", "yes or no");
