@@ -24,6 +24,7 @@ int cow_cmd_init(int argc, char **argv);
 int cow_cmd_image(int argc, char **argv);
 int cow_cmd_client(int argc, char **argv);
 int cow_cmd_events(int argc, char **argv);
+int cow_cmd_gc(int argc, char **argv);
 int cow_cmd_serve(int argc, char **argv);
 int cow_cmd_status(int argc, char **argv);
 int cow_cmd_doctor(int argc, char **argv);

@@ -17,6 +17,7 @@ static const struct cow_cmd commands[] = {
     {"image", cow_cmd_image, "import|list|show|rm ...", "golden images"},
     {"client", cow_cmd_client, "add|list|show|set|rm|reset|...", "machines and their roots"},
     {"events", cow_cmd_events, "[--follow]", "what happened"},
+    {"gc", cow_cmd_gc, "[--dry-run]", "remove versions nobody needs"},
 #ifdef COW_WITH_SERVE
     {"serve", cow_cmd_serve, "", "serve the clients: TFTP, NFS, DHCP"},
     {"status", cow_cmd_status, "", "clients and services at a glance"},

@@ -8,6 +8,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,7 +23,7 @@
 #include <time.h>
 
 static struct {
-	bool armed, fired;
+	bool armed, fired, kill;
 	int errnum; /* 0: allocations */
 	unsigned long left;
 	const char *only; /* NULL: any */
@@ -38,11 +39,18 @@ void fault_arm_at(const char *name, int errnum, unsigned long nth)
 void fault_arm(int errnum, unsigned long nth)
 {
 	fault.only = NULL;
+	fault.kill = false;
 	fault.errnum = errnum;
 	fault.left = nth;
 	fault.fired = false;
 	fault.where = "";
 	fault.armed = true;
+}
+
+void fault_arm_kill(unsigned long nth)
+{
+	fault_arm(EIO, nth);
+	fault.kill = true;
 }
 
 bool fault_disarm(void)
@@ -64,6 +72,8 @@ static bool due(bool alloc, const char *where)
 		return false;
 	if (fault.left-- > 0)
 		return false;
+	if (fault.kill)
+		(void)raise(SIGKILL); /* and that was it */
 	fault.fired = true;
 	fault.where = where;
 	errno = alloc ? ENOMEM : fault.errnum;

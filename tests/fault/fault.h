@@ -17,6 +17,8 @@
 void fault_arm(int errnum, unsigned long nth);
 /* The same for one call alone. */
 void fault_arm_at(const char *name, int errnum, unsigned long nth);
+/* The Nth system call is not made: the process is killed instead. */
+void fault_arm_kill(unsigned long nth);
 /* Return: has it failed something? Then fault_where() says which call, until the next arm. */
 bool fault_disarm(void);
 const char *fault_where(void);
