@@ -20,6 +20,7 @@
 #include "common/cleanup.h"
 #include "common/fs.h"
 #include "grow.h"
+#include "image_internal.h"
 #include "internal.h"
 
 #define READ_SIZE (256u << 10) /* stays in the second-level cache between read and hash */
@@ -169,6 +170,8 @@ static ssize_t reach_get(const struct reach *o, const char *name, void *buf, siz
 static bool recorded(const char *name)
 {
 	static const char *const spaces[] = {"user.", "trusted.", "security.", "system.posix_acl_"};
+	if (cow_image_xattr_of_xfs(name))
+		return false;
 	for (size_t k = 0; k < sizeof(spaces) / sizeof(*spaces); k++)
 		if (strncmp(name, spaces[k], strlen(spaces[k])) == 0)
 			return true;

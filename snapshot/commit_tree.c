@@ -45,17 +45,6 @@ static int vanished(const struct walk *w, int r)
 
 /* ---------------------------------------------------------------- attributes */
 
-static struct cow_meta meta_of(const struct cow_ovl_attr *a)
-{
-	return (struct cow_meta){
-	    .mode = a->mode,
-	    .uid = a->uid,
-	    .gid = a->gid,
-	    .rdev = a->rdev,
-	    .times = {a->atime, a->mtime},
-	};
-}
-
 /* To an open file (@fd), or to @name in @dir. */
 static int copy_xattrs(struct walk *w, struct cow_ovl_node *n, int fd, int dir, const char *name)
 {
@@ -143,7 +132,7 @@ static int note_moved(struct walk *w, struct cow_ovl_node *dir, const struct cow
 static int copy_file(struct walk *w, const struct cow_entry *e, int src, int dst_dir)
 {
 	struct stat st;
-	struct cow_meta m = meta_of(&e->attr);
+	struct cow_meta m = cow_meta_of(&e->attr);
 	if (fstat(src, &st) < 0)
 		return fail(w, -errno, "look at");
 	cow_autoclose int dst = cow_fill_file(dst_dir, e->name);
@@ -163,7 +152,7 @@ static int copy_file(struct walk *w, const struct cow_entry *e, int src, int dst
 static int copy_node(struct walk *w, const struct cow_entry *e, int dst_dir)
 {
 	char target[COW_SYMLINK_MAX + 1] = "";
-	struct cow_meta m = meta_of(&e->attr);
+	struct cow_meta m = cow_meta_of(&e->attr);
 	if (S_ISLNK(m.mode)) {
 		ssize_t n = cow_ovl_readlink(e->node, target, COW_SYMLINK_MAX);
 		if (n < 0)
@@ -258,7 +247,7 @@ static int fill_children(struct walk *w, struct cow_ovl_node *dir, int dst, unsi
 static int fill_dir(struct walk *w, struct cow_ovl_node *dir, const struct cow_ovl_attr *attr,
 		    int dst, unsigned depth)
 {
-	struct cow_meta m = meta_of(attr);
+	struct cow_meta m = cow_meta_of(attr);
 	int r = fill_children(w, dir, dst, depth);
 	if (r < 0)
 		return r;

@@ -53,6 +53,17 @@ void cow_fill_note(struct cow_fill *f, const char *fmt, ...)
 	va_end(ap);
 }
 
+struct cow_meta cow_meta_of(const struct cow_ovl_attr *a)
+{
+	return (struct cow_meta){
+	    .mode = a->mode,
+	    .uid = a->uid,
+	    .gid = a->gid,
+	    .rdev = a->rdev,
+	    .times = {a->atime, a->mtime},
+	};
+}
+
 int cow_fill_node(int dir, const char *name, const struct cow_meta *m, const char *target)
 {
 	int r;
@@ -96,6 +107,8 @@ int cow_fill_xattr(struct cow_fill *f, int fd, int dir, const char *name, const 
 	/* Whiteouts and redirects mean something to whoever stacks on this tree: never from
 	 * outside. */
 	if (starts_with(xattr, "trusted.overlay.") || starts_with(xattr, "trusted.cowherd."))
+		return 0;
+	if (starts_with(xattr, "trusted.SGI_ACL_")) /* access lists, a second time */
 		return 0;
 	if (fd >= 0) {
 		r = fsetxattr(fd, xattr, value, len, 0);

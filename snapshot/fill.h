@@ -15,6 +15,7 @@
 #include <time.h>
 
 #include "common/err.h"
+#include "overlay/overlay.h"
 #include "snapshot/image.h"
 #include "unpack.h"
 
@@ -54,6 +55,9 @@ struct cow_meta {
 	dev_t rdev;
 	struct timespec times[2]; /* atime, mtime */
 };
+
+/* What the engine says of an object. */
+struct cow_meta cow_meta_of(const struct cow_ovl_attr *a);
 
 /* Make what has no data: symlink (@target), device, fifo, socket; owner set. -EPERM character
  * device 0/0, which overlay file systems reserve. */

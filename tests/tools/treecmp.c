@@ -130,7 +130,8 @@ static char *read_xattrs(const char *path)
 	if (len < 0 && errno != EOPNOTSUPP)
 		trouble("xattrs of %s", path);
 	for (char *p = names; len > 0 && p < names + len && n < 1024; p += strlen(p) + 1)
-		list[n++] = p;
+		if (strncmp(p, "trusted.SGI_ACL_", 16) != 0) /* of XFS: access lists again */
+			list[n++] = p;
 	if (n)
 		qsort(list, n, sizeof(*list), name_cmp);
 	for (size_t i = 0; i < n; i++) {
