@@ -15,6 +15,7 @@
 #include "common/cleanup.h"
 #include "common/fs.h"
 #include "image_internal.h"
+#include "overlay/image_read.h"
 #include "record.h"
 
 static struct {
@@ -140,6 +141,27 @@ int cow_ovl_image_open(int dirfd, struct cow_ovl_image **ret, struct cow_err *er
 		image_free(img);
 		return r;
 	}
+	*ret = img;
+	return 0;
+}
+
+/* Listed with a key that no file has, so that it is never found and closed like any other. */
+int cow_ovl_image_parse(const void *bytes, size_t len, struct cow_ovl_image **ret,
+			struct cow_err *err)
+{
+	struct cow_ovl_image *img = calloc(1, sizeof(*img));
+	if (!img)
+		return cow_err_set(err, -ENOMEM, "load a manifest");
+	img->rootfd = img->filefd = -1;
+	img->refs = 1;
+	int r = cow_image_load_bytes(img, bytes, len, err);
+	if (r < 0) {
+		image_free(img);
+		return r;
+	}
+	lock();
+	LIST_INSERT_HEAD(&registry.all, img, all);
+	unlock();
 	*ret = img;
 	return 0;
 }

@@ -87,6 +87,18 @@ static int take_record(const struct cow_kv *kv, struct cow_image *i, struct cow_
 	return r < 0 ? r : cow_kv_get_u64(kv, "", "bytes", 0, UINT64_MAX, &i->bytes, err);
 }
 
+int cow_image_conf_check(const struct cow_kv *conf, struct cow_err *err)
+{
+	cow_autoimage i = calloc(1, sizeof(*i));
+	return i ? take_record(conf, i, err) : cow_err_set(err, -ENOMEM, "read the record");
+}
+
+void cow_image_id_text(const uint8_t id[COW_OVM_ID_LEN], char ret[COW_IMAGE_ID_LEN + 1])
+{
+	for (size_t k = 0; k < COW_OVM_ID_LEN; k++)
+		(void)snprintf(ret + 2 * k, 3, "%02x", id[k]);
+}
+
 int cow_image_record(int dir, const char *name, unsigned version, struct cow_image **ret,
 		     struct cow_kv **ret_kv, struct cow_err *err)
 {

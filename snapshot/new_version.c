@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "archive_format.h"
 #include "btrfs.h"
 #include "common/checked.h"
 #include "common/fs.h"
@@ -137,7 +138,9 @@ static int next_version(struct cow_new_version *v, unsigned *ret)
 		r = cow_parse_u64n(text, strcspn(text, "\n"), 0, UINT32_MAX - 1, &last);
 	if (r < 0 && r != -ENOENT)
 		return r;
-	*ret = (newest > last ? newest : (unsigned)last) + 1;
+	newest = newest > last ? newest : (unsigned)last;
+	int ahead = v->number > newest && v->number - newest <= COW_ARC_NUMBER_AHEAD;
+	*ret = ahead ? v->number : newest + 1;
 	return 0;
 }
 

@@ -17,6 +17,7 @@
 #ifndef COW_SNAPSHOT_NEW_VERSION_H
 #define COW_SNAPSHOT_NEW_VERSION_H
 
+#include "archive_read.h"
 #include "common/fs.h"
 #include "fill.h"
 #include "image_internal.h"
@@ -28,6 +29,9 @@ struct cow_new_version {
 	const char *doing;		    /* for messages: "import of 'SOURCE'" */
 	const struct cow_import_opts *opts; /* may be NULL */
 	const char *const *also_skip;	    /* fix-ups besides opts->skip_fixups; may be NULL */
+
+	unsigned number; /* it had elsewhere; 0: none. Taken where it can be */
+	int carried;	 /* came complete, with record and manifest: nothing is to be changed in it */
 
 	int dir;  /* images/NAME */
 	int lock; /* images/NAME/lock */
@@ -75,6 +79,14 @@ int cow_new_version_manifest(struct cow_new_version *v, const struct cow_new_ver
 
 /* The number; -errno leaves it unpublished. */
 int cow_new_version_publish(struct cow_new_version *v, unsigned *ret_version, struct cow_err *err);
+
+/*
+ * cow_import_archive - fill the tree from an archive; its record and manifest are made too.
+ * @read: see archive_read.h. Return: 0; -EALREADY this image has the version, v->number says which; -ENOENT
+ * the base is not here; -EBADMSG; -errno.
+ */
+int cow_import_archive(struct cow_new_version *v, cow_arc_read_fn read, void *ctx,
+		       struct cow_err *err);
 
 /* Give everything back. @r < 0: nothing of it stays behind. */
 void cow_new_version_end(struct cow_new_version *v, int r);

@@ -178,8 +178,7 @@ static int load_newest(struct cow_new_version *v, struct cow_err *err)
 static int hex_id(struct cow_new_version *v, const struct cow_ovl_image_info *info)
 {
 	char hex[COW_IMAGE_ID_LEN + 1];
-	for (size_t k = 0; k < COW_OVM_ID_LEN; k++)
-		(void)snprintf(hex + 2 * k, 3, "%02x", info->id[k]);
+	cow_image_id_text(info->id, hex);
 	return cow_kv_set(v->conf, "", "id", hex);
 }
 

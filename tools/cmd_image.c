@@ -13,7 +13,9 @@
 #include "image_check.h"
 #include "image_diff.h"
 #include "image_edit.h"
+#include "image_export.h"
 #include "options.h"
+#include "snapshot/archive.h"
 #include "snapshot/commit.h"
 #include "version_report.h"
 
@@ -27,12 +29,15 @@
 static const char import_help[] =
     "usage: cowherd image import NAME SOURCE [--comment TEXT] [--no-fixup NAME]...\n"
     "                            [--exclude PATH]... [--everything]\n"
+    "       cowherd image import FILE [--comment TEXT]\n"
     "\n"
     "Make a new version of image NAME from SOURCE: a directory, a tar file, a disk image, a\n"
     "disk, or a container image (OCI layout or archive, docker save). Files may be compressed\n"
     "with gzip, bzip2, xz, zstd or zip; \"-\" is standard input.\n"
     "What a root for a disk needs changed to run from the network is changed, listed and kept\n"
     "in the image's record. Then all of it is read once more for the manifest.\n"
+    "Of an archive of 'cowherd image export' the same version is made again, with nothing\n"
+    "changed; without NAME it is called as in the archive.\n"
     "\n"
     "  --comment TEXT   kept with the image\n"
     "  --no-fixup NAME  leave one of the changes out; \"all\" leaves the tree as it is\n"
@@ -46,21 +51,31 @@ static int cmd_import(int argc, char **argv)
 	struct cow_err err = COW_ERR_INIT;
 	struct cow_version_report report;
 	cow_autostore s = NULL;
+	struct cow_archive_info info;
 	unsigned version = 0;
 	int status =
 	    cow_options_parse("image import", import_help,
-			      COW_OPT_IMPORT | COW_OPT_EXCLUDE, 2, 2, argc, argv, &o);
+			      COW_OPT_IMPORT | COW_OPT_EXCLUDE, 1, 2, argc, argv, &o);
 	if (status >= 0)
 		return status;
-	int r = cow_cli_store_open(&o.where, &s, &err);
+	const char *name = argv[o.words], *source = argv[argc - 1];
+	int r = 0;
+	if (argc - o.words == 1 && strcmp(source, COW_IMPORT_STDIN) == 0)
+		return cow_cli_usage("image import", "say what to call it: NAME -");
+	if (argc - o.words == 1) {
+		r = cow_archive_peek(source, &info, &err);
+		name = info.name;
+	}
+	if (r == 0)
+		r = cow_cli_store_open(&o.where, &s, &err);
 	if (r < 0)
 		return cow_cli_fail(&err, r);
 	cow_version_report_begin(&report, &o);
-	r = cow_image_import(s, argv[o.words], argv[o.words + 1], &report.opts, &version, &err);
+	r = cow_image_import(s, name, source, &report.opts, &version, &err);
 	cow_version_report_end(&report);
 	if (r < 0)
 		return cow_cli_fail(&err, r);
-	return cow_version_report_print(&report, s, "imported", argv[o.words], version, &err);
+	return cow_version_report_print(&report, s, "imported", name, version, &err);
 }
 
 /* ---------------------------------------------------------------- list */
@@ -369,6 +384,8 @@ int cow_cmd_image(int argc, char **argv)
 	     "compare one with its manifest"},
 	    {"diff", cow_cmd_image_diff, "OLD NEW", "what differs between two versions"},
 	    {"dump", cow_cmd_image_dump, "NAME[@VERSION|:TAG]", "its manifest as text"},
+	    {"export", cow_cmd_image_export, "NAME[@VERSION] -o FILE",
+	     "write one as an archive for another store"},
 	    {"edit", cow_cmd_image_edit, "NAME [-- COMMAND...]",
 	     "change one from inside: a new version"},
 	    {"tag", cmd_tag, "NAME[@VERSION] TAG", "name a version"},

@@ -32,6 +32,8 @@ enum {
 	OPT_MODEL,
 	OPT_EXCLUDE,
 	OPT_EVERYTHING,
+	OPT_SINCE,
+	OPT_LEVEL,
 };
 
 static const struct option options[] = {
@@ -62,6 +64,9 @@ static const struct option options[] = {
     {"model", required_argument, NULL, OPT_MODEL},
     {"exclude", required_argument, NULL, OPT_EXCLUDE},
     {"everything", no_argument, NULL, OPT_EVERYTHING},
+    {"output", required_argument, NULL, 'o'},
+    {"since", required_argument, NULL, OPT_SINCE},
+    {"level", required_argument, NULL, OPT_LEVEL},
     {"help", no_argument, NULL, 'h'},
     {NULL, 0, NULL, 0},
 };
@@ -106,6 +111,10 @@ static unsigned needs(int opt)
 	case OPT_DURABILITY:
 	case OPT_EPHEMERAL:
 		return COW_OPT_ADD;
+	case 'o':
+	case OPT_SINCE:
+	case OPT_LEVEL:
+		return COW_OPT_EXPORT;
 	case OPT_COMMIT:
 	case OPT_DISCARD:
 	case OPT_KEEP:
@@ -176,6 +185,15 @@ static int take(struct cow_options *o, int opt, const char *arg)
 	case OPT_MODEL:
 		o->model = arg;
 		return 0;
+	case 'o':
+		o->output = arg;
+		return 0;
+	case OPT_SINCE:
+		o->since = arg;
+		return 0;
+	case OPT_LEVEL:
+		o->level = arg;
+		return 0;
 	default:
 		o->given |= needs(opt);
 		return 0;
@@ -196,7 +214,7 @@ int cow_options_parse(const char *command, const char *help, unsigned takes, int
 	int opt;
 	*ret = (struct cow_options){0};
 	optind = 0;
-	while ((opt = getopt_long(argc, argv, "hq", options, NULL)) != -1) {
+	while ((opt = getopt_long(argc, argv, "hqo:", options, NULL)) != -1) {
 		if (opt == 'h') {
 			(void)fputs(help, stdout);
 			return cow_cli_flush();

@@ -26,6 +26,7 @@ enum {
 	COW_OPT_PENDING = 1 << 13,
 	COW_OPT_MODEL = 1 << 14,
 	COW_OPT_EXCLUDE = 1 << 15, /* --exclude, --everything */
+	COW_OPT_EXPORT = 1 << 16, /* -o, --since, --level */
 };
 
 #define COW_OPTION_LIST_MAX 32 /* of one that may be given several times */
@@ -36,6 +37,7 @@ struct cow_options {
 	const char *comment, *image, *name, *backend, *durability, *model;
 	int ephemeral;
 	const char *commit;
+	const char *output, *since, *level;
 	int discard, keep, resume;
 	bool everything;
 	const char *no_fixup[COW_OPTION_LIST_MAX + 1], *exclude[COW_OPTION_LIST_MAX + 1]; /* NULL at the end */

@@ -58,6 +58,20 @@ int cow_progress_count(struct cow_progress *p, const char *what, uint64_t inodes
 	return 0;
 }
 
+int cow_progress_part(struct cow_progress *p, const char *what, uint64_t done, uint64_t total)
+{
+	char have[COW_BYTES_LEN], all[COW_BYTES_LEN];
+	if (stop_asked)
+		return -EINTR;
+	if (!p->on_terminal)
+		return 0;
+	cow_cli_bytes(done, have);
+	cow_cli_bytes(total, all);
+	(void)fprintf(stderr, "\r\033[K%s: %s of %s", what, have, all);
+	p->shown = 1;
+	return 0;
+}
+
 int cow_progress_step(struct cow_progress *p, const struct cow_import_progress *now)
 {
 	char done[COW_BYTES_LEN], rate[COW_BYTES_LEN], left[48];

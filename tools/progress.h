@@ -26,6 +26,9 @@ int cow_progress_step(struct cow_progress *p, const struct cow_import_progress *
 /* The same for what reads an image: @what goes in front. */
 int cow_progress_count(struct cow_progress *p, const char *what, uint64_t inodes, uint64_t bytes);
 
+/* The same for what has an end. */
+int cow_progress_part(struct cow_progress *p, const char *what, uint64_t done, uint64_t total);
+
 /* Wipe the line: something else is to be printed. Signals are still watched. */
 void cow_progress_wipe(struct cow_progress *p);
 

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later
+ *
+ * A version that comes as an archive: what it stands on here, what is said of it here.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "archive_receive.h"
+#include "common/kv.h"
+#include "new_version.h"
+
+/* The version with this id, of image @name if there is a choice. */
+struct search {
+	const char *id, *name;
+	struct cow_image *found;
+};
+
+static int look(void *ctx, const struct cow_image *i)
+{
+	struct search *s = ctx;
+	if (strcmp(i->id, s->id) != 0 || (s->found && strcmp(i->name, s->name) != 0))
+		return 0;
+	cow_image_free(s->found);
+	s->found = calloc(1, sizeof(*s->found));
+	if (!s->found)
+		return -ENOMEM;
+	memcpy(s->found->name, i->name, sizeof(i->name));
+	memcpy(s->found->id, i->id, sizeof(i->id));
+	s->found->version = i->version;
+	return 0;
+}
+
+int cow_image_find_id(struct cow_store *s, const char *id, const char *name, struct cow_image **ret,
+		      struct cow_err *err)
+{
+	struct search search = {.id = id, .name = name};
+	int r = cow_image_each(s, look, &search, err);
+	if (r == 0 && !search.found)
+		r = cow_err_say(err, COW_ERR_NOT_FOUND, -ENOENT, "no image has the id %s", id);
+	if (r < 0) {
+		cow_image_free(search.found);
+		return r;
+	}
+	*ret = search.found;
+	return 0;
+}
+
+struct import {
+	struct cow_new_version *v;
+	struct cow_image *base; /* NULL: none */
+};
+
+static int find_base(struct import *m, const struct cow_archive_info *info,
+		     struct cow_ovl_image **ret, struct cow_err *err)
+{
+	struct cow_new_version *v = m->v;
+	struct cow_ovl_image_info got;
+	char hex[COW_IMAGE_ID_LEN + 1];
+	struct cow_err why = COW_ERR_INIT;
+	int r = cow_image_find_id(v->s, info->base, v->name, &m->base, &why);
+	if (r == -ENOENT) {
+		cow_err_say(err, COW_ERR_NOT_FOUND, -ENOENT,
+			    "'%s' has what %s@%u has otherwise than %s@%u, id %s, which is not here",
+			    v->source, info->name, info->version, info->base_name,
+			    info->base_version, info->base);
+		return cow_err_hint(err, -ENOENT,
+				    "import that first, or export without --since");
+	}
+	if (r == 0)
+		r = cow_image_manifest(v->s, m->base, ret, &why);
+	if (r < 0) {
+		if (err)
+			*err = why;
+		return cow_err_prefix(err, r, "base of '%s'", v->source);
+	}
+	cow_ovl_image_info(*ret, &got);
+	cow_image_id_text(got.id, hex);
+	if (strcmp(hex, info->base) == 0)
+		return 0;
+	cow_ovl_image_close(cow_steal_ptr(ret));
+	return cow_err_say(err, COW_ERR_FAILED, -EBADMSG,
+			   "base of '%s': image %s@%u is damaged: its manifest is another one",
+			   v->source, m->base->name, m->base->version);
+}
+
+static int accept(void *ctx, const struct cow_archive_info *info, struct cow_ovl_image **ret_base,
+		  struct cow_err *err)
+{
+	struct import *m = ctx;
+	struct cow_err why = COW_ERR_INIT;
+	cow_autoimage have = NULL;
+	*ret_base = NULL;
+	int r = cow_image_find_id(m->v->s, info->id, m->v->name, &have, &why);
+	if (r < 0 && r != -ENOENT) {
+		if (err)
+			*err = why;
+		return r;
+	}
+	if (have && strcmp(have->name, m->v->name) == 0) {
+		m->v->number = have->version;
+		return -EALREADY;
+	}
+	m->v->number = info->version;
+	return *info->base ? find_base(m, info, ret_base, err) : 0;
+}
+
+/* What was true where it comes from and is not here. */
+static int here(struct import *m, const struct cow_arc_receive *rx)
+{
+	struct cow_new_version *v = m->v;
+	const char *backend =
+	    cow_backend_name(v->s->btrfs ? COW_BACKEND_BTRFS : COW_BACKEND_OVERLAY);
+	int r = cow_kv_set(rx->conf, "", "id", rx->info.id);
+	if (r == 0)
+		r = cow_kv_set(rx->conf, "", "backend", backend);
+	if (r == 0)
+		r = cow_kv_setf(rx->conf, "", "origin", "%s@%u", rx->info.name, rx->info.version);
+	if (r == 0)
+		r = cow_kv_set(rx->conf, "", "parent", NULL);
+	if (r == 0 && m->base)
+		r = cow_kv_setf(rx->conf, "", "parent", "%s@%u", m->base->name, m->base->version);
+	if (r == 0 && v->opts && v->opts->comment) {
+		cow_autofree char *text = cow_conf_text(v->opts->comment);
+		r = text ? cow_kv_set(rx->conf, "", "comment", text) : -ENOMEM;
+	}
+	return r;
+}
+
+int cow_import_archive(struct cow_new_version *v, cow_arc_read_fn read, void *ctx,
+		       struct cow_err *err)
+{
+	struct import m = {.v = v};
+	struct cow_arc_receive rx = {
+	    .fill = &v->fill,
+	    .stage = v->stage,
+	    .what = v->source,
+	    .accept = accept,
+	    .ctx = &m,
+	};
+	int r = cow_arc_receive(&rx, read, ctx, err);
+	if (r == 0) {
+		r = here(&m, &rx);
+		if (r < 0)
+			r = cow_err_set(err, r, "describe image %s", v->name);
+	}
+	if (r == 0) {
+		r = cow_image_conf_check(rx.conf, err);
+		if (r < 0)
+			r = cow_err_prefix(err, r, "'%s'", v->source);
+	}
+	if (r == 0)
+		r = cow_kv_write_at(v->stage, "image.conf", rx.conf, 0644, err);
+	cow_image_free(m.base);
+	cow_kv_free(rx.conf);
+	return r;
+}

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later
+ *
+ * A version of an image becomes an archive.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "archive_receive.h"
+#include "archive_write.h"
+#include "common/fs.h"
+#include "common/kv.h"
+#include "image_internal.h"
+
+struct export {
+	struct cow_store *s;
+	const struct cow_image *i;
+	struct cow_ovl_image *img, *base;
+	struct cow_arc_plan plan;
+	struct cow_archive_info info;
+	char *head, *conf;
+};
+
+/* The manifest that is there, and the id it has. */
+static int load(struct cow_store *s, const struct cow_image *i, struct cow_ovl_image **ret,
+		char id[COW_IMAGE_ID_LEN + 1], struct cow_err *err)
+{
+	struct cow_ovl_image_info info;
+	int r = cow_image_manifest(s, i, ret, err);
+	if (r < 0)
+		return r;
+	cow_ovl_image_info(*ret, &info);
+	cow_image_id_text(info.id, id);
+	return strcmp(id, i->id) == 0
+		   ? 0
+		   : cow_err_say(err, COW_ERR_FAILED, -EBADMSG,
+				 "image %s@%u is damaged: its manifest is another one", i->name,
+				 i->version);
+}
+
+static int describe(struct export *x, const struct cow_image *since, struct cow_err *err)
+{
+	size_t len;
+	(void)cow_ovl_image_bytes(x->img, &len);
+	x->info.manifest_len = len;
+	x->info.version = x->i->version;
+	memcpy(x->info.name, x->i->name, sizeof(x->info.name));
+	if (since) {
+		x->info.base_version = since->version;
+		memcpy(x->info.base_name, since->name, sizeof(x->info.base_name));
+	}
+	x->head = cow_arc_head_format(&x->info);
+	cow_autoclose int version = cow_image_version(x->s, x->i);
+	int r = version < 0
+		    ? version
+		    : cow_read_file_at(version, "image.conf", COW_KV_FILE_MAX, &x->conf, &len);
+	if (r == 0 && (!x->head || strlen(x->conf) != len))
+		r = x->head ? -EBADMSG : -ENOMEM;
+	return r < 0 ? cow_err_set(err, r, "read the record of image %s@%u", x->i->name,
+				   x->i->version)
+		     : 0;
+}
+
+static int prepare(struct export *x, const struct cow_image *since, struct cow_err *err)
+{
+	int r = load(x->s, x->i, &x->img, x->info.id, err);
+	if (r == 0 && since)
+		r = load(x->s, since, &x->base, x->info.base, err);
+	if (r == 0)
+		r = describe(x, since, err);
+	return r < 0 ? r : cow_arc_plan_make(x->img, x->base, &x->plan, err);
+}
+
+static int write_out(struct export *x, const struct cow_export_opts *opts,
+		     struct cow_export_done *ret, struct cow_err *err)
+{
+	const struct cow_arc_write w = {
+	    .img = x->img,
+	    .base = x->base,
+	    .plan = &x->plan,
+	    .level = opts->level,
+	    .progress = opts->progress,
+	    .ctx = opts->ctx,
+	};
+	struct cow_arc_out *out;
+	size_t first = 0;
+	int r = cow_arc_out_open(opts->output, &out, err);
+	if (r < 0)
+		return r;
+	r = cow_arc_out_begin(out, x->head, x->conf, &x->plan, &first, err);
+	if (r == 0)
+		r = cow_arc_write_blocks(&w, first, out, err);
+	if (r == 0)
+		r = cow_arc_out_finish(out, err);
+	*ret = (struct cow_export_done){
+	    .bytes = cow_arc_out_len(out),
+	    .files = x->plan.files,
+	    .plain = x->plan.bytes,
+	    .resumed = first > 0,
+	};
+	cow_arc_out_close(out, r);
+	return r;
+}
+
+int cow_image_export(struct cow_store *s, const struct cow_image *i, const struct cow_image *since,
+		     const struct cow_export_opts *opts, struct cow_export_done *ret,
+		     struct cow_err *err)
+{
+	struct export x = {.s = s, .i = i};
+	if (opts->level < 1 || opts->level > COW_EXPORT_LEVEL_MAX)
+		return cow_err_say(err, COW_ERR_USAGE, -EINVAL, "level %d: 1 to %d", opts->level,
+				   COW_EXPORT_LEVEL_MAX);
+	int r = prepare(&x, since, err);
+	if (r == 0)
+		r = write_out(&x, opts, ret, err);
+	cow_arc_plan_done(&x.plan);
+	cow_ovl_image_close(x.img);
+	cow_ovl_image_close(x.base);
+	free(x.head);
+	free(x.conf);
+	return r < 0 ? cow_err_prefix(err, r, "export image %s@%u", i->name, i->version) : 0;
+}

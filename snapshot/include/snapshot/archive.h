@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: LGPL-3.0-or-later
+ *
+ * Versions of images carried from store to store, see cowherd-archive(5). Reading one is cow_image_import().
+ */
+#ifndef COW_SNAPSHOT_ARCHIVE_H
+#define COW_SNAPSHOT_ARCHIVE_H
+
+#include "snapshot/image.h"
+
+#define COW_EXPORT_STDOUT "-" /* as an output: standard output */
+#define COW_EXPORT_LEVEL 9    /* of zstd: what an export takes without being told */
+#define COW_EXPORT_LEVEL_MAX 19
+
+struct cow_export_opts {
+	const char *output; /* file, or COW_EXPORT_STDOUT */
+	int level;	    /* of zstd, 1..COW_EXPORT_LEVEL_MAX */
+	/* Now and then from the calling thread, with bytes of content; may be NULL. < 0 ends it. */
+	int (*progress)(void *ctx, uint64_t done, uint64_t total);
+	void *ctx;
+};
+
+struct cow_export_done {
+	uint64_t bytes; /* of the archive */
+	uint64_t files; /* whose content is in it */
+	uint64_t plain; /* bytes of that, with the manifest */
+	int resumed;	/* a part was there from an export that was interrupted */
+};
+
+/*
+ * cow_image_export - write version @i as an archive; with @since only what it has otherwise than that.
+ * The content of each file is compared with its digest.
+ * Crash: without its end the file has another name; a repetition goes on with it (I2).
+ * Return: 0; -EBUSY the file is being written; -EOPNOTSUPP it has no manifest; -EBADMSG the image is
+ * damaged; -EINTR stopped; -ENOSPC; -errno. Threads: one for an output; starts and ends some of its own.
+ */
+int cow_image_export(struct cow_store *s, const struct cow_image *i, const struct cow_image *since,
+		     const struct cow_export_opts *opts, struct cow_export_done *ret,
+		     struct cow_err *err);
+
+/* What an archive says of itself. */
+struct cow_archive_info {
+	char name[COW_LABEL_MAX + 1]; /* of the image, where it was made */
+	unsigned version;
+	char id[COW_IMAGE_ID_LEN + 1];
+	char base_name[COW_LABEL_MAX + 1]; /* "": it holds everything */
+	unsigned base_version;
+	char base[COW_IMAGE_ID_LEN + 1];
+	uint64_t manifest_len;
+};
+
+/* cow_archive_peek - of a file. Return: 0; -ENOENT; -EBADMSG it is none; -errno. */
+int cow_archive_peek(const char *path, struct cow_archive_info *ret, struct cow_err *err);
+
+#endif
