@@ -11,7 +11,7 @@
 #include "tftp/limits.h"
 
 #define LISTEN_RCVBUF (1 << 20) /* 200 boards and their repeats */
-#define POOL_RCVBUF (1 << 18)	/* ACKs of a few hundred transfers each */
+#define POOL_RCVBUF (1 << 20)	/* ACKs of a thousand transfers each */
 
 /* A socket for transfers: on a port of the range that is free, from *io_port on, or on any. */
 static int open_for_transfers(const struct cow_tftp_entrance *e,

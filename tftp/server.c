@@ -464,7 +464,7 @@ static void run_timers(struct cow_tftp_server *s)
 {
 	struct cow_tftp_timer *t;
 
-	while ((t = cow_tftp_timers_first(&s->timers)) && t->at_ms <= s->now_ms) {
+	while ((t = cow_tftp_timers_due(&s->timers, s->now_ms))) {
 		struct cow_tftp_slot *slot =
 		    (struct cow_tftp_slot *)((char *)t - offsetof(struct cow_tftp_slot, timer));
 		struct cow_tftp_out out = out_of(s);
@@ -483,12 +483,11 @@ static void run_timers(struct cow_tftp_server *s)
 
 static int wait_ms(const struct cow_tftp_server *s)
 {
-	const struct cow_tftp_timer *t = cow_tftp_timers_first(&s->timers);
-	uint64_t wait = TICK_MS;
+	uint64_t next = cow_tftp_timers_next_ms(&s->timers);
 
-	if (t)
-		wait = t->at_ms > s->now_ms ? t->at_ms - s->now_ms : 0;
-	return (int)(wait < TICK_MS ? wait : TICK_MS);
+	if (next <= s->now_ms)
+		return 0;
+	return (int)(next - s->now_ms < TICK_MS ? next - s->now_ms : TICK_MS);
 }
 
 static void stop_transfers(struct cow_tftp_server *s)

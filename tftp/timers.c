@@ -52,6 +52,9 @@ static void sink(struct cow_tftp_timers *ts, size_t pos)
 
 void cow_tftp_timer_set(struct cow_tftp_timers *ts, struct cow_tftp_timer *t, uint64_t at_ms)
 {
+	t->due_ms = at_ms;
+	if (t->pos != 0 && t->at_ms <= at_ms)
+		return; /* it stays where it is until its old time comes */
 	t->at_ms = at_ms;
 	if (t->pos == 0) {
 		if (ts->count == ts->max)
@@ -59,7 +62,6 @@ void cow_tftp_timer_set(struct cow_tftp_timers *ts, struct cow_tftp_timer *t, ui
 		put(ts, ++ts->count, t);
 	}
 	rise(ts, t->pos);
-	sink(ts, t->pos);
 }
 
 void cow_tftp_timer_cancel(struct cow_tftp_timers *ts, struct cow_tftp_timer *t)
@@ -79,7 +81,20 @@ void cow_tftp_timer_cancel(struct cow_tftp_timers *ts, struct cow_tftp_timer *t)
 	sink(ts, last->pos);
 }
 
-struct cow_tftp_timer *cow_tftp_timers_first(const struct cow_tftp_timers *ts)
+struct cow_tftp_timer *cow_tftp_timers_due(struct cow_tftp_timers *ts, uint64_t now_ms)
 {
-	return ts->count ? ts->heap[1] : NULL;
+	while (ts->count > 0 && ts->heap[1]->at_ms <= now_ms) {
+		struct cow_tftp_timer *t = ts->heap[1];
+
+		if (t->due_ms <= now_ms)
+			return t;
+		t->at_ms = t->due_ms;
+		sink(ts, 1);
+	}
+	return NULL;
+}
+
+uint64_t cow_tftp_timers_next_ms(const struct cow_tftp_timers *ts)
+{
+	return ts->count ? ts->heap[1]->at_ms : UINT64_MAX;
 }

@@ -45,14 +45,14 @@ static void timers_come_in_order_whatever_was_moved(void **state)
 {
 	struct cow_tftp_timer t[TIMERS] = {0};
 	struct cow_tftp_timers ts;
-	uint64_t rnd = 42, last = 0;
+	struct cow_tftp_timer *x;
+	uint64_t rnd = 42;
 	unsigned armed = 0;
 
 	assert_int_equal(cow_tftp_timers_init(&ts, TIMERS), 0);
 	for (int i = 0; i < 20000; i++) {
 		rnd = rnd * 6364136223846793005ull + 1442695040888963407ull;
-		struct cow_tftp_timer *x = &t[(rnd >> 33) % TIMERS];
-
+		x = &t[(rnd >> 33) % TIMERS];
 		if (rnd >> 62 == 0)
 			cow_tftp_timer_cancel(&ts, x);
 		else
@@ -61,15 +61,17 @@ static void timers_come_in_order_whatever_was_moved(void **state)
 	for (int i = 0; i < TIMERS; i++)
 		armed += t[i].pos != 0;
 	assert_true(armed > 0 && armed == ts.count);
-	for (; armed; armed--) {
-		struct cow_tftp_timer *x = cow_tftp_timers_first(&ts);
-
-		assert_true(x->at_ms >= last);
-		last = x->at_ms;
-		cow_tftp_timer_cancel(&ts, x);
-		cow_tftp_timer_cancel(&ts, x); /* twice is once */
+	for (uint64_t now = 0; now < 1000; now++) {
+		while ((x = cow_tftp_timers_due(&ts, now))) {
+			assert_int_equal(x->due_ms, now); /* neither early nor late */
+			cow_tftp_timer_cancel(&ts, x);
+			cow_tftp_timer_cancel(&ts, x); /* twice is once */
+			armed--;
+		}
+		assert_true(cow_tftp_timers_next_ms(&ts) > now);
 	}
-	assert_null(cow_tftp_timers_first(&ts));
+	assert_int_equal(armed, 0);
+	assert_true(cow_tftp_timers_next_ms(&ts) == UINT64_MAX);
 	cow_tftp_timers_done(&ts);
 }
 
