@@ -62,3 +62,13 @@ int cow_ovl_image_names(const struct cow_ovl_image *img, uint32_t number,
 	}
 	return r;
 }
+
+uint32_t cow_ovl_image_linked(const struct cow_ovl_image *img, uint32_t after)
+{
+	struct cow_ovl_image_info info;
+	cow_ovl_image_info(img, &info);
+	for (uint32_t n = after + 1; n < info.next_number; n++)
+		if (cow_man_has(img, n) && cow_man_nnames(img, n) > 1)
+			return n;
+	return 0;
+}

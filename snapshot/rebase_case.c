@@ -62,8 +62,8 @@ static int find_moved(struct cow_rebase *rb, struct cow_rebase_entry *e)
 		int r = cow_ovl_image_names(rb->v2, e->base, take_path, &e->their_path);
 		return r < 0 ? r : 0;
 	}
-	/* A directory that is something else now is gone. */
-	if (!e->theirs || (dir && !S_ISDIR(cow_rebase_type(rb->v2, e->theirs))))
+	/* What is something else now is gone. */
+	if (!e->theirs || cow_rebase_type(rb->v2, e->theirs) != cow_rebase_type(rb->v1, e->base))
 		return 0;
 	e->their_path = strdup(e->old_path);
 	return e->their_path ? 0 : -ENOMEM;

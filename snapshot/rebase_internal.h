@@ -104,9 +104,13 @@ int cow_rebase_node(struct cow_ovl_inst *inst, const char *path, struct cow_ovl_
 int cow_rebase_agree(struct cow_rebase *rb, const struct cow_rebase_entry *e,
 		     const char *their_path, struct cow_rebase_case *c);
 
+/* COW_CHANGED_* of what the client has at @path against the object of v1, which v1 has at @base, too. */
+int cow_rebase_differs(struct cow_rebase *rb, const char *path, const char *base, uint32_t number,
+		       unsigned *ret_what);
+
 /* ---- rebase_more.c: what the list of changes does not say by itself */
 
-/* Changed files of the image with several names: an entry for each. */
+/* Changed files of the image with several names: an entry for each, whichever it was changed by. */
 int cow_rebase_add_links(struct cow_rebase *rb);
 /* New in v2, in directories that the client has removed and made again. */
 int cow_rebase_add_hidden(struct cow_rebase *rb);

@@ -35,9 +35,21 @@ int cow_rebase_node(struct cow_ovl_inst *inst, const char *path, struct cow_ovl_
 	return r;
 }
 
+#define ALL_CHANGES                                                                                \
+	((unsigned)COW_CHANGED_DATA | COW_CHANGED_TYPE | COW_CHANGED_MODE | COW_CHANGED_OWNER |    \
+	 COW_CHANGED_MTIME | COW_CHANGED_XATTRS)
+
+/* An object of a version, to compare the client's with. @base: of v1, if both come from it; 0: not. */
+struct other {
+	const struct cow_ovl_image *img;
+	int tree;
+	const char *path;
+	uint32_t number, base;
+};
+
 /* ---------------------------------------------------------------- content */
 
-static int same_content(struct cow_rebase *rb, struct cow_ovl_node *ours, const char *their_path,
+static int same_content(struct cow_rebase *rb, struct cow_ovl_node *ours, const struct other *other,
 			off_t size)
 {
 	struct cow_ovl_source src;
@@ -45,19 +57,19 @@ static int same_content(struct cow_rebase *rb, struct cow_ovl_node *ours, const 
 	if (r < 0)
 		return r;
 	cow_autoclose int fd = src.fd;
-	cow_autoclose int their = cow_open_beneath(rb->tree2, their_path,
+	cow_autoclose int their = cow_open_beneath(other->tree, other->path,
 						   O_RDONLY | O_NOFOLLOW | O_NOCTTY | O_CLOEXEC, 0);
 	return their < 0 ? their : cow_commit_same_data(fd, their, size, rb->buf);
 }
 
-static int same_target(struct cow_rebase *rb, struct cow_ovl_node *ours, const char *their_path)
+static int same_target(struct cow_ovl_node *ours, const struct other *other)
 {
 	char a[COW_SYMLINK_MAX + 1], b[COW_SYMLINK_MAX + 1];
 	ssize_t n = cow_ovl_readlink(ours, a, sizeof(a));
 	if (n < 0)
 		return (int)n;
 	cow_autoclose int fd =
-	    cow_open_beneath(rb->tree2, their_path, O_PATH | O_NOFOLLOW | O_CLOEXEC, 0);
+	    cow_open_beneath(other->tree, other->path, O_PATH | O_NOFOLLOW | O_CLOEXEC, 0);
 	if (fd < 0)
 		return fd;
 	ssize_t m = readlinkat(fd, "", b, sizeof(b));
@@ -66,13 +78,13 @@ static int same_target(struct cow_rebase *rb, struct cow_ovl_node *ours, const c
 
 /* Of one type: 1 the same, 0 not. */
 static int same_data(struct cow_rebase *rb, struct cow_ovl_node *ours, const struct cow_ovl_attr *a,
-		     const struct cow_ovl_attr *b, const char *their_path)
+		     const struct cow_ovl_attr *b, const struct other *other)
 {
 	switch (a->mode & S_IFMT) {
 	case S_IFREG:
-		return a->size == b->size ? same_content(rb, ours, their_path, (off_t)a->size) : 0;
+		return a->size == b->size ? same_content(rb, ours, other, (off_t)a->size) : 0;
 	case S_IFLNK:
-		return same_target(rb, ours, their_path);
+		return same_target(ours, other);
 	case S_IFCHR:
 	case S_IFBLK:
 		return a->rdev == b->rdev;
@@ -88,46 +100,46 @@ static bool same_value(const void *a, size_t alen, const void *b, size_t blen)
 	return a && b ? alen == blen && memcmp(a, b, alen) == 0 : !a && !b;
 }
 
-/* One name: what the client has, v2, v1. */
-static void look_at_xattr(const struct cow_rebase_entry *e, const struct cow_rebase *rb,
-			  const char *name, const void *ours, size_t len, bool *same, bool *clash)
+/* One name: what the client has, the other one, v1. */
+static void look_at_xattr(const struct cow_rebase *rb, const struct other *other, const char *name,
+			  const void *ours, size_t len, struct cow_rebase_case *c)
 {
 	size_t tlen = 0, blen = 0;
-	const void *theirs = cow_rebase_xattr(rb->v2, e->theirs, name, &tlen);
-	const void *base = e->base ? cow_rebase_xattr(rb->v1, e->base, name, &blen) : NULL;
+	const void *theirs = cow_rebase_xattr(other->img, other->number, name, &tlen);
+	const void *base = other->base ? cow_rebase_xattr(rb->v1, other->base, name, &blen) : NULL;
 	if (same_value(ours, len, theirs, tlen))
 		return;
-	*same = false;
-	if (e->base && !same_value(ours, len, base, blen) && !same_value(theirs, tlen, base, blen))
-		*clash = true;
+	c->agree &= ~(unsigned)COW_CHANGED_XATTRS;
+	if (other->base && !same_value(ours, len, base, blen) &&
+	    !same_value(theirs, tlen, base, blen))
+		c->xattrs_clash = true;
 }
 
-static int look_at_xattrs(struct cow_rebase *rb, const struct cow_rebase_entry *e,
+static int look_at_xattrs(struct cow_rebase *rb, const struct other *other,
 			  struct cow_ovl_node *ours, struct cow_rebase_case *c)
 {
-	bool same = true;
 	const char *name;
 	const void *theirs;
 	size_t tlen;
 	ssize_t len = cow_ovl_listxattr(ours, rb->names, COW_XATTR_LIST_MAX);
 	if (len < 0 && len != -EOPNOTSUPP)
 		return (int)len;
+	c->agree |= COW_CHANGED_XATTRS;
 	for (const char *x = rb->names; len > 0 && x < rb->names + len; x += strlen(x) + 1) {
 		ssize_t n = cow_ovl_getxattr(ours, x, rb->value, COW_XATTR_SIZE_MAX);
 		if (n < 0 && n != -ENODATA && n != -EOPNOTSUPP)
 			return (int)n;
 		if (n >= 0)
-			look_at_xattr(e, rb, x, rb->value, (size_t)n, &same, &c->xattrs_clash);
+			look_at_xattr(rb, other, x, rb->value, (size_t)n, c);
 	}
-	for (size_t k = 0; cow_ovl_image_xattr(rb->v2, e->theirs, k, &name, &theirs, &tlen); k++) {
+	for (size_t k = 0; cow_ovl_image_xattr(other->img, other->number, k, &name, &theirs, &tlen);
+	     k++) {
 		ssize_t n = cow_ovl_getxattr(ours, name, NULL, 0);
 		if (n == -ENODATA)
-			look_at_xattr(e, rb, name, NULL, 0, &same, &c->xattrs_clash);
+			look_at_xattr(rb, other, name, NULL, 0, c);
 		else if (n < 0)
 			return (int)n;
 	}
-	if (same)
-		c->agree |= COW_CHANGED_XATTRS;
 	return 0;
 }
 
@@ -145,21 +157,38 @@ static unsigned same_attr(const struct cow_ovl_attr *a, const struct cow_ovl_att
 	return agree;
 }
 
-int cow_rebase_agree(struct cow_rebase *rb, const struct cow_rebase_entry *e,
-		     const char *their_path, struct cow_rebase_case *c)
+static int look(struct cow_rebase *rb, const char *path, const struct other *other,
+		struct cow_rebase_case *c)
 {
 	struct cow_ovl_attr a = {0}, b;
 	cow_autonode ours = NULL;
-	cow_ovl_image_attr(rb->v2, e->theirs, &b);
-	int r = cow_rebase_node(rb->ours, e->path, &ours, &a);
+	cow_ovl_image_attr(other->img, other->number, &b);
+	int r = cow_rebase_node(rb->ours, path, &ours, &a);
 	if (r < 0)
 		return r;
 	c->agree = same_attr(&a, &b);
 	if ((a.mode & S_IFMT) != (b.mode & S_IFMT))
 		return 0;
 	c->agree |= COW_CHANGED_TYPE;
-	r = same_data(rb, ours, &a, &b, their_path);
+	r = same_data(rb, ours, &a, &b, other);
 	if (r > 0)
 		c->agree |= COW_CHANGED_DATA;
-	return r < 0 ? r : look_at_xattrs(rb, e, ours, c);
+	return r < 0 ? r : look_at_xattrs(rb, other, ours, c);
+}
+
+int cow_rebase_agree(struct cow_rebase *rb, const struct cow_rebase_entry *e,
+		     const char *their_path, struct cow_rebase_case *c)
+{
+	const struct other v2 = {rb->v2, rb->tree2, their_path, e->theirs, e->base};
+	return look(rb, e->path, &v2, c);
+}
+
+int cow_rebase_differs(struct cow_rebase *rb, const char *path, const char *base, uint32_t number,
+		       unsigned *ret_what)
+{
+	const struct other v1 = {rb->v1, rb->tree1, base, number, 0};
+	struct cow_rebase_case c = {0};
+	int r = look(rb, path, &v1, &c);
+	*ret_what = ALL_CHANGES & ~c.agree;
+	return r;
 }

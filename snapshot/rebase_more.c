@@ -4,78 +4,101 @@
  * name is another name of, and what the new version adds to a directory that the client made anew.
  */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "rebase_internal.h"
 
 /* ---------------------------------------------------------------- names of one object */
 
-struct names {
+/* The client's node of a name of the image, if it is still that object. Caller puts *ret: NULL, it is not. */
+static int still_there(struct cow_rebase *rb, const char *path, uint32_t number,
+		       struct cow_ovl_node **ret)
+{
+	cow_autonode node = NULL;
+	int r = cow_rebase_node(rb->ours, path, &node, NULL);
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
+	*ret = cow_ovl_number(node) == number ? cow_steal_ptr(&node) : NULL;
+	return 0;
+}
+
+struct linked {
 	struct cow_rebase *rb;
-	const struct cow_rebase_entry *e; /* not of use once entries are added */
-	struct cow_ovl_change change;	  /* of the object */
-	uint64_t id;
-	char **ret; /* the name that is found; NULL: entries are added */
+	uint32_t number;
+	char *
+	    *ret; /* a name that is not carried is looked for; NULL: changed ones become entries */
 };
 
-/* Is it a name of the object, where the client has it as the image does? */
-static int is_name(struct names *n, const char *path)
+/* Nobody has brought it up, so nobody has changed it. */
+static int is_golden(struct cow_ovl_node *node)
 {
-	cow_autonode other = NULL;
-	int r = cow_rebase_node(n->rb->ours, path, &other, NULL);
-	return r == -ENOENT ? 0 : r < 0 ? r : cow_ovl_id(other) == n->id;
+	struct cow_ovl_source src;
+	int r = cow_ovl_source(node, &src);
+	if (r < 0)
+		return r;
+	(void)close(src.fd); /* opened to look */
+	return src.golden;
+}
+
+static int add_changed(struct linked *l, const char *path, const char *base,
+		       struct cow_ovl_node *node)
+{
+	struct cow_ovl_change change = {.path = path, .type = cow_ovl_type(node)};
+	int r = is_golden(node);
+	if (r == 0)
+		r = cow_rebase_differs(l->rb, path, base, l->number, &change.what);
+	if (r != 0 || !change.what)
+		return r < 0 ? r : 0;
+	change.kind = change.what & COW_CHANGED_DATA ? COW_CHANGE_MODIFIED : COW_CHANGE_ATTRIBUTES;
+	return cow_rebase_add(l->rb, &change) ? 0 : -ENOMEM;
 }
 
 static int see_name(void *ctx, const char *base)
 {
-	struct names *n = ctx;
-	cow_autofree char *path = cow_rebase_client_path(n->rb, base);
+	struct linked *l = ctx;
+	cow_autonode node = NULL;
+	cow_autofree char *path = cow_rebase_client_path(l->rb, base);
 	if (!path)
 		return -ENOMEM;
-	const struct cow_rebase_entry *known = cow_rebase_find(n->rb, path, strlen(path));
+	const struct cow_rebase_entry *known = cow_rebase_find(l->rb, path, strlen(path));
 	if (known &&
-	    (!n->ret || (known->v.act != COW_ACT_FIELDS && known->v.act != COW_ACT_THEIRS)))
+	    (!l->ret || (known->v.act != COW_ACT_FIELDS && known->v.act != COW_ACT_THEIRS)))
 		return 0;
-	int r = is_name(n, path);
-	if (r <= 0)
+	int r = still_there(l->rb, path, l->number, &node);
+	if (r < 0 || !node)
 		return r;
-	if (n->ret) {
-		*n->ret = cow_steal_ptr(&path);
-		return 1;
-	}
-	n->change.path = path;
-	return cow_rebase_add(n->rb, &n->change) ? 0 : -ENOMEM;
+	if (!l->ret)
+		return add_changed(l, path, base, node);
+	*l->ret = cow_steal_ptr(&path);
+	return 1;
 }
 
-/* @ret: as struct names. Names of the image's object that the entry's is, if it has several. */
-static int each_name(struct cow_rebase *rb, const struct cow_rebase_entry *e, char **ret)
+int cow_rebase_add_links(struct cow_rebase *rb)
 {
-	struct cow_ovl_attr attr;
+	struct linked l = {.rb = rb};
+	int r = 0;
+	while (rb->numbers && r == 0 && (l.number = cow_ovl_image_linked(rb->v1, l.number)))
+		r = cow_ovl_image_names(rb->v1, l.number, see_name, &l);
+	return r;
+}
+
+/* *ret: a name that the image has of the entry's object, too; NULL: it has none that is as it was. */
+static int other_name(struct cow_rebase *rb, const struct cow_rebase_entry *e, char **ret)
+{
+	struct cow_ovl_attr attr = {0};
 	cow_autonode node = NULL;
 	if (!rb->numbers || S_ISDIR(e->line.change.type))
 		return 0;
 	int r = cow_rebase_node(rb->ours, e->path, &node, &attr);
 	if (r < 0)
 		return r;
-	uint32_t number = attr.nlink > 1 ? cow_ovl_number(node) : 0;
-	struct names n = {
-	    .rb = rb, .e = e, .change = e->line.change, .id = cow_ovl_id(node), .ret = ret};
-	r = number ? cow_ovl_image_names(rb->v1, number, see_name, &n) : 0;
+	struct linked l = {
+	    .rb = rb, .number = attr.nlink > 1 ? cow_ovl_number(node) : 0, .ret = ret};
+	r = l.number ? cow_ovl_image_names(rb->v1, l.number, see_name, &l) : 0;
 	return r < 0 ? r : 0;
-}
-
-int cow_rebase_add_links(struct cow_rebase *rb)
-{
-	int r = 0;
-	for (size_t k = 0; r == 0 && k < rb->sorted; k++) {
-		/* Entries move when some are added. */
-		const struct cow_rebase_entry e = rb->entries[k];
-		if (e.line.change.kind == COW_CHANGE_MODIFIED ||
-		    e.line.change.kind == COW_CHANGE_ATTRIBUTES)
-			r = each_name(rb, &e, NULL);
-	}
-	return r;
 }
 
 static bool is_file_of(const struct cow_ovl_image *img, const char *path, mode_t type)
@@ -91,7 +114,7 @@ static bool is_file_of(const struct cow_ovl_image *img, const char *path, mode_t
 int cow_rebase_find_link(struct cow_rebase *rb, struct cow_rebase_entry *e)
 {
 	char *path = NULL;
-	int r = each_name(rb, e, &path);
+	int r = other_name(rb, e, &path);
 	if (r < 0 || !path)
 		return r;
 	cow_autoplaces p = {0};

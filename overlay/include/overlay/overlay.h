@@ -237,6 +237,7 @@ int cow_ovl_image_diff(const struct cow_ovl_image *old_img, const struct cow_ovl
  * cow_ovl_image_attr - what the manifest says of it.
  * cow_ovl_image_xattr - its attribute number @idx, by name; false: it has not so many. Valid as long as the image.
  * cow_ovl_image_names - all paths of it, one but for hard links; the callback's non-zero value stops.
+ * cow_ovl_image_linked - the next object after number @after that has several names; 0: none.
  * cow_ovl_image_compare - COW_CHANGED_* of @n in @new_img against @o in @old_img; 0: the same.
  * @number, @o, @n: there is such an object.
  */
@@ -248,6 +249,7 @@ bool cow_ovl_image_xattr(const struct cow_ovl_image *img, uint32_t number, size_
 			 const char **ret_name, const void **ret_value, size_t *ret_len);
 int cow_ovl_image_names(const struct cow_ovl_image *img, uint32_t number,
 			int (*fn)(void *ctx, const char *path), void *ctx);
+uint32_t cow_ovl_image_linked(const struct cow_ovl_image *img, uint32_t after);
 unsigned cow_ovl_image_compare(const struct cow_ovl_image *old_img, uint32_t o,
 			       const struct cow_ovl_image *new_img, uint32_t n);
 
