@@ -173,7 +173,7 @@ same_tree()
 same_image()
 {
 	rm -rf "$work/image-copy"
-	cp -a --sparse=always "$2" "$work/image-copy"
+	cp -a "$2" "$work/image-copy"
 	same_tree "$1" "$work/image-copy"
 	rm -rf "$work/image-copy"
 }

@@ -41,6 +41,7 @@ serve_config()
 	cat >"$COWHERD_CONFIG" <<-END
 		[store]
 		path = $STORE
+		space_warn = 99%
 		[serve]
 		interface = $LAB_BRIDGE
 		run_dir = $RUN
