@@ -199,7 +199,7 @@ int cow_write_file_at(int dirfd, const char *name, const void *buf, size_t len, 
 	return cow_fsync_dir_at(dirfd, ".");
 }
 
-int cow_symlink_swap_at(int dirfd, const char *target, const char *name)
+int cow_symlink_replace_at(int dirfd, const char *target, const char *name)
 {
 	char tmp[COW_NAME_MAX + 1];
 	int r = tmp_name(name, tmp);
@@ -213,7 +213,14 @@ int cow_symlink_swap_at(int dirfd, const char *target, const char *name)
 		(void)unlinkat(dirfd, tmp, 0); /* stale temporary, swept at start (I3) */
 		return r;
 	}
-	return cow_fsync_dir_at(dirfd, ".");
+	return 0;
+}
+
+int cow_symlink_swap_at(int dirfd, const char *target, const char *name)
+{
+	int r = cow_symlink_replace_at(dirfd, target, name);
+
+	return r < 0 ? r : cow_fsync_dir_at(dirfd, ".");
 }
 
 int cow_readdir(DIR *d, const struct dirent **ret)

@@ -114,7 +114,9 @@ static int carry_entry(struct cow_carry *c, const struct cow_entry *from,
 	bool is_dir = S_ISDIR(from->attr.mode);
 	if (to && is_dir && S_ISDIR(to->attr.mode))
 		return carry_dir(c, from, to_dir, to->node, flags, depth + 1);
-	int r = to && !is_dir ? cow_carry_same(c, from, to) : 0;
+	int r = cow_fill_progress(&c->fill);
+	if (r == 0 && to && !is_dir)
+		r = cow_carry_is_linked(c, from, to->node) ? 1 : cow_carry_same(c, from, to);
 	if (r > 0)
 		c->stats.left++;
 	if (r != 0)
@@ -335,6 +337,13 @@ void cow_carry_free(struct cow_carry *c)
 	free(c);
 }
 
+static int watch(void *ctx, const struct cow_import_progress *p)
+{
+	const struct cow_carry *c = ctx;
+	(void)p;
+	return c->o.stop ? c->o.stop(c->o.ctx) : 0;
+}
+
 int cow_carry_new(const struct cow_carry_opts *opts, struct cow_carry **ret, struct cow_err *err)
 {
 	cow_autocarry c = calloc(1, sizeof(*c));
@@ -344,6 +353,8 @@ int cow_carry_new(const struct cow_carry_opts *opts, struct cow_carry **ret, str
 	if (r < 0)
 		return cow_err_set(err, r, "prepare to carry files over");
 	c->o = *opts;
+	c->watch = (struct cow_import_opts){.progress = watch, .ctx = c};
+	c->fill.opts = &c->watch;
 	c->names = malloc(COW_XATTR_LIST_MAX);
 	c->other_names = malloc(COW_XATTR_LIST_MAX);
 	c->value = malloc(COW_XATTR_SIZE_MAX);

@@ -31,6 +31,8 @@ struct cow_carry_opts {
 	bool same_image; /* @to was made from that very version */
 	/* Where the new root has something of another kind, and what was done. NULL: not asked. */
 	void (*conflict)(void *ctx, const char *path, const char *what);
+	/* Now and then; < 0 ends it with that errno. NULL: none. */
+	int (*stop)(void *ctx);
 	void *ctx;
 };
 

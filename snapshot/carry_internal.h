@@ -13,8 +13,9 @@
 struct cow_carry {
 	struct cow_carry_opts o;
 	struct cow_carry_stats stats;
-	struct cow_growpath path; /* of the object at hand */
-	struct cow_fill fill;	  /* counts the bytes of data */
+	struct cow_growpath path;     /* of the object at hand */
+	struct cow_import_opts watch; /* asks o.stop */
+	struct cow_fill fill;	      /* counts the bytes of data */
 	struct cow_fill_copier copier;
 	void *links; /* objects with several names that were carried, by their id in the old root */
 	/* COW_XATTR_LIST_MAX, COW_XATTR_SIZE_MAX each: */
@@ -34,6 +35,9 @@ int cow_carry_same_dir(struct cow_carry *c, const struct cow_entry *from, struct
 
 /* Make what is no directory, under a name that is free. */
 int cow_carry_make(struct cow_carry *c, const struct cow_entry *from, struct cow_ovl_node *to_dir);
+/* Is it what has been carried as another name of the same object? */
+bool cow_carry_is_linked(const struct cow_carry *c, const struct cow_entry *from,
+			 const struct cow_ovl_node *to);
 /* Make an empty directory; cow_carry_dress() comes when it is full. Caller puts *ret. */
 int cow_carry_mkdir(const struct cow_entry *from, struct cow_ovl_node *to_dir,
 		    struct cow_ovl_node **ret);

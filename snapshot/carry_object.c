@@ -51,6 +51,14 @@ static int link_earlier(struct cow_carry *c, const struct cow_entry *from,
 	return r < 0 ? r : 1;
 }
 
+bool cow_carry_is_linked(const struct cow_carry *c, const struct cow_entry *from,
+			 const struct cow_ovl_node *to)
+{
+	const struct link_made key = {.id = cow_ovl_id(from->node)};
+	struct link_made **found = tfind(&key, &c->links, link_cmp);
+	return found && cow_ovl_id((*found)->node) == cow_ovl_id(to);
+}
+
 static int link_remember(struct cow_carry *c, const struct cow_entry *from, struct cow_ovl_node *to)
 {
 	struct link_made *l = malloc(sizeof(*l));

@@ -164,7 +164,8 @@ static int fill_client(struct cow_store *s, int dir, const struct cow_client *c,
 	cow_autoclose int roots = r < 0 ? r : cow_opendir_at(dir, "roots");
 	if (roots < 0)
 		return cow_err_set(err, roots, "make client %s", c->id);
-	r = cow_client_make_root(s, roots, 1, c, image, 0, err);
+	const struct cow_root_how how = {.why = COW_WHY_ADD, .highest = 1};
+	r = cow_client_make_root(s, roots, 1, c, image, &how, err);
 	if (r == 0)
 		r = write_conf(dir, c, err);
 	if (r < 0)

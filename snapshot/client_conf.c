@@ -55,6 +55,24 @@ static int get_number(const struct cow_kv *kv, const char *key, unsigned min, un
 
 /* ---------------------------------------------------------------- root.conf */
 
+static const char *const whys[] = {
+    [COW_WHY_UNKNOWN] = "unknown", [COW_WHY_ADD] = "add",	    [COW_WHY_RESET] = "reset",
+    [COW_WHY_ROLL] = "roll",	   [COW_WHY_ROLLBACK] = "rollback",
+};
+
+const char *cow_root_why_name(enum cow_root_why why)
+{
+	return (unsigned)why <= COW_WHY_ROLLBACK ? whys[why] : whys[COW_WHY_UNKNOWN];
+}
+
+static enum cow_root_why why_parse(const char *s)
+{
+	for (unsigned k = COW_WHY_ADD; s && k <= COW_WHY_ROLLBACK; k++)
+		if (strcmp(s, whys[k]) == 0)
+			return (enum cow_root_why)k;
+	return COW_WHY_UNKNOWN;
+}
+
 static const char *one_of(const char *value, const char *const *known, const char *fallback)
 {
 	for (; value && *known; known++)
@@ -79,6 +97,8 @@ int cow_root_read(int root_dir, struct cow_root *ret, struct cow_err *err)
 	r = get_number(kv, "version", 1, UINT32_MAX, &root.version, err);
 	if (r == 0)
 		r = get_number(kv, "previous", 0, UINT32_MAX, &root.previous, err);
+	if (r == 0)
+		r = get_number(kv, "highest", 0, UINT32_MAX, &root.highest, err);
 	if (r < 0)
 		return cow_err_prefix(err, r, "root.conf");
 	const char *backend = cow_kv_get(kv, "", "backend");
@@ -86,6 +106,11 @@ int cow_root_read(int root_dir, struct cow_root *ret, struct cow_err *err)
 	if (backend && cow_backend_parse(backend, &root.backend) < 0)
 		return cow_err_say(err, COW_ERR_FAILED, -EBADMSG, "root.conf: bad backend");
 	root.swapped_s = get_time(kv, "swapped");
+	root.made_s = get_time(kv, "made");
+	root.why = why_parse(cow_kv_get(kv, "", "why"));
+	const char *name = cow_kv_get(kv, "", "name"), *order = cow_kv_get(kv, "", "order");
+	(void)snprintf(root.name, sizeof(root.name), "%s", name ? name : "");
+	(void)snprintf(root.order, sizeof(root.order), "%s", order ? order : "");
 	root.boot_dir = one_of(cow_kv_get(kv, "", "boot_dir"), boot_dirs, "boot");
 	root.initramfs = one_of(cow_kv_get(kv, "", "initramfs"), kinds, "none");
 	*ret = root;
@@ -104,8 +129,18 @@ int cow_root_write(int root_dir, const struct cow_root *root, enum cow_put how, 
 		r = cow_kv_set(kv, "", "backend", cow_backend_name(root->backend));
 	if (r == 0)
 		r = cow_kv_setf(kv, "", "previous", "%u", root->previous);
+	if (r == 0 && root->highest)
+		r = cow_kv_setf(kv, "", "highest", "%u", root->highest);
+	if (r == 0 && root->made_s)
+		r = set_time(kv, "made", root->made_s);
 	if (r == 0)
 		r = set_time(kv, "swapped", root->swapped_s);
+	if (r == 0 && root->why != COW_WHY_UNKNOWN)
+		r = cow_kv_set(kv, "", "why", cow_root_why_name(root->why));
+	if (r == 0 && *root->name)
+		r = cow_kv_set(kv, "", "name", root->name);
+	if (r == 0 && *root->order)
+		r = cow_kv_set(kv, "", "order", root->order);
 	if (r == 0)
 		r = cow_kv_set(kv, "", "boot_dir", root->boot_dir);
 	if (r == 0)
@@ -152,6 +187,8 @@ void cow_client_free(struct cow_client *c)
 	free(c->serial);
 	free(c->nfs);
 	free(c->cmdline);
+	free(c->group);
+	free(c->keep);
 	free(c->boot_dir);
 	free(c->initramfs);
 	free(c);
@@ -181,6 +218,10 @@ static int take_texts(const struct cow_kv *kv, struct cow_client *c)
 		r = take(kv, "nfs", "", &c->nfs);
 	if (r == 0)
 		r = take(kv, "cmdline", "", &c->cmdline);
+	if (r == 0)
+		r = take(kv, "group", "", &c->group);
+	if (r == 0)
+		r = take(kv, "keep", "", &c->keep);
 	return r;
 }
 
@@ -204,6 +245,9 @@ int cow_client_conf_read(int client_dir, struct cow_client *c, struct cow_kv **r
 	r = get_number(kv, "export_id", 1, 65535, &c->export_id, err);
 	if (r == 0)
 		r = cow_kv_get_switch(kv, "", "ephemeral", &c->ephemeral, err);
+	c->keep_roots = COW_CLIENT_KEEP_ROOTS;
+	if (r == 0)
+		r = get_number(kv, "keep_roots", 0, COW_CLIENT_KEEP_ROOTS_MAX, &c->keep_roots, err);
 	if (r < 0)
 		return cow_err_prefix(err, r, "client.conf");
 	const char *limit = cow_kv_get(kv, "", "limit");
@@ -239,6 +283,10 @@ static int read_root(int client_dir, struct cow_client *c, struct cow_err *err)
 	c->version = root.version;
 	c->root_backend = root.backend;
 	c->swapped_s = root.swapped_s;
+	/* Roots of older versions say nothing of it, and one at most was kept. */
+	c->highest = root.highest > c->root ? root.highest : c->root;
+	if (root.previous > c->highest)
+		c->highest = root.previous;
 	c->boot_dir = strdup(root.boot_dir);
 	c->initramfs = strdup(root.initramfs);
 	if (!c->boot_dir || !c->initramfs)
@@ -261,6 +309,8 @@ int cow_client_read(int client_dir, const char *id, struct cow_client **ret, str
 	r = cow_client_conf_read(client_dir, c, NULL, err);
 	if (r == 0)
 		r = read_root(client_dir, c, err);
+	if (r == 0)
+		r = cow_next_read(client_dir, &c->next, err);
 	if (r < 0)
 		return cow_err_prefix(err, r, "client %s", id);
 	*ret = cow_steal_ptr(&c);

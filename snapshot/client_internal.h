@@ -11,6 +11,7 @@
  *	clients/ID/roots/N/{instance,lock}	the engine's
  *	clients/ID/roots/N/tree/	backend btrfs: writable snapshot of the image
  *	clients/ID/roots/N/{upper,work}/	backend overlay: what differs from the image
+ *	clients/ID/next			what is to be done at its next boot, see client_next.c
  *	clients/ID/roots/.new-HEX/	being made; swept under the client's lock
  *	clients/ID/state/{boot,nfs}	see client_state.c
  *	clients/ID/state/{boots,requests}	see client_history.c
@@ -24,6 +25,8 @@
 
 #include <stdint.h>
 
+#include "carry.h"
+#include "common/fs.h"
 #include "common/kv.h"
 #include "image_internal.h"
 #include "snapshot/client.h"
@@ -38,15 +41,19 @@ struct cow_user {
 	char id[COW_MAC_TEXT_LEN + 1];
 	char image[COW_LABEL_MAX + 1];
 	unsigned version;
-	int kept; /* an overlay root kept for rollback: it is nothing without its image */
+	enum cow_user_why {
+		COW_USER_CURRENT,
+		COW_USER_KEPT, /* an overlay root kept for rollback, or being made */
+		COW_USER_NEXT, /* what it goes to at its next boot */
+	} why;
 };
 struct cow_users {
 	struct cow_user *list;
-	size_t n;
+	size_t n, room;
 };
 #define COW_USERS_EMPTY                                                                            \
 	{                                                                                          \
-		NULL, 0                                                                            \
+		NULL, 0, 0                                                                         \
 	}
 enum cow_users_mode {
 	COW_USERS_ALL, /* a damaged client is an error: removing an image must not rest on a guess
@@ -71,9 +78,13 @@ struct cow_root {
 	unsigned version;
 	enum cow_backend backend; /* records of old have none: btrfs */
 	unsigned previous;	  /* 0: none */
-	int64_t swapped_s;	  /* when it became current */
-	const char *boot_dir;	  /* static text */
-	const char *initramfs;	  /* static text */
+	unsigned highest; /* number that was ever current: what is above was never finished */
+	int64_t made_s, swapped_s;     /* when it became current; made_s 0: not known */
+	enum cow_root_why why;	       /* it became current */
+	char name[COW_NAME_MAX + 1];   /* host name it was made with; "": not known */
+	char order[COW_HEX64_LEN + 1]; /* of the order at boot it was made by; "" */
+	const char *boot_dir;	       /* static text */
+	const char *initramfs;	       /* static text */
 };
 int cow_root_read(int root_dir, struct cow_root *ret, struct cow_err *err);
 
@@ -147,7 +158,9 @@ int cow_client_lock(struct cow_store *s, const char *id, unsigned wait_ms, int *
 struct cow_root_how {
 	enum cow_backend backend;
 	enum cow_ovl_durability durability;
-	unsigned previous;
+	unsigned previous, highest; /* see cow_root */
+	enum cow_root_why why;
+	const char *order;	   /* NULL: none */
 	const struct cow_mac *mac; /* whose identity it gets, with @name; NULL: nobody's */
 	const char *name;
 };
@@ -159,12 +172,15 @@ int cow_root_fill(struct cow_store *s, int dir, const struct cow_image *image,
  * nor referenced. The caller holds STORE/lock, so the image stays.
  */
 int cow_client_make_root(struct cow_store *s, int roots, unsigned n, const struct cow_client *c,
-			 const struct cow_image *image, unsigned previous, struct cow_err *err);
+			 const struct cow_image *image, const struct cow_root_how *how,
+			 struct cow_err *err);
 
-/* Move every root but @current and @previous, and unfinished ones, to the trash. Caller holds the
- * client's lock. */
-int cow_client_sweep_roots(struct cow_store *s, int client_dir, unsigned current,
-			   unsigned previous);
+/* Numbers of the client's roots, sorted. The caller frees *ret. */
+int cow_client_root_numbers(int client_dir, unsigned **ret, size_t *ret_n);
+
+/* Move the roots that are not kept, and unfinished ones, to the trash. @c is as it was read with the client's
+ * lock held, which the caller holds still. */
+int cow_client_sweep_roots(struct cow_store *s, int client_dir, const struct cow_client *c);
 
 /* Make `epoch` say what the current root's instance says. Caller holds the client's lock. */
 int cow_client_epoch_write(int client_dir, uint64_t epoch);
@@ -183,14 +199,45 @@ struct cow_identity {
 int cow_identity_write(struct cow_store *s, const struct cow_identity *to,
 		       const struct cow_mac *mac, const char *name, struct cow_err *err);
 
-/* Was its root used lately? 1 with @ret_ago_s; 0; -errno. */
-int cow_client_is_running(struct cow_store *s, const struct cow_mac *mac, int64_t *ret_ago_s,
-			  struct cow_err *err);
 /* -EBUSY while somebody has its root mounted on this machine. @doing: "commit" */
 int cow_client_refuse_mounted(struct cow_store *s, const struct cow_mac *mac, const char *doing,
 			      struct cow_err *err);
 int cow_client_refuse_running(struct cow_store *s, const struct cow_mac *mac, unsigned flags,
 			      const char *doing, struct cow_err *err);
+
+/* Make root @want, 0: the previous one, ready for a swap. @order: NULL: none. */
+int cow_client_go_back(int client_dir, const struct cow_client *c, unsigned want, const char *order,
+		       unsigned *ret_n, struct cow_err *err);
+/* There is no root to go back to; or not that one. */
+int cow_client_no_previous(struct cow_err *err);
+int cow_client_no_root(const struct cow_client *c, unsigned n, struct cow_err *err);
+
+/* ---------------------------------------------------------------- at the next boot (client_next.c) */
+
+/* clients/ID/next. Return: 0, ret->what is COW_SWAP_NONE when there is none or it has been done; -errno. */
+int cow_next_read(int client_dir, struct cow_next *ret, struct cow_err *err);
+int cow_next_drop(int client_dir);
+
+/* ---------------------------------------------------------------- keep-lists (client_keep.c) */
+
+struct cow_keep_use {
+	struct cow_store *s;
+	const struct cow_client *c; /* as it was */
+	const char *names;	    /* of lists; NULL: the client's */
+	int from, to;		    /* directories of the roots; @to is nobody's yet */
+	void (*conflict)(void *ctx, const char *path, const char *what);
+	int (*stop)(void *ctx); /* see cow_carry_opts */
+	void *ctx;
+	struct cow_carry_stats stats; /* found out */
+	/* Images loaded, for a next call with the same: */
+	struct cow_ovl_image **hold;
+	size_t nhold, hold_room;
+};
+/* Carry what is kept from one root to the other. */
+int cow_client_keep_apply(struct cow_keep_use *u, struct cow_err *err);
+/* The lists of a client when it is reset or rolled and none are given. */
+int cow_client_keep_names(struct cow_store *s, const struct cow_client *c, char **ret,
+			  struct cow_err *err);
 
 /* Lines of words with v=1 of a file, which may be missing; and a file replaced by rename, not synced: one writer. */
 int cow_lines_each_at(int dir, const char *name, size_t max, cow_history_fn fn, void *ctx);

@@ -143,8 +143,13 @@ static int next_root(int roots, char ret[16])
 static int make_root(struct cow_rebase *rb, int roots, const char *name,
 		     const struct cow_image *image, struct cow_err *err)
 {
-	int r = cow_client_make_root(rb->s, roots, (unsigned)strtoul(name, NULL, 10), rb->client,
-				     image, rb->client->root, err);
+	unsigned n = (unsigned)strtoul(name, NULL, 10);
+	const struct cow_root_how how = {
+	    .previous = rb->client->root,
+	    .highest = n,
+	    .why = COW_WHY_ROLL,
+	};
+	int r = cow_client_make_root(rb->s, roots, n, rb->client, image, &how, err);
 	if (r < 0)
 		return r;
 	r = replay(rb, roots, name, err);
@@ -170,7 +175,9 @@ static int swap_to(struct cow_rebase *rb, int dir, const struct cow_image *image
 	if (r < 0)
 		return r;
 	(void)snprintf(target, sizeof(target), "roots/%s", name);
-	r = cow_symlink_swap_at(dir, target, "current");
+	r = cow_next_drop(dir); /* overtaken */
+	if (r == 0)
+		r = cow_symlink_swap_at(dir, target, "current");
 	return r < 0 ? cow_err_set(err, r, "swap to root %s", name)
 		     : cow_client_epoch_repair(dir, err);
 }
@@ -211,7 +218,7 @@ static int rebase_locked(struct cow_rebase *rb, const struct cow_mac *mac, const
 		return cow_err_prefix(err, r, "rebase client %s", id);
 	r = cow_client_read(dir, id, &after, err);
 	if (r == 0)
-		r = cow_client_sweep_roots(rb->s, dir, after->root, after->previous);
+		r = cow_client_sweep_roots(rb->s, dir, after);
 	return r < 0 ? cow_err_set(err, r,
 				   "the swap is done, but removing the old root of client %s", id)
 		     : 0;

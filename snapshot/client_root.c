@@ -79,6 +79,11 @@ int cow_root_fill(struct cow_store *s, int dir, const struct cow_image *image,
 	    .boot_dir = image->boot_dir,
 	    .initramfs = image->initramfs,
 	};
+	root.made_s = root.swapped_s;
+	root.why = how->why;
+	root.highest = how->highest;
+	(void)snprintf(root.name, sizeof(root.name), "%s", how->name ? how->name : "");
+	(void)snprintf(root.order, sizeof(root.order), "%s", how->order ? how->order : "");
 	memcpy(root.image, image->name, sizeof(root.image));
 	int r = cow_store_check_space(s, err);
 	if (r == 0)
@@ -94,7 +99,8 @@ int cow_root_fill(struct cow_store *s, int dir, const struct cow_image *image,
 /* ---------------------------------------------------------------- making and sweeping */
 
 int cow_client_make_root(struct cow_store *s, int roots, unsigned n, const struct cow_client *c,
-			 const struct cow_image *image, unsigned previous, struct cow_err *err)
+			 const struct cow_image *image, const struct cow_root_how *how,
+			 struct cow_err *err)
 {
 	char hex[COW_HEX64_LEN + 1], temp[sizeof(COW_NEW_PREFIX) + COW_HEX64_LEN], name[16];
 	int r = cow_random_hex(hex);
@@ -106,14 +112,12 @@ int cow_client_make_root(struct cow_store *s, int roots, unsigned n, const struc
 	cow_autoclose int dir = r < 0 ? r : cow_opendir_at(roots, temp);
 	if (dir < 0)
 		return cow_err_set(err, dir, "make a root");
-	const struct cow_root_how how = {
-	    .backend = c->backend,
-	    .durability = c->durability,
-	    .previous = previous,
-	    .mac = &c->mac,
-	    .name = c->name,
-	};
-	r = cow_root_fill(s, dir, image, &how, err);
+	struct cow_root_how all = *how;
+	all.backend = c->backend;
+	all.durability = c->durability;
+	all.mac = &c->mac;
+	all.name = c->name;
+	r = cow_root_fill(s, dir, image, &all, err);
 	if (r == 0 && renameat(roots, temp, roots, name) < 0)
 		r = cow_err_set(err, -errno, "make root %u", n);
 	if (r < 0)
@@ -121,19 +125,60 @@ int cow_client_make_root(struct cow_store *s, int roots, unsigned n, const struc
 	return r;
 }
 
-int cow_client_sweep_roots(struct cow_store *s, int client_dir, unsigned current, unsigned previous)
+int cow_client_root_numbers(int client_dir, unsigned **ret, size_t *ret_n)
 {
 	cow_autonames struct cow_names names = COW_NAMES_EMPTY;
-	cow_autoclose int roots = cow_opendir_at(client_dir, "roots");
-	int r = roots < 0 ? roots : cow_names_read(roots, ".", &names);
-	for (size_t i = 0; r == 0 && i < names.n; i++) {
-		uint64_t n = 0;
-		if (cow_parse_u64(names.name[i], 1, UINT32_MAX, &n) < 0 &&
-		    strncmp(names.name[i], COW_NEW_PREFIX, strlen(COW_NEW_PREFIX)) != 0)
-			continue; /* not ours */
-		if (n != 0 && (n == current || n == previous))
-			continue;
-		r = cow_trash_put(s, roots, names.name[i]);
+	uint64_t n;
+	int r = cow_names_read(client_dir, "roots", &names);
+	if (r < 0)
+		return r;
+	unsigned *list = calloc(names.n + 1, sizeof(*list));
+	if (!list)
+		return -ENOMEM;
+	*ret_n = 0;
+	for (size_t i = 0; i < names.n; i++)
+		if (cow_parse_u64(names.name[i], 1, UINT32_MAX - 1, &n) == 0)
+			list[(*ret_n)++] = (unsigned)n;
+	cow_numbers_sort(list, *ret_n);
+	*ret = list;
+	return 0;
+}
+
+/* The number above which a root stays, so that with the previous one keep_roots of them do: the last made. */
+static unsigned stays_above(const struct cow_client *c, const unsigned *list, size_t n)
+{
+	unsigned room = c->keep_roots - (c->previous && c->keep_roots ? 1 : 0);
+	while (n > 0 && room > 0) {
+		unsigned k = list[--n];
+		room -= k <= c->highest && k != c->root && k != c->previous;
 	}
+	return room > 0 || n == 0 ? 0 : list[n - 1];
+}
+
+static int sweep_one(struct cow_store *s, int roots, const struct cow_client *c, const char *name,
+		     unsigned above)
+{
+	uint64_t n = 0;
+	if (cow_parse_u64(name, 1, UINT32_MAX, &n) < 0)
+		return strncmp(name, COW_NEW_PREFIX, strlen(COW_NEW_PREFIX)) == 0
+			   ? cow_trash_put(s, roots, name)
+			   : 0; /* not ours */
+	bool kept = c->keep_roots && (n == c->previous || (n > above && n <= c->highest));
+	return n == c->root || kept ? 0 : cow_trash_put(s, roots, name);
+}
+
+int cow_client_sweep_roots(struct cow_store *s, int client_dir, const struct cow_client *c)
+{
+	cow_autonames struct cow_names names = COW_NAMES_EMPTY;
+	cow_autofree unsigned *list = NULL;
+	size_t count = 0;
+	int r = cow_client_root_numbers(client_dir, &list, &count);
+	if (r < 0)
+		return r;
+	unsigned above = stays_above(c, list, count);
+	cow_autoclose int roots = cow_opendir_at(client_dir, "roots");
+	r = roots < 0 ? roots : cow_names_read(roots, ".", &names);
+	for (size_t i = 0; r == 0 && i < names.n; i++)
+		r = sweep_one(s, roots, c, names.name[i], above);
 	return r;
 }

@@ -12,6 +12,7 @@
 #include "common/checked.h"
 #include "common/fs.h"
 #include "common/log.h"
+#include "keep.h"
 
 #define CMDLINE_MAX 512 /* the kernel's limit is 2048 in all, our own words take a quarter */
 
@@ -93,6 +94,22 @@ static int check_limit(struct ask *a)
 	return cow_parse_size(a->value, &bytes);
 }
 
+static int check_group(struct ask *a)
+{
+	return cow_label_check(a->value);
+}
+
+static int check_keep(struct ask *a)
+{
+	return cow_keep_check(a->s, a->value, a->err);
+}
+
+static int check_keep_roots(struct ask *a)
+{
+	uint64_t n;
+	return cow_parse_u64(a->value, 0, COW_CLIENT_KEEP_ROOTS_MAX, &n) < 0 ? -EINVAL : 0;
+}
+
 static const struct key {
 	const char *name;
 	int (*check)(struct ask *a);
@@ -109,6 +126,10 @@ static const struct key {
     {"durability", check_durability, "strict, relaxed or volatile", 0},
     {"ephemeral", check_ephemeral, "yes or no", 0},
     {"limit", check_limit, "a size such as 500M or 2G", 0},
+    {"group", check_group,
+     "letters, digits and '.', '_', '-', at most 64, the first none of '.' and '-'", 0},
+    {"keep", check_keep, "names of keep-lists with commas between them, or 'none'", 0},
+    {"keep_roots", check_keep_roots, "a number from 0 to 100", 0},
 };
 
 static int find_key(const char *name, const struct key **ret, struct cow_err *err)

@@ -260,7 +260,14 @@ int cow_image_each(struct cow_store *s, int (*fn)(void *ctx, const struct cow_im
 static int in_use(const struct cow_users *users, const struct cow_user *user,
 		  const struct cow_image *i, struct cow_err *err)
 {
-	if (user->kept)
+	if (user->why == COW_USER_NEXT)
+		return cow_err_hint(
+		    err,
+		    cow_err_say(err, COW_ERR_BUSY, -EBUSY,
+				"image %s@%u is what client %s goes to at its next boot", i->name,
+				i->version, user->id),
+		    "'cowherd client roll %s --cancel' takes that back", user->id);
+	if (user->why == COW_USER_KEPT)
 		return cow_err_hint(err,
 				    cow_err_say(err, COW_ERR_BUSY, -EBUSY,
 						"image %s@%u is in use by the root that client %s "

@@ -52,6 +52,33 @@ static const char *address_of(const struct cow_client *c, const struct cow_clien
 
 /* ---------------------------------------------------------------- JSON */
 
+static struct json_object *next_json(const struct cow_next *n)
+{
+	if (n->what == COW_SWAP_NONE)
+		return NULL;
+	struct json_object *o = json_object_new_object();
+	cow_cli_json_str(o, "what", cow_swap_name(n->what));
+	cow_cli_json_str(o, "to", n->to);
+	cow_cli_json_u64(o, "root", n->root);
+	cow_cli_json_str(o, "keep", n->keep);
+	cow_cli_json_time(o, "since", n->since_s);
+	return o;
+}
+
+static int add_root(void *ctx, const struct cow_root_info *root)
+{
+	struct json_object *o = json_object_new_object();
+	cow_cli_json_u64(o, "root", root->n);
+	json_object_object_add(o, "current", json_object_new_boolean(root->current));
+	cow_cli_json_str(o, "image", root->image);
+	cow_cli_json_u64(o, "version", root->version);
+	cow_cli_json_str(o, "backend", cow_backend_name(root->backend));
+	cow_cli_json_str(o, "why", cow_root_why_name(root->why));
+	cow_cli_json_time(o, "made", root->made_s);
+	cow_cli_json_time(o, "swapped", root->swapped_s);
+	return json_object_array_add(ctx, o) < 0 ? -ENOMEM : 0;
+}
+
 static struct json_object *client_json(const struct cow_client *c,
 				       const struct cow_client_state *st)
 {
@@ -76,6 +103,10 @@ static struct json_object *client_json(const struct cow_client *c,
 	cow_cli_json_str(o, "initramfs", c->initramfs);
 	cow_cli_json_u64(o, "root", c->root);
 	cow_cli_json_u64(o, "previous", c->previous);
+	cow_cli_json_str(o, "group", c->group);
+	cow_cli_json_str(o, "keep", c->keep);
+	cow_cli_json_u64(o, "keep_roots", c->keep_roots);
+	json_object_object_add(o, "next", next_json(&c->next));
 	cow_cli_json_time(o, "created", c->created_s);
 	cow_cli_json_time(o, "swapped", c->swapped_s);
 	cow_cli_json_time(o, "last_boot", st->boot_s);
@@ -116,14 +147,17 @@ static int list_one(void *ctx, const struct cow_client *c, const char *id,
 {
 	struct list *l = ctx;
 	struct cow_client_state st = {0};
-	char image[COW_LABEL_MAX + 16], ago[COW_AGO_LEN];
+	char image[2 * COW_LABEL_MAX + 40], ago[COW_AGO_LEN];
 	if (!c)
 		return list_damaged(l, id, why);
 	(void)cow_client_state_read(l->s, &c->mac, &st, NULL); /* removed meanwhile: "never" */
 	if (l->array)
 		return json_object_array_add(l->array, client_json(c, &st)) < 0 ? -ENOMEM : 0;
 	int64_t now = cow_realtime_s();
-	(void)snprintf(image, sizeof(image), "%s@%u", c->image, c->version);
+	(void)snprintf(image, sizeof(image), "%s@%u%s%s%s", c->image, c->version,
+		       c->next.what != COW_SWAP_NONE ? " -> " : "", *c->next.to ? c->next.to : "",
+		       c->next.what != COW_SWAP_NONE && !*c->next.to ? cow_swap_name(c->next.what)
+								     : "");
 	cow_cli_ago(st.boot_s, now, ago);
 	const char *cells[] = {c->id, c->name,		 image, state_name(&st, now),
 			       ago,   address_of(c, &st)};
@@ -194,6 +228,34 @@ static void refused_line(const struct cow_client_state *st)
 		     (unsigned long long)st->refused, text, st->refused_addr);
 }
 
+static int root_line(void *ctx, const struct cow_root_info *root)
+{
+	char made[COW_TIME_TEXT_LEN + 1] = "", swapped[COW_TIME_TEXT_LEN + 1] = "";
+	(void)ctx;
+	if (root->current)
+		return 0;
+	cow_time_text(root->made_s, made);
+	cow_time_text(root->swapped_s, swapped);
+	(void)printf("%-11s root %u: %s@%u, %s%s%scurrent from %s (%s)\n", "kept", root->n,
+		     root->image, root->version, root->made_s ? "made " : "",
+		     root->made_s ? made : "", root->made_s ? ", " : "", swapped,
+		     cow_root_why_name(root->why));
+	return 0;
+}
+
+static void next_line(const struct cow_client *c)
+{
+	char since[COW_TIME_TEXT_LEN + 1] = "", root[24] = "";
+	cow_time_text(c->next.since_s, since);
+	if (c->next.root)
+		(void)snprintf(root, sizeof(root), "root %u", c->next.root);
+	(void)printf("%-11s %s to %s, ordered %s\n", "next boot", cow_swap_name(c->next.what),
+		     *root	   ? root
+		     : *c->next.to ? c->next.to
+				   : c->follows,
+		     since);
+}
+
 static void print_client(const struct cow_client *c, const struct cow_client_state *st)
 {
 	char kept[32] = "";
@@ -203,7 +265,11 @@ static void print_client(const struct cow_client *c, const struct cow_client_sta
 	line("name", c->name);
 	line("state", state_name(st, cow_realtime_s()));
 	(void)printf("%-11s %s@%u (root %u%s)\n", "image", c->image, c->version, c->root, kept);
+	if (c->next.what != COW_SWAP_NONE)
+		next_line(c);
 	line("follows", c->follows);
+	line("group", c->group);
+	line("keep", c->keep);
 	(void)printf("%-11s %s", "backend", cow_backend_name(c->root_backend));
 	if (c->backend != c->root_backend)
 		(void)printf(", %s from the next reset", cow_backend_name(c->backend));
@@ -249,6 +315,14 @@ int cow_cmd_client_show(int argc, char **argv)
 
 	if (!json)
 		print_client(c, &st);
+	struct json_object *roots = json ? json_object_new_array() : NULL;
+	if (json)
+		(void)json_object_object_add(json, "roots", roots);
+	r = cow_client_roots_each(s, &c->mac, json ? add_root : root_line, roots, &err);
+	if (r < 0) {
+		json_object_put(json);
+		return cow_cli_fail(&err, r);
+	}
 	if (o.given & COW_OPT_BOOTS)
 		r = json ? cow_client_boots_json(s, &c->mac, json)
 			 : cow_client_boots_print(s, &c->mac);

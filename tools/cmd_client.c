@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later
  *
- * cowherd client add|set|rm|reset|rollback; list and show are in client_show.c, diff in
+ * cowherd client add|set|rm; list and show are in client_show.c, reset, roll and rollback in client_swap.c, diff in
  * client_diff.c, check in client_check.c, eeprom in client_eeprom.c, commit in client_commit.c, mount, unmount and exec in
  * client_mount.c.
  */
@@ -15,6 +15,7 @@
 #include "client_eeprom.h"
 #include "client_mount.h"
 #include "client_show.h"
+#include "client_swap.h"
 #include "cmd.h"
 #include "common/clock.h"
 #include "options.h"
@@ -98,6 +99,9 @@ static const char set_help[] =
     "  backend=NAME     overlay or btrfs; holds from the next reset\n"
     "  durability=D     strict, relaxed or volatile; holds from the next reset\n"
     "  ephemeral=yes|no a fresh root at every boot\n"
+    "  group=GROUP      a label, for --group; its keep-list is group-GROUP\n"
+    "  keep=LISTS       keep-lists, with commas, whose paths survive reset and roll; none\n"
+    "  keep_roots=N     how many roots before the current one are kept; default: 1\n"
     "  limit=SIZE       what its root may use of the disk (2G, 500M); backend overlay; holds from\n"
     "                   the next reset or start of the NFS server\n"
     "\n" COMMON_HELP;
@@ -125,7 +129,7 @@ static int cmd_set(int argc, char **argv)
 	return r < 0 ? cow_cli_fail(&err, r) : COW_OK;
 }
 
-/* ---------------------------------------------------------------- rm, reset, rollback */
+/* ---------------------------------------------------------------- rm */
 
 static const char rm_help[] = "usage: cowherd client rm MAC|NAME [--now] [--dry-run]\n"
 			      "\n"
@@ -133,74 +137,6 @@ static const char rm_help[] = "usage: cowherd client rm MAC|NAME [--now] [--dry-
 			      "\n"
 			      "  --now            also while it runs\n"
 			      "  --dry-run        say what would be removed\n" COMMON_HELP;
-
-static const char reset_help[] =
-    "usage: cowherd client reset MAC|NAME... [--now] [--dry-run]\n"
-    "\n"
-    "Give clients a fresh root from the image they follow. The old root is kept for rollback,\n"
-    "the one kept before is deleted.\n"
-    "\n"
-    "  --now            also while it runs: it loses its root and must reboot\n"
-    "  --dry-run        say what would be done\n" COMMON_HELP;
-
-static const char rollback_help[] =
-    "usage: cowherd client rollback MAC|NAME... [--now] [--dry-run]\n"
-    "\n"
-    "Swap a client's root with the one kept from before the last reset.\n"
-    "\n"
-    "  --now            also while it runs: it loses its root and must reboot\n"
-    "  --dry-run        say what would be done\n" COMMON_HELP;
-
-struct action {
-	const char *command, *help;
-	int max_words;
-	int (*run)(struct cow_store *s, const struct cow_mac *mac, unsigned flags,
-		   struct cow_err *err);
-	void (*dry)(struct cow_store *s, const struct cow_client *c);
-	const char *done, *event;
-};
-
-static void dry_rm(struct cow_store *s, const struct cow_client *c)
-{
-	(void)s;
-	(void)printf("would remove %s (%s), whose root came from %s@%u\n", c->id, c->name, c->image,
-		     c->version);
-}
-
-static void dry_reset(struct cow_store *s, const struct cow_client *c)
-{
-	struct cow_err err = COW_ERR_INIT;
-	cow_autoimage i = NULL;
-	if (cow_image_find(s, c->follows, &i, &err) < 0)
-		(void)printf("%s (%s) would be refused: %s\n", c->id, c->name, cow_err_str(&err));
-	else
-		(void)printf("would give %s (%s) a fresh root from %s@%u; now: %s@%u\n", c->id,
-			     c->name, i->name, i->version, c->image, c->version);
-	if (c->previous)
-		(void)printf("  and delete root %u, kept from before the last reset\n",
-			     c->previous);
-}
-
-static void dry_rollback(struct cow_store *s, const struct cow_client *c)
-{
-	(void)s;
-	if (c->previous)
-		(void)printf("would give %s (%s) root %u back; now: root %u\n", c->id, c->name,
-			     c->previous, c->root);
-	else
-		(void)printf("%s (%s) has no root to go back to\n", c->id, c->name);
-}
-
-static const struct action act_rm = {
-    "client rm", rm_help, 1, cow_client_rm, dry_rm, "removed", "remove",
-};
-static const struct action act_reset = {
-    "client reset", reset_help, -1, cow_client_reset, dry_reset, "reset", "reset",
-};
-static const struct action act_rollback = {
-    "client rollback", rollback_help, -1,	  cow_client_rollback,
-    dry_rollback,      "rolled back", "rollback",
-};
 
 /* Also a client whose record is damaged: its MAC is enough. */
 static int remove_one(struct cow_store *s, const char *which, unsigned flags)
@@ -225,85 +161,28 @@ static int remove_one(struct cow_store *s, const char *which, unsigned flags)
 	return COW_OK;
 }
 
-/* An event that cannot be written is no failure of what was done. */
-static void tell(struct cow_store *s, const struct action *a, const struct cow_client *c)
-{
-	char version[16], root[16];
-
-	(void)snprintf(version, sizeof(version), "%u", c->version);
-	(void)snprintf(root, sizeof(root), "%u", c->root);
-	(void)cow_store_event(s, a->event, "client", c->id, "name", c->name, "image", c->image,
-			      "version", version, "root", root, NULL);
-}
-
-static int act_on(struct cow_store *s, const struct action *a, const char *which, unsigned given)
-{
-	struct cow_err err = COW_ERR_INIT;
-	cow_autoclient c = NULL;
-	cow_autoclient after = NULL;
-	unsigned flags = given & COW_OPT_NOW ? COW_SWAP_NOW : 0;
-	if (a->run == cow_client_rm && !(given & COW_OPT_DRY_RUN))
-		return remove_one(s, which, flags);
-	int r = cow_client_find(s, which, &c, &err);
-	if (r < 0)
-		return cow_cli_fail(&err, r);
-	if (given & COW_OPT_DRY_RUN) {
-		a->dry(s, c);
-		return COW_OK;
-	}
-	uint64_t start = cow_now_ms();
-	r = a->run(s, &c->mac, flags, &err);
-	uint64_t ms = cow_now_ms() - start;
-	if (r < 0)
-		return cow_cli_fail(&err, r);
-	r = cow_client_load(s, &c->mac, &after, &err);
-	if (r < 0)
-		return cow_cli_fail(&err, r);
-	tell(s, a, after);
-	(void)printf("%s %s (%s) to %s@%u, root %u, in %llu ms\n", a->done, after->id, after->name,
-		     after->image, after->version, after->root, (unsigned long long)ms);
-	return COW_OK;
-}
-
-/* All are tried; the first failure gives the exit status. */
-static int act(const struct action *a, int argc, char **argv)
+static int cmd_rm(int argc, char **argv)
 {
 	struct cow_options o;
 	struct cow_err err = COW_ERR_INIT;
 	cow_autostore s = NULL;
-	int status = cow_options_parse(a->command, a->help, COW_OPT_NOW | COW_OPT_DRY_RUN, 1,
-				       a->max_words, argc, argv, &o);
+	cow_autoclient c = NULL;
+	int status = cow_options_parse("client rm", rm_help, COW_OPT_NOW | COW_OPT_DRY_RUN, 1, 1,
+				       argc, argv, &o);
 	if (status >= 0)
 		return status;
 	int r = cow_cli_store_open(&o.where, &s, &err);
+	if (r == 0 && !(o.given & COW_OPT_DRY_RUN)) {
+		status = remove_one(s, argv[o.words], o.given & COW_OPT_NOW ? COW_SWAP_NOW : 0);
+		return status != COW_OK ? status : cow_cli_flush();
+	}
+	if (r == 0)
+		r = cow_client_find(s, argv[o.words], &c, &err);
 	if (r < 0)
 		return cow_cli_fail(&err, r);
-	int first = COW_OK;
-	for (int i = o.words; i < argc; i++) {
-		status = act_on(s, a, argv[i], o.given);
-		if (first == COW_OK)
-			first = status;
-	}
-	status = cow_cli_flush();
-	/* What resets took out of use: the administrator has been told that they are done. */
-	if (!(o.given & COW_OPT_DRY_RUN) && (r = cow_store_empty_trash(s, &err)) < 0)
-		status = cow_cli_fail(&err, r);
-	return first != COW_OK ? first : status;
-}
-
-static int cmd_rm(int argc, char **argv)
-{
-	return act(&act_rm, argc, argv);
-}
-
-static int cmd_reset(int argc, char **argv)
-{
-	return act(&act_reset, argc, argv);
-}
-
-static int cmd_rollback(int argc, char **argv)
-{
-	return act(&act_rollback, argc, argv);
+	(void)printf("would remove %s (%s), whose root came from %s@%u\n", c->id, c->name, c->image,
+		     c->version);
+	return cow_cli_flush();
 }
 
 int cow_cmd_client(int argc, char **argv)
@@ -324,8 +203,10 @@ int cow_cmd_client(int argc, char **argv)
 	    {"exec", cow_cmd_client_exec, "MAC|NAME -- COMMAND...",
 	     "run a command in the root of one"},
 	    {"rm", cmd_rm, "MAC|NAME", "remove one"},
-	    {"reset", cmd_reset, "MAC|NAME...", "fresh root from the image"},
-	    {"rollback", cmd_rollback, "MAC|NAME...", "back to the root before the reset"},
+	    {"reset", cow_cmd_client_reset, "MAC|NAME...", "fresh root from the image"},
+	    {"roll", cow_cmd_client_roll, "MAC|NAME...", "fresh root from another version"},
+	    {"rollback", cow_cmd_client_rollback, "MAC|NAME...",
+	     "back to the root before a reset or roll"},
 	    {NULL, NULL, NULL, NULL},
 	};
 	return cow_cmd_dispatch("cowherd client", commands, argc, argv);

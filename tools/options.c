@@ -11,6 +11,13 @@ enum {
 	OPT_JSON,
 	OPT_DRY_RUN,
 	OPT_NOW,
+	OPT_AT_BOOT,
+	OPT_ALL,
+	OPT_CANCEL,
+	OPT_GROUP,
+	OPT_TO,
+	OPT_KEEP_LISTS,
+	OPT_FACTORY,
 	OPT_COMMENT,
 	OPT_NO_FIXUP,
 	OPT_IMAGE,
@@ -42,6 +49,12 @@ static const struct option options[] = {
     {"json", no_argument, NULL, OPT_JSON},
     {"dry-run", no_argument, NULL, OPT_DRY_RUN},
     {"now", no_argument, NULL, OPT_NOW},
+    {"at-boot", no_argument, NULL, OPT_AT_BOOT},
+    {"all", no_argument, NULL, OPT_ALL},
+    {"cancel", no_argument, NULL, OPT_CANCEL},
+    {"group", required_argument, NULL, OPT_GROUP},
+    {"to", required_argument, NULL, OPT_TO},
+    {"factory", no_argument, NULL, OPT_FACTORY},
     {"comment", required_argument, NULL, OPT_COMMENT},
     {"no-fixup", required_argument, NULL, OPT_NO_FIXUP},
     {"image", required_argument, NULL, OPT_IMAGE},
@@ -81,6 +94,19 @@ static unsigned needs(int opt)
 		return COW_OPT_DRY_RUN;
 	case OPT_NOW:
 		return COW_OPT_NOW;
+	case OPT_AT_BOOT:
+		return COW_OPT_AT_BOOT;
+	case OPT_ALL:
+		return COW_OPT_ALL;
+	case OPT_CANCEL:
+		return COW_OPT_CANCEL;
+	case OPT_GROUP:
+		return COW_OPT_GROUP;
+	case OPT_TO:
+		return COW_OPT_TO;
+	case OPT_KEEP_LISTS:
+	case OPT_FACTORY:
+		return COW_OPT_KEEP_LISTS;
 	case 'q':
 		return COW_OPT_QUIET;
 	case OPT_READ_ONLY:
@@ -161,6 +187,18 @@ static int take(struct cow_options *o, int opt, const char *arg)
 	case OPT_NAME:
 		o->name = arg;
 		return 0;
+	case OPT_GROUP:
+		o->group = arg;
+		return 0;
+	case OPT_TO:
+		o->to = arg;
+		return 0;
+	case OPT_KEEP_LISTS:
+		o->keep_lists = arg;
+		return 0;
+	case OPT_FACTORY:
+		o->factory = 1;
+		return 0;
 	case OPT_BACKEND:
 		o->backend = arg;
 		return 0;
@@ -202,19 +240,34 @@ static int take(struct cow_options *o, int opt, const char *arg)
 
 static const char *long_name(int opt)
 {
+	if (opt == OPT_KEEP_LISTS)
+		opt = OPT_KEEP;
 	for (const struct option *o = options; o->name; o++)
 		if (o->val == opt)
 			return o->name;
 	return "?";
 }
 
+/* --keep keeps an edit, or names keep-lists. */
+static void choose_keep(struct option *list, unsigned takes)
+{
+	for (struct option *o = list; o->name && takes & COW_OPT_KEEP_LISTS; o++)
+		if (o->val == OPT_KEEP) {
+			o->has_arg = required_argument;
+			o->val = OPT_KEEP_LISTS;
+		}
+}
+
 int cow_options_parse(const char *command, const char *help, unsigned takes, int min, int max,
 		      int argc, char **argv, struct cow_options *ret)
 {
 	int opt;
+	struct option list[sizeof(options) / sizeof(*options)];
 	*ret = (struct cow_options){0};
+	memcpy(list, options, sizeof(list));
+	choose_keep(list, takes);
 	optind = 0;
-	while ((opt = getopt_long(argc, argv, "hqo:", options, NULL)) != -1) {
+	while ((opt = getopt_long(argc, argv, "hqo:", list, NULL)) != -1) {
 		if (opt == 'h') {
 			(void)fputs(help, stdout);
 			return cow_cli_flush();

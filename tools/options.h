@@ -13,6 +13,12 @@ enum {
 	COW_OPT_JSON = 1 << 0,
 	COW_OPT_DRY_RUN = 1 << 1,
 	COW_OPT_NOW = 1 << 2,
+	COW_OPT_AT_BOOT = 1 << 26,
+	COW_OPT_ALL = 1 << 27,
+	COW_OPT_CANCEL = 1 << 28,
+	COW_OPT_GROUP = 1 << 29,      /* --group */
+	COW_OPT_TO = 1 << 30,	      /* --to */
+	COW_OPT_KEEP_LISTS = 1 << 25, /* --keep LISTS, --factory */
 	COW_OPT_IMPORT = 1 << 3, /* --comment, --no-fixup */
 	COW_OPT_ADD = 1 << 4,	 /* --image, --name, --backend, --durability, --ephemeral */
 	COW_OPT_QUIET = 1 << 5,
@@ -39,6 +45,9 @@ struct cow_options {
 	const char *commit;
 	const char *output, *since, *level;
 	int discard, keep, resume;
+	const char *group, *to, *keep_lists;
+	int factory;
+	unsigned root; /* not an option: --to of a rollback as a number */
 	bool everything;
 	const char *no_fixup[COW_OPTION_LIST_MAX + 1], *exclude[COW_OPTION_LIST_MAX + 1]; /* NULL at the end */
 	int words; /* argv index of the first word that is no option */

@@ -25,7 +25,7 @@ sync -f "$store"
 before=$(df --output=used -k "$store" | tail -n 1)
 milliseconds()
 {
-	sed 's/.* in \([0-9]*\) ms$/\1/'
+	sed -n 's/.* in \([0-9]*\) ms$/\1/p'
 }
 summary()
 {

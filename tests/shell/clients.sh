@@ -185,7 +185,10 @@ ok "set: every key, what it refuses, unknown keys kept"
 cow client reset $mac1 >"$out" # nothing from img@1 is kept
 unchanged fails 4 'img@2 is in use by client dc-a6' cow image rm img@2
 fails 2 'say which version' cow image rm img
+[[ $("$TREECMP" --sum "$store/images/img/2/tree") == "$sum" ]] || die "the golden image was written (I1)"
 cow image rm img@1 >"$out"
+unview
+sum=$("$TREECMP" --sum "$store/images/img/2/tree") # they shared files, by links
 [[ ! -e $store/images/img/1 ]] || die "img@1 is still there"
 ok "image rm: not while a root came from it"
 

@@ -42,6 +42,8 @@ int cow_sweep_tmp_at(int dirfd);
  * The directory is fsynced. Crash: old or new link.
  */
 int cow_symlink_swap_at(int dirfd, const char *target, const char *name);
+/* The same, and the caller syncs. */
+int cow_symlink_replace_at(int dirfd, const char *target, const char *name);
 
 /* readlink into memory the caller frees. -ENOENT, -EINVAL (not a link). */
 int cow_readlink_at(int dirfd, const char *name, char **ret);

@@ -2,7 +2,7 @@
  *
  * Clients: one directory per machine under STORE/clients/MAC/, its roots, and the swap between them.
  *
- * Every swap (reset, rollback) makes the new root complete and durable, changes the link `current`
+ * Every swap (reset, roll, rollback) makes the new root complete and durable, changes the link `current`
  * in one rename, then writes the new root's epoch into `epoch`, the 8 bytes that servers map.
  * A crash between the two is repaired by cow_store_sweep() and by the next swap.
  */
@@ -18,6 +18,35 @@
 #include "snapshot/mac.h"
 #include "snapshot/store.h"
 
+/* How a root became the current one. */
+enum cow_root_why {
+	COW_WHY_UNKNOWN, /* made by an older version */
+	COW_WHY_ADD,
+	COW_WHY_RESET,
+	COW_WHY_ROLL,
+	COW_WHY_ROLLBACK,
+};
+const char *cow_root_why_name(enum cow_root_why why);
+
+enum cow_swap_what {
+	COW_SWAP_NONE,
+	COW_SWAP_RESET,	   /* a fresh root of what the client follows */
+	COW_SWAP_ROLL,	   /* of another version */
+	COW_SWAP_ROLLBACK, /* back to a root that is kept */
+	COW_SWAP_BOOT,	   /* what is to be done when the machine boots, if anything */
+};
+const char *cow_swap_name(enum cow_swap_what what); /* "reset" */
+
+/* What is to be done when the machine boots next. */
+struct cow_next {
+	enum cow_swap_what what;     /* COW_SWAP_NONE: nothing */
+	char to[COW_LABEL_MAX + 16]; /* COW_SWAP_ROLL: NAME@VERSION */
+	unsigned root;		     /* COW_SWAP_ROLLBACK */
+	char keep[256];		     /* keep-lists; "": the client's */
+	int64_t since_s;	     /* when it was ordered */
+	char order[17];		     /* tells it from others */
+};
+
 struct cow_client {
 	struct cow_mac mac;
 	char id[COW_MAC_TEXT_LEN + 1]; /* dashes, lower case */
@@ -28,17 +57,22 @@ struct cow_client {
 	enum cow_backend backend; /* what reset makes */
 	enum cow_backend root_backend; /* what the current root is */
 	enum cow_ovl_durability durability;
-	unsigned export_id;   /* 1..65535; chosen once, never reused while the store remembers it */
-	char *address;	      /* configured address; "" : learnt at boot */
-	char *serial;	      /* 8 hex digits of a Raspberry Pi; "" */
-	char *nfs;	      /* "3", "4.0", "4.1", "4.2"; "": the server's default */
-	char *cmdline;	      /* words added to the kernel command line; "" */
+	unsigned export_id; /* 1..65535; chosen once, never reused while the store remembers it */
+	char *address;	    /* configured address; "" : learnt at boot */
+	char *serial;	    /* 8 hex digits of a Raspberry Pi; "" */
+	char *nfs;	    /* "3", "4.0", "4.1", "4.2"; "": the server's default */
+	char *cmdline;	    /* words added to the kernel command line; "" */
+	char *group;	    /* a label; "" */
+	char *keep; /* names of keep-lists with commas, "none"; "": the group's or the default */
+	unsigned keep_roots; /* how many roots before the current one are kept */
+	struct cow_next next;
 	int ephemeral;	      /* reset at every boot */
 	uint64_t limit_bytes; /* what an overlay root may use; 0: no limit */
 	char *boot_dir;	      /* of the current root's image */
 	char *initramfs;      /* likewise, see cow_image */
 	unsigned root;	      /* N of current -> roots/N */
 	unsigned previous;    /* kept for rollback; 0: none */
+	unsigned highest;     /* number of a root that was ever current */
 	int64_t created_s, swapped_s;
 };
 void cow_client_free(struct cow_client *c); /* NULL is fine */
@@ -76,27 +110,89 @@ int cow_client_each(struct cow_store *s,
 		    void *ctx, struct cow_err *err);
 
 /* Change one key of client.conf an administrator may change: name, follows, address, serial, nfs,
- * cmdline, backend, durability, ephemeral. Value NULL or "": back to the default. -EINVAL says what
+ * cmdline, backend, durability, ephemeral, limit, group, keep, keep_roots. Value NULL or "": back to the default. -EINVAL says what
  * is allowed. A new backend or durability holds from the next reset. */
 int cow_client_set(struct cow_store *s, const struct cow_mac *mac, const char *key,
 		   const char *value, struct cow_err *err);
 
 enum {
-	COW_SWAP_NOW = 1 << 0, /* also while the client runs: it sees ESTALE and must reboot */
+	COW_SWAP_NOW = 1 << 0,	   /* also while the client runs: it sees ESTALE and must reboot */
+	COW_SWAP_FACTORY = 1 << 1, /* reset and roll: nothing is kept */
 };
 
+/* One swap of many. What is not set does not matter. */
+struct cow_swap {
+	struct cow_mac mac;
+	enum cow_swap_what what;
+	unsigned flags;	  /* COW_SWAP_* */
+	const char *to;	  /* ROLL: image reference; NULL: what the client follows */
+	unsigned root;	  /* ROLLBACK: number; 0: the previous one */
+	const char *keep; /* RESET, ROLL: names of keep-lists; NULL: the client's */
+	/* What has not begun to swap at this time of cow_now_ms() does not any more: -ETIME. 0: no end. */
+	uint64_t until_ms;
+	void (*conflict)(void *ctx, const char *path, const char *what); /* see carry.h; NULL */
+	void *ctx;
+	/* Found out: */
+	int r; /* 1: there was nothing to do */
+	struct cow_err err;
+	enum cow_swap_what did;	   /* of BOOT: what it was */
+	struct cow_client *now;	   /* as it is afterwards; NULL after a failure */
+	uint64_t kept, kept_bytes; /* objects made in the new root, and their data */
+};
+void cow_swaps_done(struct cow_swap *list, size_t n); /* frees what was found out */
+
 /*
- * cow_client_reset - new fresh root from what the client follows; the old one is kept as previous,
- * the one kept before it goes to the trash, see cow_store_empty_trash().
- * Return: 0; -EBUSY the client is running (hint: --now); -EOPNOTSUPP the image has no manifest, or
- * the store is not on btrfs (backend btrfs).
+ * cow_clients_swap - give clients other roots, each on its own: a failure of one hinders no other. Images are
+ * loaded once, and all roots are made before the disk is waited for, so many cost little more than one.
+ *
+ * RESET and ROLL make a fresh root and carry what the keep-lists name from the current one. A client that has
+ * the version a roll goes to is left as it is. The root it had is kept for ROLLBACK, as many as keep_roots
+ * says; others go to the trash, see cow_store_empty_trash(). An order for the next boot is overtaken.
+ * Of each: 0; 1 nothing to do; -EBUSY it runs, or somebody holds the root to go back to; -ENOENT no such client,
+ * image, root; -EOPNOTSUPP as cow_client_add(); -ETIME; what the keep-lists meet.
+ * Crash: each client has its old root or its new one, complete and durable (I2); leftovers are swept (I3).
+ * Return: 0 all done; else the first failure.
  */
+int cow_clients_swap(struct cow_store *s, struct cow_swap *list, size_t n);
+
+/* One client's RESET and ROLLBACK by their short names. */
 int cow_client_reset(struct cow_store *s, const struct cow_mac *mac, unsigned flags,
 		     struct cow_err *err);
-
-/* Swap current and previous, with a new epoch. -ENOENT nothing to go back to. */
 int cow_client_rollback(struct cow_store *s, const struct cow_mac *mac, unsigned flags,
 			struct cow_err *err);
+
+/*
+ * cow_client_next_set - order a swap for the client's next boot: `cowherd serve` does it before the first file
+ * is answered. It replaces another order. @what: RESET, ROLL or ROLLBACK, with .to, .root, .keep as there.
+ * Return: 0; 1 a roll to what it has; -ENOENT; -errno. cow_client_next_cancel(): -ENOENT there is none (exit 3).
+ */
+int cow_client_next_set(struct cow_store *s, const struct cow_swap *order, struct cow_err *err);
+int cow_client_next_cancel(struct cow_store *s, const struct cow_mac *mac, struct cow_err *err);
+
+/* The roots there are, the current one first, then by number, the last made first. */
+struct cow_root_info {
+	unsigned n, version;
+	const char *image;
+	enum cow_backend backend;
+	enum cow_root_why why;
+	int64_t made_s, swapped_s; /* 0: not known */
+	int current;
+};
+int cow_client_roots_each(struct cow_store *s, const struct cow_mac *mac,
+			  int (*fn)(void *ctx, const struct cow_root_info *root), void *ctx,
+			  struct cow_err *err);
+
+/*
+ * cow_client_kept_each - what of the current root the keep-lists name: each path, with the objects and bytes
+ * there. @names: NULL: the client's lists. Return: 0; the callback's value; -errno.
+ */
+int cow_client_kept_each(struct cow_store *s, const struct cow_mac *mac, const char *names,
+			 int (*fn)(void *ctx, const char *path, uint64_t objects, uint64_t bytes),
+			 void *ctx, struct cow_err *err);
+
+/* Was its root used by NFS lately? 1 with @ret_ago_s; 0; -errno. */
+int cow_client_is_running(struct cow_store *s, const struct cow_mac *mac, int64_t *ret_ago_s,
+			  struct cow_err *err);
 
 /* Unpublish at once, delete in the background. -EBUSY running, without COW_SWAP_NOW. */
 int cow_client_rm(struct cow_store *s, const struct cow_mac *mac, unsigned flags,
@@ -202,6 +298,9 @@ int cow_store_pending_write(struct cow_store *s, const char *lines);
 /* Clients that `cowherd serve` made without being asked for each are marked. */
 int cow_client_enrolled_mark(struct cow_store *s, const struct cow_mac *mac);
 bool cow_client_enrolled(struct cow_store *s, const struct cow_mac *mac);
+
+#define COW_CLIENT_KEEP_ROOTS 1 /* where client.conf does not say */
+#define COW_CLIENT_KEEP_ROOTS_MAX 100
 
 /* A client counts as running when its root was used by NFS in the last 90 seconds. */
 #define COW_CLIENT_RUNNING_S 90
