@@ -107,6 +107,12 @@ int cow_tftp_tree_open(struct cow_tftp_view *v, const char *path, struct cow_tft
  */
 int cow_tftp_tree_kernel(struct cow_tftp_view *v, char **ret_kernel, char **ret_initrd);
 
+/*
+ * cow_tftp_tree_dtbs - folder of the boot directory with the device trees of @kernel: "dtbs/V" (flash-kernel), "dtb-V"
+ * (Fedora, Armbian), or "dtbs", "dtb" for any version. Caller frees. Return: 0; -ENOENT none; -ENOMEM.
+ */
+int cow_tftp_tree_dtbs(struct cow_tftp_view *v, const char *kernel, char **ret);
+
 /* Generated files. -ENOENT when @name is none of them. */
 int cow_tftp_generate(struct cow_tftp_files *f, const struct cow_tftp_who *who,
 		      struct cow_tftp_client *c, const struct cow_tftp_name *name,

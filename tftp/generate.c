@@ -169,6 +169,7 @@ static int make_for_loader(enum cow_tftp_loader loader, const struct cow_tftp_bo
 {
 	cow_autofree char *kernel = NULL;
 	cow_autofree char *initrd = NULL;
+	cow_autofree char *dtbs = NULL;
 	char dir[COW_MAC_TEXT_LEN + 2] = "";
 	int r = find_kernel(b, v, name->path, &kernel, &initrd);
 
@@ -179,7 +180,10 @@ static int make_for_loader(enum cow_tftp_loader loader, const struct cow_tftp_bo
 		/* Names are relative to where the loader itself came from; a prefix comes from there. */
 		if (name->prefix == COW_TFTP_PREFIX_NONE || name->mac_in_file)
 			(void)snprintf(dir, sizeof(dir), "%s/", b->mac);
-		return cow_tftp_pxelinux_config(b, dir, kernel, initrd, ret, ret_len);
+		r = cow_tftp_tree_dtbs(v, kernel, &dtbs);
+		if (r < 0 && r != -ENOENT)
+			return r;
+		return cow_tftp_pxelinux_config(b, dir, kernel, initrd, dtbs, ret, ret_len);
 	case COW_TFTP_LOADER_GRUB:
 		return cow_tftp_grub_config(b, kernel, initrd, ret, ret_len);
 	case COW_TFTP_LOADER_IPXE:

@@ -35,14 +35,26 @@ static void put_words(FILE *f, const char *words)
 	}
 }
 
+/* One folder, or one in another. */
+static bool is_folder_ok(const char *path)
+{
+	const char *slash = strchr(path, '/');
+	cow_autofree char *above = slash ? strndup(path, (size_t)(slash - path)) : NULL;
+
+	if (!slash)
+		return cow_tftp_loader_name_ok(path);
+	return above && cow_tftp_loader_name_ok(above) && cow_tftp_loader_name_ok(slash + 1);
+}
+
 int cow_tftp_pxelinux_config(const struct cow_tftp_boot *b, const char *dir, const char *kernel,
-			     const char *initrd, char **ret, size_t *ret_len)
+			     const char *initrd, const char *dtbs, char **ret, size_t *ret_len)
 {
 	char root[COW_TFTP_ROOT_WORDS_MAX];
 	cow_autofree char *text = NULL;
 	size_t len = 0;
 
-	if (!cow_tftp_loader_name_ok(kernel) || (initrd && !cow_tftp_loader_name_ok(initrd)))
+	if (!cow_tftp_loader_name_ok(kernel) || (initrd && !cow_tftp_loader_name_ok(initrd)) ||
+	    (dtbs && !is_folder_ok(dtbs)))
 		return -EINVAL;
 	int r = cow_tftp_root_words(b, initrd != NULL, root, sizeof(root));
 
@@ -67,6 +79,8 @@ int cow_tftp_pxelinux_config(const struct cow_tftp_boot *b, const char *dir, con
 		      b->version, dir, kernel);
 	if (initrd)
 		(void)fprintf(f, "initrd %s%s\n", dir, initrd);
+	if (dtbs)
+		(void)fprintf(f, "fdtdir %s%s\n", dir, dtbs);
 	(void)fprintf(f, "append %s", root);
 	put_words(f, b->words);
 	(void)fputc('\n', f);

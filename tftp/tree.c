@@ -211,3 +211,38 @@ int cow_tftp_tree_kernel(struct cow_tftp_view *v, char **ret_kernel, char **ret_
 		*ret_initrd = initrd;
 	return 0;
 }
+
+static bool is_folder(struct cow_tftp_view *v, const char *path)
+{
+	cow_autonode node = NULL;
+	struct cow_ovl_attr attr;
+
+	return walk(v->boot, path, &node, &attr) == 0 && cow_ovl_type(node) == S_IFDIR;
+}
+
+int cow_tftp_tree_dtbs(struct cow_tftp_view *v, const char *kernel, char **ret)
+{
+	static const char *const of_version[] = {"dtbs/", "dtb-"}, *const of_any[] = {"dtbs",
+										      "dtb"};
+	const char *version = kernel + strlen(KERNEL);
+
+	for (size_t i = 0; i < 2; i++) {
+		cow_autofree char *path = NULL;
+
+		if (asprintf(&path, "%s%s", of_version[i], version) < 0) {
+			path = NULL;
+			return -ENOMEM;
+		}
+		if (is_folder(v, path)) {
+			*ret = cow_steal_ptr(&path);
+			return 0;
+		}
+	}
+	for (size_t i = 0; i < 2; i++) {
+		if (!is_folder(v, of_any[i]))
+			continue;
+		*ret = strdup(of_any[i]);
+		return *ret ? 0 : -ENOMEM;
+	}
+	return -ENOENT;
+}

@@ -68,13 +68,13 @@ static void check_ipxe(const struct cow_tftp_boot *b, const char *kernel)
 
 static void check_pxelinux(const struct cow_tftp_boot *b, const char *kernel)
 {
-	static const char *const starts[] = {
-	    "say cowherd:",    "default cowherd\n", "prompt 0\n",  "timeout 100\n",
-	    "label cowherd\n", "linux dir/",	    "initrd dir/", "append "};
+	static const char *const starts[] = {"say cowherd:",  "default cowherd\n", "prompt 0\n",
+					     "timeout 100\n", "label cowherd\n",   "linux dir/",
+					     "initrd dir/",   "fdtdir dir/",	   "append "};
 	char *out;
 	size_t len;
 
-	if (cow_tftp_pxelinux_config(b, "dir/", kernel, kernel, &out, &len) < 0)
+	if (cow_tftp_pxelinux_config(b, "dir/", kernel, kernel, kernel, &out, &len) < 0)
 		return;
 	CHECK(out && len > 0 && out[len - 1] == '\n' && !memchr(out, 0, len));
 	CHECK(!memchr(out, '$', len) && !memchr(out, '\'', len) && !memchr(out, '\\', len));

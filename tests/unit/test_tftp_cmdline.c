@@ -239,7 +239,7 @@ static void pxelinux_boots_kernel_and_initrd(void **state)
 	b.initramfs = "cowherd";
 	b.words = "console=ttyS0 a=\"b c\" quiet";
 	assert_int_equal(cow_tftp_pxelinux_config(&b, "dc-a6-32-01-02-03/", "vmlinuz-6.1",
-						  "initrd.img-6.1", &out, &len),
+						  "initrd.img-6.1", NULL, &out, &len),
 			 0);
 	assert_string_equal(
 	    out, "say cowherd: client dc-a6-32-01-02-03, pi-07, image raspios version 3\n"
@@ -260,9 +260,27 @@ static void pxelinux_without_initrd(void **state)
 	cow_autofree char *out = NULL;
 	size_t len;
 
-	assert_int_equal(cow_tftp_pxelinux_config(&example, "", "vmlinuz", NULL, &out, &len), 0);
+	assert_int_equal(cow_tftp_pxelinux_config(&example, "", "vmlinuz", NULL, NULL, &out, &len),
+			 0);
 	check_has(out, len, "\nlinux vmlinuz\nappend root=/dev/nfs nfsroot=");
 	assert_null(strstr(out, "initrd"));
+}
+
+static void pxelinux_names_the_folder_of_device_trees(void **state)
+{
+	static const char *const bad[] = {"",	   "/",	       "dtbs/",	       "/dtbs",
+					  "a/b/c", "dtbs/6 1", "dtb\nappend x"};
+	cow_autofree char *out = NULL;
+	size_t len;
+
+	assert_int_equal(cow_tftp_pxelinux_config(&example, "dc-a6-32-01-02-03/", "vmlinuz-6.1",
+						  NULL, "dtbs/6.1", &out, &len),
+			 0);
+	check_has(out, len, "vmlinuz-6.1\nfdtdir dc-a6-32-01-02-03/dtbs/6.1\nappend root=/dev/nfs");
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		assert_int_equal(
+		    cow_tftp_pxelinux_config(&example, "", "vmlinuz", NULL, bad[i], &out, &len),
+		    -EINVAL);
 }
 
 static void words_uboot_would_expand_are_left_out(void **state)
@@ -273,7 +291,7 @@ static void words_uboot_would_expand_are_left_out(void **state)
 
 	b.words = "good ${ethaddr} a\\b it's initrd=other \001 end";
 	b.name = "${x} host";
-	assert_int_equal(cow_tftp_pxelinux_config(&b, "", "vmlinuz", NULL, &out, &len), 0);
+	assert_int_equal(cow_tftp_pxelinux_config(&b, "", "vmlinuz", NULL, NULL, &out, &len), 0);
 	check_has(out, len, "=dc-a6-32-01-02-03 good end\n");
 	check_has(out, len, "client dc-a6-32-01-02-03, host, image");
 }
@@ -330,10 +348,11 @@ static void names_loaders_would_not_take_are_refused(void **state)
 	size_t len;
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-		assert_int_equal(cow_tftp_pxelinux_config(&example, "", bad[i], NULL, &out, &len),
-				 -EINVAL);
-		assert_int_equal(cow_tftp_pxelinux_config(&example, "", "k", bad[i], &out, &len),
-				 -EINVAL);
+		assert_int_equal(
+		    cow_tftp_pxelinux_config(&example, "", bad[i], NULL, NULL, &out, &len),
+		    -EINVAL);
+		assert_int_equal(
+		    cow_tftp_pxelinux_config(&example, "", "k", bad[i], NULL, &out, &len), -EINVAL);
 		assert_int_equal(cow_tftp_grub_config(&example, bad[i], NULL, &out, &len), -EINVAL);
 		assert_int_equal(cow_tftp_grub_config(&example, "k", bad[i], &out, &len), -EINVAL);
 	}
@@ -388,6 +407,7 @@ int main(void)
 	    cmocka_unit_test(names_ipxe_would_not_take_are_refused),
 	    cmocka_unit_test(pxelinux_boots_kernel_and_initrd),
 	    cmocka_unit_test(pxelinux_without_initrd),
+	    cmocka_unit_test(pxelinux_names_the_folder_of_device_trees),
 	    cmocka_unit_test(words_uboot_would_expand_are_left_out),
 	    cmocka_unit_test(grub_boots_kernel_and_initrd),
 	    cmocka_unit_test(grub_without_initrd),

@@ -45,10 +45,11 @@ int cow_tftp_ipxe_script(const struct cow_tftp_boot *b, const char *kernel, cons
  * cow_tftp_pxelinux_config - the same for PXELINUX and U-Boot, which read the same file; @dir stands in front
  * of the names of files, "" or with a '/' at its end. After a failure PXELINUX tries again when ten seconds pass
  * without a key. Words of client.conf that U-Boot would expand, or that name an initrd, are left out.
+ * @dtbs: folder with device trees, of which U-Boot knows its own by name; NULL: the one U-Boot has is good.
  * Ownership: caller frees *ret. Return: 0; -EINVAL as above; -ENOMEM.
  */
 int cow_tftp_pxelinux_config(const struct cow_tftp_boot *b, const char *dir, const char *kernel,
-			     const char *initrd, char **ret, size_t *ret_len);
+			     const char *initrd, const char *dtbs, char **ret, size_t *ret_len);
 
 /*
  * cow_tftp_grub_config - the same for GRUB, as a script without a menu; files are named from the server's
