@@ -17,6 +17,7 @@
 #include "common/err.h"
 #include "overlay/overlay.h"
 #include "snapshot/image.h"
+#include "tar_stream.h"
 #include "unpack.h"
 
 #define COW_FILL_CAPS_NAMED 16 /* files with capabilities that are listed by name */
@@ -157,11 +158,11 @@ int cow_import_tar(struct cow_fill *f, struct cow_unpack *unpack, const char *wh
 /*
  * Layers of a container image, the lowest first: cow_layers_new(), cow_layers_add() for each, at last
  * cow_layers_finish(), which sets what directories have only once all is there.
- * @fd: a layer, a seekable tar archive in any packing. @what, @err: kept. Failures: as cow_import_tar().
+ * @end: of each archive. @fd: a layer, a seekable tar archive in any packing. @what, @err: kept. Failures: as cow_import_tar().
  */
 struct cow_layers;
-int cow_layers_new(struct cow_fill *f, const char *what, struct cow_layers **ret,
-		   struct cow_err *err);
+int cow_layers_new(struct cow_fill *f, const char *what, enum cow_tar_end end,
+		   struct cow_layers **ret, struct cow_err *err);
 int cow_layers_add(struct cow_layers *l, int fd);
 int cow_layers_finish(struct cow_layers *l);
 void cow_layers_free(struct cow_layers *l); /* NULL is fine */

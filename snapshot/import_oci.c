@@ -258,7 +258,9 @@ static int flatten(struct oci *i, int is_docker)
 	size_t n = list ? json_object_array_length(list) : 0;
 	if (n == 0 || n > LAYERS_MAX)
 		return bad(i, "its manifest", n ? "has too many layers" : "has no layers");
-	int r = cow_layers_new(i->f, i->what, &l, i->err);
+	/* A layout's layer is what its digest says; umoci insert writes some without an end. */
+	int r = cow_layers_new(i->f, i->what, is_docker ? COW_TAR_END_MARKED : COW_TAR_END_KNOWN,
+			       &l, i->err);
 	for (size_t k = 0; r == 0 && k < n; k++) {
 		cow_autoclose int fd = open_layer(i, list, k, is_docker);
 		r = fd < 0 ? fd : add_layer(i, l, fd);

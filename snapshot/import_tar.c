@@ -42,6 +42,7 @@ struct untar {
 	char *dir_path; /* the directory opened last; members come in runs */
 	int dir_fd;
 	int layered; /* a layer over others, which may replace whole directories */
+	enum cow_tar_end end; /* of the archive */
 	struct later *later;
 	size_t nlater, later_cap;
 	char *users, *groups; /* the image's etc/passwd and etc/group, for the end */
@@ -77,6 +78,16 @@ static int clean_path(struct untar *u, const char *name, char **ret)
 	default:
 		return r < 0 ? fail(u, name, r, "read") : 0;
 	}
+}
+
+/* Some builders of images call the root "/", which nothing else may be. */
+static int member_path(struct untar *u, struct archive_entry *e, char **ret)
+{
+	const char *name = archive_entry_pathname(e);
+	if (name && !name[strspn(name, "/")] && archive_entry_filetype(e) == AE_IFDIR &&
+	    !archive_entry_hardlink(e))
+		name = ".";
+	return clean_path(u, name, ret);
 }
 
 /* ---------------------------------------------------------------- directories on the way */
@@ -454,10 +465,10 @@ static int import_member(struct untar *u, struct archive_entry *e)
 	const char *name = "";
 	int dir = -1;
 
-	const char *member = archive_entry_pathname(e);
-	int r = clean_path(u, member, &path);
+	int r = member_path(u, e, &path);
 	if (r < 0 || !path)
 		return r;
+	const char *member = *path ? archive_entry_pathname(e) : "/";
 	r = parent_of(u, path, member, &dir, &name);
 	if (r < 0)
 		return r;
@@ -557,7 +568,7 @@ static int each_member(struct untar *u, struct cow_unpack *unpack,
 {
 	struct archive_entry *e;
 	cow_autotar tar = NULL;
-	int r = cow_tar_open(unpack, u->what, &tar, u->err);
+	int r = cow_tar_open(unpack, u->what, u->end, &tar, u->err);
 	u->tar = tar;
 	if (r == 0)
 		while ((r = cow_tar_next(tar, &e, u->err)) > 0) {
@@ -656,32 +667,34 @@ static int take_away(struct untar *u, const char *above, const char *name, const
 	return remove_lower(u, dir, name, path, member);
 }
 
-/* The first time over a layer: what it takes away is below it, wherever in the archive it says so. */
+/* Which of the two times over a layer a member is for. @ret_dir, @ret_name: of a whiteout.
+ * Return: 1 it is a whiteout; 0 another; -errno. */
+static int sort_member(struct untar *u, struct archive_entry *e, char **ret_dir,
+		       const char **ret_name, char **ret_path)
+{
+	int r = member_path(u, e, ret_path);
+	if (r < 0 || !*ret_path)
+		return r;
+	r = is_whiteout(*ret_path, ret_dir, ret_name);
+	return r < 0 ? fail(u, *ret_path, r, "read") : r;
+}
+
+/* The first time: what it takes away is below it, wherever in the archive it says so. */
 static int apply_whiteout(struct untar *u, struct archive_entry *e)
 {
 	cow_autofree char *path = NULL, *dir = NULL;
-	const char *name, *member = archive_entry_pathname(e);
-	int r = clean_path(u, member, &path);
-	if (r < 0 || !path)
-		return r;
-	r = is_whiteout(path, &dir, &name);
-	if (r <= 0)
-		return r < 0 ? fail(u, member, r, "read") : 0;
-	return take_away(u, dir, name, member);
+	const char *name;
+	int r = sort_member(u, e, &dir, &name, &path);
+	return r > 0 ? take_away(u, dir, name, path) : r;
 }
 
 /* The second time: all others. */
 static int apply_member(struct untar *u, struct archive_entry *e)
 {
 	cow_autofree char *path = NULL, *dir = NULL;
-	const char *name, *member = archive_entry_pathname(e);
-	int r = clean_path(u, member, &path);
-	if (r < 0 || !path)
-		return r;
-	r = is_whiteout(path, &dir, &name);
-	if (r != 0)
-		return r < 0 ? fail(u, member, r, "read") : 0;
-	return import_member(u, e);
+	const char *name;
+	int r = sort_member(u, e, &dir, &name, &path);
+	return r == 0 ? import_member(u, e) : r < 0 ? r : 0;
 }
 
 static int over_layer(struct untar *u, int fd, uint64_t *read_bytes,
@@ -694,13 +707,14 @@ static int over_layer(struct untar *u, int fd, uint64_t *read_bytes,
 	return r < 0 ? r : each_member(u, unpack, fn);
 }
 
-int cow_layers_new(struct cow_fill *f, const char *what, struct cow_layers **ret,
-		   struct cow_err *err)
+int cow_layers_new(struct cow_fill *f, const char *what, enum cow_tar_end end,
+		   struct cow_layers **ret, struct cow_err *err)
 {
 	struct cow_layers *l = calloc(1, sizeof(*l));
 	if (!l)
 		return cow_err_set(err, -ENOMEM, "import '%s'", what);
-	l->u = (struct untar){.f = f, .err = err, .what = what, .dir_fd = -1, .layered = 1};
+	l->u = (struct untar){
+	    .f = f, .err = err, .what = what, .dir_fd = -1, .layered = 1, .end = end};
 	*ret = l;
 	return 0;
 }

@@ -13,6 +13,7 @@ struct cow_tar {
 	struct archive *tar;
 	uint8_t last[TAR_BLOCK]; /* the last block handed to the tar reader */
 	size_t last_len;
+	enum cow_tar_end end;
 	int at_end;	/* the tar reader has been told that there is no more */
 	int failed; /* of the bytes below: negative errno */
 };
@@ -77,14 +78,15 @@ static int no_tar(struct cow_tar *t, struct cow_err *err)
 	    "zstd or zip");
 }
 
-int cow_tar_open(struct cow_unpack *unpack, const char *what, struct cow_tar **ret,
-		 struct cow_err *err)
+int cow_tar_open(struct cow_unpack *unpack, const char *what, enum cow_tar_end end,
+		 struct cow_tar **ret, struct cow_err *err)
 {
 	cow_autotar t = calloc(1, sizeof(*t));
 	if (!t)
 		return cow_err_set(err, -ENOMEM, "read '%s'", what);
 	t->what = what;
 	t->unpack = unpack;
+	t->end = end;
 	t->tar = archive_read_new();
 	if (!t->tar)
 		return cow_err_set(err, -ENOMEM, "read '%s'", what);
@@ -124,7 +126,7 @@ static int ends_with_zeros(const struct cow_tar *t)
 /* Read what is behind the end marker too: the sums of compressed files come last. */
 static int check_end(struct cow_tar *t, struct cow_err *err)
 {
-	if (t->at_end && !ends_with_zeros(t))
+	if (t->at_end && t->end == COW_TAR_END_MARKED && !ends_with_zeros(t))
 		return cow_err_say(err, COW_ERR_FAILED, -EBADMSG,
 				   "'%s' is cut short: it lacks the end of a tar archive", t->what);
 	const void *p;

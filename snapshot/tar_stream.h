@@ -20,9 +20,14 @@ struct cow_tar;
 /* Is this the beginning of an archive with a member? 1 or 0. */
 int cow_tar_begins(const uint8_t *head, size_t len);
 
+enum cow_tar_end {
+	COW_TAR_END_MARKED, /* by blocks of zeros: without them it is cut short */
+	COW_TAR_END_KNOWN,  /* what is read is known to be all by other means; some writers forget the blocks */
+};
+
 /* @unpack: from its beginning, borrowed; @what: its name for messages, kept. */
-int cow_tar_open(struct cow_unpack *unpack, const char *what, struct cow_tar **ret,
-		 struct cow_err *err);
+int cow_tar_open(struct cow_unpack *unpack, const char *what, enum cow_tar_end end,
+		 struct cow_tar **ret, struct cow_err *err);
 void cow_tar_close(struct cow_tar *t); /* NULL is fine */
 COW_DEFINE_AUTO(struct cow_tar, cow_tar_close)
 #define cow_autotar COW_CLEANUP(cow_auto_cow_tar_close) struct cow_tar *

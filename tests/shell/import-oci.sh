@@ -6,7 +6,7 @@
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname "$0")/lib.sh"
 
-for program in umoci skopeo python3; do
+for program in umoci skopeo python3 setfattr; do
 	command -v "$program" >/dev/null || {
 		echo "needs $program"
 		exit 77
@@ -30,7 +30,7 @@ layer 'mkdir -p etc usr/bin var/lib/gone keep/sub opaque/old swap/full link
 	echo one >etc/file; echo lower >etc/changed; head -c 200000 /dev/urandom >usr/bin/big
 	chmod 4755 usr/bin/big; chown 12:34 etc/file; ln etc/file etc/hard; ln -s ../etc link/to
 	echo x >var/lib/gone/a; echo x >opaque/old/deep; echo x >swap/full/f; mkfifo keep/fifo
-	echo k >keep/sub/k; chmod 1777 keep; setfattr -n user.note -v low keep/sub/k || true
+	echo k >keep/sub/k; chmod 1777 keep; setfattr -n user.note -v low keep/sub/k
 	touch -d "2001-02-03 04:05:06" keep keep/sub'
 layer 'rm -r var/lib/gone; echo upper >etc/changed; rm etc/hard; rm -r swap; echo file >swap
 	rm -r opaque; mkdir opaque; echo new >opaque/new; mkdir -p added/dir; chmod 700 added
@@ -120,6 +120,27 @@ tree=$store/images/order/1/tree
 	die "whiteouts: $(find "$tree")"
 [[ $(cat "$tree/d/both" "$tree/file") == upperupper ]] || die "the lower file shows"
 ok "whiteouts and opaque directories, wherever they stand; an index in the index, notes of a builder"
+
+# umoci names the root "/" then, and leaves out the end of the archive. No file can be called that.
+mkdir -p "$work/in/etc"
+chmod 711 "$work/in"
+touch -d 2020-02-02 "$work/in/etc" "$work/in" # umoci keeps no fractions of seconds
+umoci init --layout "$work/root" >"$out" 2>&1
+umoci new --image "$work/root:root" >"$out" 2>&1
+umoci insert --image "$work/root:root" "$work/in" / >"$out" 2>&1 || die "umoci: $(cat "$out")"
+cow image import --no-fixup all root "$work/root" >"$out"
+[[ $(stat -c %a "$store/images/root/1/tree") == 711 ]] || die "the root has not the mode it was given"
+same_tree "$work/in" "$store/images/root/1/tree"
+python3 - "$work/named.tar" <<'END'
+import tarfile, sys
+with tarfile.open(sys.argv[1], 'w', format=tarfile.USTAR_FORMAT) as t:
+    i = tarfile.TarInfo('/')
+    i.type = tarfile.SYMTYPE
+    i.linkname = '/etc'
+    t.addfile(i)
+END
+fails 1 'refused' cow image import bad "$work/named.tar"
+ok "a layer that begins with its root"
 
 # refused PATTERN CHANGE: the layout, changed by these commands, is refused, and nothing stays
 refused()
