@@ -239,6 +239,15 @@ int cow_client_keep_apply(struct cow_keep_use *u, struct cow_err *err);
 int cow_client_keep_names(struct cow_store *s, const struct cow_client *c, char **ret,
 			  struct cow_err *err);
 
+/* ---------------------------------------------------------------- rebase (client_rebase.c) */
+
+/*
+ * cow_rebase_apply - make the client's changes in @to, the directory of a fresh root that nobody has.
+ * @c: as it is; nobody changes its current root. Return: as cow_clients_swap() with a rebase.
+ */
+int cow_rebase_apply(struct cow_store *s, const struct cow_client *c, int to,
+		     const struct cow_rebase_opts *opts, struct cow_err *err);
+
 /* Lines of words with v=1 of a file, which may be missing; and a file replaced by rename, not synced: one writer. */
 int cow_lines_each_at(int dir, const char *name, size_t max, cow_history_fn fn, void *ctx);
 int cow_lines_write_at(int dir, const char *name, const char *temp, const char *text, size_t len);

@@ -132,6 +132,8 @@ static int keep(struct batch *b, struct one *o)
 	struct watched w = {o};
 	if (from < 0 || to < 0)
 		return cow_err_set(&o->w->err, from < 0 ? from : to, "open its roots");
+	if (o->w->rebase)
+		return cow_rebase_apply(b->s, o->c, to, o->w->rebase, &o->w->err);
 	b->use.c = o->c;
 	b->use.names = o->w->flags & COW_SWAP_FACTORY ? COW_KEEP_NONE : o->keep;
 	b->use.from = from;
@@ -333,6 +335,8 @@ static bool has(const struct batch *b, const struct cow_mac *mac)
 
 static bool is_known(const struct cow_swap *w)
 {
+	if (w->rebase && (w->what != COW_SWAP_ROLL || w->flags))
+		return false;
 	return w->what > COW_SWAP_NONE && w->what <= COW_SWAP_BOOT &&
 	       !(w->flags & ~(unsigned)(COW_SWAP_NOW | COW_SWAP_FACTORY));
 }

@@ -3,7 +3,7 @@
  * The plan of a rebase made true in a fresh root of the new version. What the client moved first leaves
  * its place, the innermost first, and is kept in a directory of its own; from then on the new root has
  * the client's paths, and all else is done in their order, so that directories come before what is in
- * them. What is left in that directory at the end had no place any more.
+ * them; new names of the new version's files come last. What is left in that directory at the end had no place any more.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -198,7 +198,11 @@ static int link_to(struct replay *p, const struct cow_rebase_entry *e)
 {
 	cow_autonode to = NULL;
 	cow_autoplace at = {0};
+	if (!e->link_to || e->v.act != COW_ACT_OURS)
+		return 0;
 	int r = need_parent(p, e->path);
+	if (r == 0)
+		r = remove_path(p, e->path);
 	if (r == 0)
 		r = cow_rebase_node(p->to, e->link_to, &to, NULL);
 	if (r == 0)
@@ -210,10 +214,8 @@ static int link_to(struct replay *p, const struct cow_rebase_entry *e)
 
 static int ours(struct replay *p, const struct cow_rebase_entry *e)
 {
-	if (e->link_to) {
-		int r = remove_path(p, e->path);
-		return r < 0 ? r : link_to(p, e);
-	}
+	if (e->link_to)
+		return 0; /* when everything is in its place */
 	int r = cow_carry_path(p->carry, e->path, COW_CARRY_ALONE, p->err);
 	return r < 0 ? r : dress(p, e);
 }
@@ -292,6 +294,8 @@ int cow_rebase_replay(struct cow_rebase *rb, struct cow_ovl_inst *to, struct cow
 		r = depart_all(&p);
 	for (size_t k = 0; r == 0 && k < rb->n; k++)
 		r = fail(&p, replay_one(&p, k), "take over", rb->entries[k].path);
+	for (size_t k = 0; r == 0 && k < rb->n; k++)
+		r = fail(&p, link_to(&p, &rb->entries[k]), "link", rb->entries[k].path);
 	if (r == 0)
 		r = finish(&p);
 	cow_ovl_put(p.aside);

@@ -11,6 +11,7 @@
 
 #include "cli.h"
 #include "client_pick.h"
+#include "client_rebase.h"
 #include "common/checked.h"
 #include "common/clock.h"
 #include "common/log.h"
@@ -45,12 +46,21 @@ static const char roll_help[] =
     "usage: cowherd client roll MAC|NAME...|--group GROUP|--all [--to REF [--follow]]\n"
     "                           [--at-boot|--now|--cancel] [--keep LISTS|--factory] [--dry-run]\n"
     "                           [--json]\n"
+    "       cowherd client roll MAC|NAME...|--group GROUP|--all --rebase [--to REF [--follow]]\n"
+    "                           [--theirs GLOB]... [--both GLOB]... [--force] [--dry-run] "
+    "[--json]\n"
     "\n"
     "Give clients a fresh root from another version, with what the keep-lists name carried over:\n"
     "at once, or at its next boot when the machine runs. 'cowherd client rollback' undoes it.\n"
     "\n"
     "  --to REF         NAME@VERSION, NAME:TAG or NAME; default: the newest of what each follows\n"
-    "  --follow         follow REF from now on\n" KEEP_HELP SHARED_HELP;
+    "  --follow         follow REF from now on\n"
+    "  --rebase         take along all that the client changed, merged with what the versions\n"
+    "                   differ in; not while it runs\n"
+    "  --theirs GLOB    for these paths: the new version's where both changed something\n"
+    "  --both GLOB      for these paths: the new version's is kept beside, as NAME.cowherd-new\n"
+    "  --force          take packages from the new version, whatever the client did to "
+    "them\n" KEEP_HELP SHARED_HELP;
 
 static const char rollback_help[] =
     "usage: cowherd client rollback MAC|NAME...|--group GROUP|--all [--to ROOT]\n"
@@ -66,8 +76,9 @@ static const struct action {
 	const char *command, *help, *done, *infinitive;
 	unsigned takes;
 } reset = {COW_SWAP_RESET, "client reset", reset_help, "reset", "reset", COW_OPT_KEEP_LISTS},
-  roll = {COW_SWAP_ROLL, "client roll", roll_help,
-	  "rolled",	 "roll",	COW_OPT_KEEP_LISTS | COW_OPT_TO | COW_OPT_FOLLOW},
+  roll = {COW_SWAP_ROLL, "client roll",
+	  roll_help,	 "rolled",
+	  "roll",	 COW_OPT_KEEP_LISTS | COW_OPT_TO | COW_OPT_FOLLOW | COW_OPT_REBASE},
   rollback = {COW_SWAP_ROLLBACK, "client rollback", rollback_help,
 	      "rolled back",	 "roll back",	    COW_OPT_TO};
 
@@ -75,8 +86,9 @@ struct run {
 	const struct action *a;
 	struct cow_store *s;
 	struct cow_options o;
-	struct json_object *json; /* NULL: print */
-	struct cow_swap *swap;	  /* of those that are done now */
+	struct json_object *json;	   /* NULL: print */
+	struct cow_swap *swap;		   /* of those that are done now */
+	struct cow_rebase_report **report; /* of each; NULL: none */
 	size_t n;
 	int status; /* of the first failure */
 };
@@ -126,7 +138,8 @@ static void event(struct run *run, const char *kind, const struct cow_client *c)
 			      "version", version, "root", root, NULL);
 }
 
-static void tell_done(struct run *run, const struct cow_swap *w, uint64_t ms)
+static void tell_done(struct run *run, const struct cow_swap *w, struct cow_rebase_report *rebase,
+		      uint64_t ms)
 {
 	const struct cow_client *c = w->now;
 	char size[COW_BYTES_LEN];
@@ -139,6 +152,8 @@ static void tell_done(struct run *run, const struct cow_swap *w, uint64_t ms)
 		cow_cli_json_u64(o, "root", c->root);
 		cow_cli_json_u64(o, "kept", w->kept);
 		cow_cli_json_u64(o, "kept_bytes", w->kept_bytes);
+		if (rebase)
+			cow_rebase_report_tell(rebase, o);
 		return;
 	}
 	(void)printf("%s %s (%s) to %s@%u, root %u, in %llu ms\n", run->a->done, c->id, c->name,
@@ -147,6 +162,8 @@ static void tell_done(struct run *run, const struct cow_swap *w, uint64_t ms)
 		cow_cli_bytes(w->kept_bytes, size);
 		(void)printf("  kept %llu objects, %s\n", (unsigned long long)w->kept, size);
 	}
+	if (rebase)
+		cow_rebase_report_tell(rebase, NULL);
 }
 
 static void say_conflict(void *ctx, const char *path, const char *what)
@@ -212,6 +229,8 @@ static void order(struct run *run, const struct cow_client *c, const struct cow_
 static int waits(struct run *run, const struct cow_client *c, struct cow_err *err)
 {
 	int64_t ago_s;
+	if (run->o.rebase)
+		return 0; /* it is refused */
 	if (run->o.given & COW_OPT_AT_BOOT)
 		return 1;
 	return run->a->what == COW_SWAP_ROLL && !(run->o.given & COW_OPT_NOW)
@@ -241,10 +260,29 @@ static int say_kept(void *ctx, const char *path, uint64_t objects, uint64_t byte
 	return 0;
 }
 
+/* *ret: NULL without --rebase. What fails is told. */
+static int plan_rebase(struct run *run, const struct cow_client *c, const struct cow_swap *w,
+		       struct cow_rebase_report **ret)
+{
+	struct cow_err err = COW_ERR_INIT;
+	cow_autorebasereport report = NULL;
+	int r = run->o.rebase ? cow_rebase_report_new(&run->o, &report) : 0;
+	if (r < 0)
+		(void)cow_err_set(&err, r, "rebase client %s", c->id);
+	else if (report)
+		r = cow_client_rebase_plan(run->s, &c->mac, w->to, &report->opts, &err);
+	if (r < 0)
+		tell_failed(run, c, &err, r);
+	else
+		*ret = cow_steal_ptr(&report);
+	return r;
+}
+
 static void dry_fresh(struct run *run, const struct cow_client *c, const struct cow_swap *w,
 		      int later)
 {
 	struct cow_err err = COW_ERR_INIT;
+	cow_autorebasereport report = NULL;
 	cow_autoimage i = NULL;
 	int r = cow_image_find(run->s, w->to ? w->to : c->follows, &i, &err);
 	if (r < 0) {
@@ -256,6 +294,8 @@ static void dry_fresh(struct run *run, const struct cow_client *c, const struct 
 		tell_already(run, c);
 		return;
 	}
+	if (plan_rebase(run, c, w, &report) < 0)
+		return;
 	struct json_object *o =
 	    run->json ? result(run, c, later ? "would at boot" : "would") : NULL;
 	struct json_object *list = o ? json_object_new_array() : NULL;
@@ -269,6 +309,10 @@ static void dry_fresh(struct run *run, const struct cow_client *c, const struct 
 			     c->image, c->version);
 		if (c->previous && c->keep_roots == 1)
 			(void)printf("  deletes root %u, kept from before\n", c->previous);
+	}
+	if (report) {
+		cow_rebase_report_tell(report, o);
+		return;
 	}
 	r = cow_client_kept_each(run->s, &c->mac, w->flags & COW_SWAP_FACTORY ? "none" : w->keep,
 				 say_kept, list, &err);
@@ -318,6 +362,20 @@ static int refuse_ephemeral(struct run *run, const struct cow_client *c)
 	return r;
 }
 
+static void add(struct run *run, const struct cow_client *c, const struct cow_swap *w)
+{
+	struct cow_err err = COW_ERR_INIT;
+	struct cow_rebase_report *report = NULL;
+	int r = run->o.rebase ? cow_rebase_report_new(&run->o, &report) : 0;
+	if (r < 0) {
+		tell_failed(run, c, &err, cow_err_set(&err, r, "rebase client %s", c->id));
+		return;
+	}
+	run->report[run->n] = report;
+	run->swap[run->n] = *w;
+	run->swap[run->n++].rebase = report ? &report->opts : NULL;
+}
+
 static void look_at(struct run *run, struct cow_client *c)
 {
 	struct cow_err err = COW_ERR_INIT;
@@ -348,7 +406,7 @@ static void look_at(struct run *run, struct cow_client *c)
 	else if (later)
 		order(run, c, &w);
 	else
-		run->swap[run->n++] = w;
+		add(run, c, &w);
 }
 
 static void swap_all(struct run *run)
@@ -364,8 +422,9 @@ static void swap_all(struct run *run)
 		else if (w->r > 0)
 			tell_already(run, w->ctx);
 		else
-			tell_done(run, w, ms);
+			tell_done(run, w, run->report[i], ms);
 		done += w->r == 0;
+		cow_rebase_report_free(run->report[i]);
 	}
 	cow_swaps_done(run->swap, run->n);
 	if (!run->json && done && run->a->what != COW_SWAP_ROLLBACK)
@@ -380,6 +439,12 @@ static int check(struct run *run)
 	if (when & (when - 1))
 		return cow_cli_usage(run->a->command,
 				     "--now, --at-boot and --cancel exclude each other");
+	if (o->rebase && (when || o->keep_lists || o->factory))
+		return cow_cli_usage(run->a->command,
+				     "--rebase does not go with --now, --at-boot, --cancel, --keep "
+				     "and --factory");
+	if (!o->rebase && (*o->theirs || *o->both || o->force))
+		return cow_cli_usage(run->a->command, "--theirs, --both and --force need --rebase");
 	if (o->keep_lists && o->factory)
 		return cow_cli_usage(run->a->command, "--keep and --factory exclude each other");
 	if (o->given & COW_OPT_FOLLOW && !o->to)
@@ -427,7 +492,8 @@ static int act(const struct action *a, int argc, char **argv)
 	status =
 	    cow_pick_read(s, a->command, &run.o, argc - run.o.words, argv + run.o.words, &pick);
 	run.swap = status == COW_OK ? calloc(pick.n + 1, sizeof(*run.swap)) : NULL;
-	if (run.swap) {
+	run.report = status == COW_OK ? calloc(pick.n + 1, sizeof(*run.report)) : NULL;
+	if (run.swap && run.report) {
 		run.status = pick.status;
 		run.json = run.o.given & COW_OPT_JSON ? json_object_new_array() : NULL;
 		for (size_t i = 0; i < pick.n; i++)
@@ -438,6 +504,7 @@ static int act(const struct action *a, int argc, char **argv)
 		status = cow_cli_fail(&err, cow_err_set(&err, -ENOMEM, "%s", a->command));
 	}
 	free(run.swap);
+	free(run.report);
 	cow_pick_done(&pick);
 	return status;
 }

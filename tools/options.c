@@ -41,6 +41,10 @@ enum {
 	OPT_EVERYTHING,
 	OPT_SINCE,
 	OPT_LEVEL,
+	OPT_REBASE,
+	OPT_THEIRS,
+	OPT_BOTH,
+	OPT_FORCE,
 };
 
 static const struct option options[] = {
@@ -80,6 +84,10 @@ static const struct option options[] = {
     {"output", required_argument, NULL, 'o'},
     {"since", required_argument, NULL, OPT_SINCE},
     {"level", required_argument, NULL, OPT_LEVEL},
+    {"rebase", no_argument, NULL, OPT_REBASE},
+    {"theirs", required_argument, NULL, OPT_THEIRS},
+    {"both", required_argument, NULL, OPT_BOTH},
+    {"force", no_argument, NULL, OPT_FORCE},
     {"help", no_argument, NULL, 'h'},
     {NULL, 0, NULL, 0},
 };
@@ -128,6 +136,11 @@ static unsigned needs(int opt)
 	case OPT_EXCLUDE:
 	case OPT_EVERYTHING:
 		return COW_OPT_EXCLUDE;
+	case OPT_REBASE:
+	case OPT_THEIRS:
+	case OPT_BOTH:
+	case OPT_FORCE:
+		return COW_OPT_REBASE;
 	case OPT_COMMENT:
 	case OPT_NO_FIXUP:
 		return COW_OPT_IMPORT;
@@ -176,6 +189,16 @@ static int take(struct cow_options *o, int opt, const char *arg)
 		return 0;
 	case OPT_NO_FIXUP:
 		return add(o->no_fixup, arg);
+	case OPT_THEIRS:
+		return add(o->theirs, arg);
+	case OPT_BOTH:
+		return add(o->both, arg);
+	case OPT_REBASE:
+		o->rebase = true;
+		return 0;
+	case OPT_FORCE:
+		o->force = true;
+		return 0;
 	case OPT_EXCLUDE:
 		return add(o->exclude, arg);
 	case OPT_EVERYTHING:

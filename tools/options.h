@@ -32,6 +32,7 @@ enum {
 	COW_OPT_PENDING = 1 << 13,
 	COW_OPT_MODEL = 1 << 14,
 	COW_OPT_EXCLUDE = 1 << 15, /* --exclude, --everything */
+	COW_OPT_REBASE = 1 << 17, /* --rebase, --theirs, --both, --force */
 	COW_OPT_EXPORT = 1 << 16, /* -o, --since, --level */
 };
 
@@ -50,6 +51,8 @@ struct cow_options {
 	unsigned root; /* not an option: --to of a rollback as a number */
 	bool everything;
 	const char *no_fixup[COW_OPTION_LIST_MAX + 1], *exclude[COW_OPTION_LIST_MAX + 1]; /* NULL at the end */
+	bool rebase, force;
+	const char *theirs[COW_OPTION_LIST_MAX + 1], *both[COW_OPTION_LIST_MAX + 1];
 	int words; /* argv index of the first word that is no option */
 };
 

@@ -120,6 +120,8 @@ enum {
 	COW_SWAP_FACTORY = 1 << 1, /* reset and roll: nothing is kept */
 };
 
+struct cow_rebase_opts;
+
 /* One swap of many. What is not set does not matter. */
 struct cow_swap {
 	struct cow_mac mac;
@@ -128,6 +130,8 @@ struct cow_swap {
 	const char *to;	  /* ROLL: image reference; NULL: what the client follows */
 	unsigned root;	  /* ROLLBACK: number; 0: the previous one */
 	const char *keep; /* RESET, ROLL: names of keep-lists; NULL: the client's */
+	/* ROLL: all the client's changes are taken along instead, see snapshot/rebase.h; never while it runs. */
+	const struct cow_rebase_opts *rebase;
 	/* What has not begun to swap at this time of cow_now_ms() does not any more: -ETIME. 0: no end. */
 	uint64_t until_ms;
 	void (*conflict)(void *ctx, const char *path, const char *what); /* see carry.h; NULL */

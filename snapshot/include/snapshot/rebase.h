@@ -43,18 +43,16 @@ struct cow_rebase_opts {
 };
 
 /*
- * cow_client_rebase - give a client a root from @image (NULL: what it follows) with what its root changed
- * of the version it came from. The old root is kept for cow_client_rollback(). What cowherd writes into
- * every root (host name, machine id, settings of network managers) is made anew.
- * @opts: its callback is called when the swap is done.
- * Crash: the old root or the new one, complete; leftovers are swept (I2, I3).
- * Return: 0; -EBUSY the client runs or its root is mounted (always); -EPERM package databases are in the
- * way, or the version the root came from is gone (exit 5); -EOPNOTSUPP a version without a manifest, or
- * as cow_client_reset(); -ENOENT no such image; -ENOSPC.
+ * A rebase is a roll (cow_clients_swap()) with struct cow_swap.rebase: the new root has what the old one
+ * changed of the version it came from. What cowherd writes into every root (host name, machine id, settings
+ * of network managers) is made anew. The callback is called before the swap.
+ * Besides what a roll answers: -EBUSY the client runs or its root is mounted, always; -EPERM package
+ * databases are in the way, or the version the root came from is gone (exit 5); -EOPNOTSUPP a version
+ * without a manifest.
+ *
  * cow_client_rebase_plan - the same, but nothing is done: the callback tells what would be.
+ * @image: v2; NULL: what the client follows.
  */
-int cow_client_rebase(struct cow_store *s, const struct cow_mac *mac, const char *image,
-		      const struct cow_rebase_opts *opts, struct cow_err *err);
 int cow_client_rebase_plan(struct cow_store *s, const struct cow_mac *mac, const char *image,
 			   const struct cow_rebase_opts *opts, struct cow_err *err);
 
