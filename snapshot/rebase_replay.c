@@ -170,12 +170,14 @@ static int remove_path(const struct replay *p, const char *path)
 static int save(struct replay *p, size_t k)
 {
 	const struct cow_rebase_entry *e = &p->rb->entries[k];
-	char name[24], *path;
+	char name[24];
+	cow_autofree char *path = NULL;
 	cow_autoplace from = {0};
 	cow_autoplace to = {0};
-	if (asprintf(&path, "%s" COW_REBASE_SUFFIX, e->path) < 0)
+	if (asprintf(&path, "%s" COW_REBASE_SUFFIX, e->path) < 0) {
+		path = NULL; /* not defined by then */
 		return -ENOMEM;
-	cow_autofree char *owned = path;
+	}
 	bool aside = e->departs && !e->taken;
 	int r = need_parent(p, path);
 	if (r == 0)
