@@ -108,7 +108,10 @@ void cow_serve_event_done(struct cow_serve *s, int r);
 void cow_serve_space_start(struct cow_serve *s);
 
 /* Delete what is in the trash, beside everything else; as often as one likes. */
-void cow_serve_tidy(struct cow_serve *s);
+void cow_serve_tidy(const char *store);
+
+/* "fresh ...": a client boots and is to get another root first (serve_fresh.c). Return: 0; -EINVAL. */
+int cow_serve_fresh(struct cow_serve *s, const char *line);
 
 /* Keep a text alive as long as @s; NULL on -ENOMEM. Takes ownership. */
 const char *cow_serve_keep(struct cow_serve *s, char *text);

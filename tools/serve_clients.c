@@ -174,38 +174,6 @@ static int learn_serial(struct cow_serve *s, const char *line)
 	return 0;
 }
 
-/* It boots, and gets a fresh root at every boot. */
-static int fresh_root(struct cow_serve *s, const char *line)
-{
-	struct cow_err err = COW_ERR_INIT;
-	char id[COW_MAC_TEXT_LEN + 1], image[COW_LABEL_MAX + 16];
-	struct cow_mac mac;
-	cow_autoclient c = NULL;
-	cow_autoclient now = NULL;
-
-	if (cow_fields_get(line, "mac", id, sizeof(id)) < 0 ||
-	    cow_mac_parse(id, strlen(id), &mac) < 0)
-		return -EINVAL;
-	int r = cow_client_load(s->store, &mac, &c, &err);
-
-	if (r < 0 || !c || !c->ephemeral)
-		return r; /* removed, or changed meanwhile */
-	r = cow_client_reset(s->store, &mac, COW_SWAP_NOW, &err);
-	if (r == 0)
-		r = cow_client_load(s->store, &mac, &now, &err);
-	if (r < 0 || !now) {
-		cow_log(COW_LOG_ERROR, "client='%s' gets no fresh root: %s", id, cow_err_str(&err));
-		return 0;
-	}
-	(void)snprintf(image, sizeof(image), "%s@%u", now->image, now->version);
-	cow_log(COW_LOG_INFO, "client='%s' name=%s boots from a fresh root of %s", id,
-		COW_Q(now->name), image);
-	cow_serve_event(s, "reset", "client", id, "name", now->name, "image", image, "why",
-			"ephemeral", NULL);
-	cow_serve_tidy(s);
-	return 0;
-}
-
 /* Its export is there before it asks again, a second or two from now. */
 static int stranger(struct cow_serve *s, const char *line)
 {
@@ -233,7 +201,7 @@ static void take_line(struct cow_serve *s, const char *line)
 	else if (cow_fields_is(line, "learn"))
 		r = learn_serial(s, line);
 	else if (cow_fields_is(line, "fresh"))
-		r = fresh_root(s, line);
+		r = cow_serve_fresh(s, line);
 	else if ((r = cow_boot_event_parse(line, &e)) == 0)
 		booted(s, &e);
 	if (r == -EINVAL)

@@ -42,14 +42,14 @@ static void *empty(void *ctx)
 	return NULL;
 }
 
-void cow_serve_tidy(struct cow_serve *s)
+void cow_serve_tidy(const char *store)
 {
 	pthread_t thread;
 
 	atomic_store(&more, true);
 	if (atomic_exchange(&busy, true))
 		return;
-	cow_autofree char *path = strdup(s->paths.store);
+	cow_autofree char *path = strdup(store);
 	int e = path ? pthread_create(&thread, NULL, empty, path) : ENOMEM;
 
 	if (e != 0) { /* the next sweep has it */
