@@ -177,35 +177,53 @@ static bool failed(int (*act)(void), int errnum, unsigned long nth)
 	return fired;
 }
 
-static void gc_killed_at_each_call(void **state)
+/* What is tried, on what, and what must hold after it, whatever came of it. */
+struct trial {
+	unsigned (*before)(void); /* -> a version */
+	int (*act)(void);
+	void (*after)(unsigned version);
+};
+
+static void kill_at_each_call(const struct trial *t)
 {
 	unsigned long nth = 0;
-	bool again = true;
-	(void)state;
-	for (; again; nth++) {
-		unsigned newest = prepare();
-		again = killed(gc, nth);
-		check_what_is_left(newest);
+	for (bool again = true; again; nth++) {
+		unsigned version = t->before();
+		again = killed(t->act, nth);
+		t->after(version);
 	}
 	print_message("killed at %lu calls\n", nth - 1);
-	assert_true(nth > 100);
+	assert_true(nth > 200);
 }
 
-static void gc_with_each_fault(void **state)
+static void try_each_fault(const struct trial *t)
 {
 	static const int errnums[] = {0, EIO};
 	unsigned long points = 0;
-	(void)state;
 	for (size_t k = 0; k < sizeof(errnums) / sizeof(*errnums); k++) {
-		bool again = true;
-		for (unsigned long nth = 0; again; nth++, points++) {
-			unsigned newest = prepare();
-			again = failed(gc, errnums[k], nth);
-			check_what_is_left(newest);
+		unsigned long nth = 0;
+		for (bool again = true; again; nth++, points++) {
+			unsigned version = t->before();
+			again = failed(t->act, errnums[k], nth);
+			t->after(version);
 		}
 	}
 	print_message("%lu faults\n", points);
 	assert_true(points > 200);
+}
+
+static const struct trial gc_trial = {prepare, gc, check_what_is_left};
+
+static void gc_killed_at_each_call(void **state)
+{
+	(void)state;
+	kill_at_each_call(&gc_trial);
+}
+
+static void gc_with_each_fault(void **state)
+{
+	(void)state;
+	try_each_fault(&gc_trial);
 }
 
 /* ---------------------------------------------------------------- an import that shares */
@@ -219,14 +237,15 @@ static int import_again(void)
 
 /* The source has changed: a file has moved, which is found by its digest, one has a new content and two are as they
  * were, of which one is a link. -> the version before the change */
-static unsigned prepare_import(unsigned long round)
+static unsigned prepare_import(void)
 {
+	static unsigned long round;
 	char text[32];
 	unsigned before = import("one");
 	assert_int_equal(gc(), 0);
 	cow_autoclose int dir = openat(tmp->fd, "src", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	assert_true(dir >= 0);
-	(void)snprintf(text, sizeof(text), "content of round %lu", round);
+	(void)snprintf(text, sizeof(text), "content of round %lu", round++);
 	put(dir, "changes", text);
 	if (renameat(dir, "moves", dir, "sub/moves") < 0)
 		assert_int_equal(renameat(dir, "sub/moves", dir, "moves"), 0);
@@ -255,35 +274,18 @@ static void check_import(unsigned before)
 	assert_int_equal(gc(), 0);
 }
 
+static const struct trial import_trial = {prepare_import, import_again, check_import};
+
 static void import_killed_at_each_call(void **state)
 {
-	unsigned long nth = 0;
-	bool again = true;
 	(void)state;
-	for (; again; nth++) {
-		unsigned before = prepare_import(nth);
-		again = killed(import_again, nth);
-		check_import(before);
-	}
-	print_message("killed at %lu calls\n", nth - 1);
-	assert_true(nth > 200);
+	kill_at_each_call(&import_trial);
 }
 
 static void import_with_each_fault(void **state)
 {
-	static const int errnums[] = {0, EIO};
-	unsigned long points = 0;
 	(void)state;
-	for (size_t k = 0; k < sizeof(errnums) / sizeof(*errnums); k++) {
-		bool again = true;
-		for (unsigned long nth = 0; again; nth++, points++) {
-			unsigned before = prepare_import(points);
-			again = failed(import_again, errnums[k], nth);
-			check_import(before);
-		}
-	}
-	print_message("%lu faults\n", points);
-	assert_true(points > 200);
+	try_each_fault(&import_trial);
 }
 
 int main(int argc, char **argv)
