@@ -76,10 +76,11 @@ echo written >"$v/data/by-client"
 [[ $(sha256sum <"$v/data/file") == $(sha256sum <"$src/data/file") ]] || die "a running client's read"
 unview
 refused client reset one
+refused client roll one
 refused client commit one img
 refused client commit one fresh
 [[ ! -e $store/images/other && ! -e $store/images/fresh ]] || die "an image of that name"
-ok "add, reset, import, edit and commit are refused, nothing is left, the client works on"
+ok "add, reset, roll, import, edit and commit are refused, nothing is left, the client works on"
 
 # To the last byte; by our own engine where there is FUSE.
 limits 0 5%
