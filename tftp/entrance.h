@@ -11,7 +11,7 @@
 #include "tftp/packet.h"
 #include "tftp/server.h"
 
-#define COW_TFTP_POOL 4u
+#define COW_TFTP_POOL 16u
 #define COW_TFTP_AT_LISTEN                                                                         \
 	COW_TFTP_POOL /* the listening socket, where a place in the pool is wanted */
 
