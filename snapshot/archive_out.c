@@ -53,19 +53,23 @@ static int open_partial(struct cow_arc_out *o, struct cow_err *err)
 	return 0;
 }
 
-int cow_arc_out_open(const char *path, struct cow_arc_out **ret, struct cow_err *err)
+int cow_arc_out_open(const char *path, int fd, struct cow_arc_out **ret, struct cow_err *err)
 {
 	struct cow_arc_out *o = calloc(1, sizeof(*o));
 	if (!o)
-		return cow_err_set(err, -ENOMEM, "write '%s'", path);
-	o->path = path;
+		return cow_err_set(err, -ENOMEM, "write an archive");
+	if (path && strcmp(path, COW_EXPORT_STDOUT) == 0) {
+		path = NULL;
+		fd = STDOUT_FILENO;
+	}
+	o->path = path ? path : COW_EXPORT_STDOUT;
 	o->fd = -1;
 	o->sha = EVP_MD_CTX_new();
 	int r = o->sha && EVP_DigestInit_ex2(o->sha, EVP_sha256(), NULL) == 1
 		    ? 0
 		    : out_fail(o, -ENOMEM, err);
-	if (r == 0 && strcmp(path, COW_EXPORT_STDOUT) == 0) {
-		o->fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
+	if (r == 0 && !path) {
+		o->fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
 		r = o->fd < 0 ? out_fail(o, -errno, err) : 0;
 	} else if (r == 0) {
 		r = open_partial(o, err);

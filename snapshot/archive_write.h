@@ -29,10 +29,11 @@ int cow_arc_pack(enum cow_arc_type type, const struct cow_arc_block *b, const vo
 /* The file or pipe an archive is written to. */
 struct cow_arc_out;
 /*
- * cow_arc_out_open - @path: "-" is standard output. A file grows as @path.partial, which is locked.
+ * cow_arc_out_open - @path: "-" is standard output, NULL the pipe @fd, borrowed. A file grows as @path.partial, which
+ * is locked.
  * Return: 0; -EBUSY somebody writes it; -errno.
  */
-int cow_arc_out_open(const char *path, struct cow_arc_out **ret, struct cow_err *err);
+int cow_arc_out_open(const char *path, int fd, struct cow_arc_out **ret, struct cow_err *err);
 /*
  * cow_arc_out_begin - write the beginning, the two records with @head and @conf; or find that the partial file
  * begins so, and keep of it what is whole and as @plan says.

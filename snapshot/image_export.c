@@ -84,7 +84,7 @@ static int write_out(struct export *x, const struct cow_export_opts *opts,
 	};
 	struct cow_arc_out *out;
 	size_t first = 0;
-	int r = cow_arc_out_open(opts->output, &out, err);
+	int r = cow_arc_out_open(opts->output, opts->fd, &out, err);
 	if (r < 0)
 		return r;
 	r = cow_arc_out_begin(out, x->head, x->conf, &x->plan, &first, err);

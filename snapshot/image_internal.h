@@ -33,10 +33,6 @@ int cow_image_conf_check(const struct cow_kv *conf, struct cow_err *err);
 /* An id as records have it. */
 void cow_image_id_text(const uint8_t id[COW_OVM_ID_LEN], char ret[COW_IMAGE_ID_LEN + 1]);
 
-/* The version with this id, of image @name where several have it: name, version and id are filled in. -ENOENT. */
-int cow_image_find_id(struct cow_store *s, const char *id, const char *name, struct cow_image **ret,
-		      struct cow_err *err);
-
 /* Open images/NAME/VERSION: what overlay roots are made from. -> fd or -errno */
 int cow_image_version(struct cow_store *s, const struct cow_image *i);
 

@@ -352,6 +352,10 @@ int cow_import_oci_here(struct cow_fill *f, const char *what, struct cow_err *er
 	r = cow_import_oci(f, layout, what, err);
 	if (r < 0)
 		return r;
-	r = cow_rm_rf_at(f->tree, inside, 0);
+	struct stat st = {0}; /* the root's times came with a layer */
+	r = fstat(f->tree, &st) < 0 ? -errno : cow_rm_rf_at(f->tree, inside, 0);
+	const struct timespec times[2] = {st.st_atim, st.st_mtim};
+	if (r == 0 && futimens(f->tree, times) < 0)
+		r = -errno;
 	return r < 0 ? cow_err_set(err, r, "tidy up after '%s'", what) : 0;
 }

@@ -14,6 +14,7 @@
 #include "image_diff.h"
 #include "image_edit.h"
 #include "image_export.h"
+#include "image_push.h"
 #include "options.h"
 #include "snapshot/archive.h"
 #include "snapshot/commit.h"
@@ -386,6 +387,9 @@ int cow_cmd_image(int argc, char **argv)
 	    {"dump", cow_cmd_image_dump, "NAME[@VERSION|:TAG]", "its manifest as text"},
 	    {"export", cow_cmd_image_export, "NAME[@VERSION] -o FILE",
 	     "write one as an archive for another store"},
+	    {"push", cow_cmd_image_push, "NAME[@VERSION] HOST[:STORE]",
+	     "send one to another machine's store"},
+	    {"receive", cow_cmd_image_receive, "", "the other end of push"},
 	    {"edit", cow_cmd_image_edit, "NAME [-- COMMAND...]",
 	     "change one from inside: a new version"},
 	    {"tag", cmd_tag, "NAME[@VERSION] TAG", "name a version"},

@@ -18,12 +18,14 @@
 static const char export_help[] =
     "usage: cowherd image export NAME[@VERSION|:TAG] [--since NAME[@VERSION|:TAG]] -o FILE\n"
     "                            [--level N]\n"
+    "       cowherd image export --oci NAME[@VERSION|:TAG] -o DIR\n"
     "\n"
     "Write a version as an archive, which 'cowherd image import' makes the same version of in\n"
     "another store. With --since it holds what differs, and the other store must have the older\n"
     "version. An export to a file that was interrupted goes on where it was when it is repeated.\n"
     "\n"
     "  -o, --output FILE  \"-\" is standard output\n"
+    "  --oci            write a container image instead: an OCI layout, for skopeo, podman, ...\n"
     "  --since REF      only what the version has otherwise than this one\n"
     "  --level N        of compression, 1 to 19; default: 9\n"
     "  --store DIR      default: COWHERD_STORE, [store] path of the configuration,\n"
@@ -36,7 +38,7 @@ static int step(void *ctx, uint64_t done, uint64_t total)
 }
 
 static int print_done(const struct cow_image *i, const struct cow_image *since,
-		      const char *output, const struct cow_export_done *done)
+		      const char *output, bool oci, const struct cow_export_done *done)
 {
 	char bytes[COW_BYTES_LEN], plain[COW_BYTES_LEN];
 	if (strcmp(output, COW_EXPORT_STDOUT) == 0)
@@ -46,9 +48,12 @@ static int print_done(const struct cow_image *i, const struct cow_image *since,
 	(void)printf("exported %s@%u", i->name, i->version);
 	if (since)
 		(void)printf(" since %s@%u", since->name, since->version);
-	(void)printf(" to %s: %s%s, %llu files of %s\n", output, bytes,
+	(void)printf(" to %s: %s%s, %llu %s of %s\n", output, bytes,
 		     done->resumed ? ", a part was there" : "", (unsigned long long)done->files,
-		     plain);
+		     oci ? "objects" : "files", plain);
+	if (done->left_out)
+		(void)printf("warning: %llu sockets are left out: tar has no place for them\n",
+			     (unsigned long long)done->left_out);
 	return cow_cli_flush();
 }
 
@@ -63,7 +68,8 @@ int cow_cmd_image_export(int argc, char **argv)
 	cow_autoimage i = NULL;
 	cow_autoimage since = NULL;
 	int status =
-	    cow_options_parse("image export", export_help, COW_OPT_EXPORT, 1, 1, argc, argv, &o);
+	    cow_options_parse("image export", export_help, COW_OPT_EXPORT | COW_OPT_LEVEL,
+			      1, 1, argc, argv, &o);
 	if (status >= 0)
 		return status;
 	if (!o.output)
@@ -71,6 +77,8 @@ int cow_cmd_image_export(int argc, char **argv)
 	if (o.level && cow_parse_u64(o.level, 1, COW_EXPORT_LEVEL_MAX, &level) < 0)
 		return cow_cli_usage("image export", "--level '%s': 1 to %d", o.level,
 				     COW_EXPORT_LEVEL_MAX);
+	if (o.oci && (o.since || o.level || strcmp(o.output, COW_EXPORT_STDOUT) == 0))
+		return cow_cli_usage("image export", "--oci takes a directory, no --since or --level");
 	if (strcmp(o.output, COW_EXPORT_STDOUT) == 0 && isatty(STDOUT_FILENO))
 		return cow_cli_usage("image export", "an archive is nothing for a terminal");
 	int r = cow_cli_store_open(&o.where, &s, &err);
@@ -87,7 +95,8 @@ int cow_cmd_image_export(int argc, char **argv)
 	    .ctx = &progress,
 	};
 	cow_progress_begin(&progress);
-	r = cow_image_export(s, i, since, &opts, &done, &err);
+	r = o.oci ? cow_image_export_oci(s, i, &opts, &done, &err)
+		  : cow_image_export(s, i, since, &opts, &done, &err);
 	cow_progress_end(&progress);
-	return r < 0 ? cow_cli_fail(&err, r) : print_done(i, since, o.output, &done);
+	return r < 0 ? cow_cli_fail(&err, r) : print_done(i, since, o.output, o.oci, &done);
 }

@@ -41,6 +41,9 @@ enum {
 	OPT_EVERYTHING,
 	OPT_SINCE,
 	OPT_LEVEL,
+	OPT_OCI,
+	OPT_SSH,
+	OPT_REMOTE,
 	OPT_REBASE,
 	OPT_THEIRS,
 	OPT_BOTH,
@@ -84,6 +87,9 @@ static const struct option options[] = {
     {"output", required_argument, NULL, 'o'},
     {"since", required_argument, NULL, OPT_SINCE},
     {"level", required_argument, NULL, OPT_LEVEL},
+    {"oci", no_argument, NULL, OPT_OCI},
+    {"ssh", required_argument, NULL, OPT_SSH},
+    {"remote", required_argument, NULL, OPT_REMOTE},
     {"rebase", no_argument, NULL, OPT_REBASE},
     {"theirs", required_argument, NULL, OPT_THEIRS},
     {"both", required_argument, NULL, OPT_BOTH},
@@ -152,8 +158,13 @@ static unsigned needs(int opt)
 		return COW_OPT_ADD;
 	case 'o':
 	case OPT_SINCE:
-	case OPT_LEVEL:
+	case OPT_OCI:
 		return COW_OPT_EXPORT;
+	case OPT_LEVEL:
+		return COW_OPT_LEVEL;
+	case OPT_SSH:
+	case OPT_REMOTE:
+		return COW_OPT_PUSH;
 	case OPT_COMMIT:
 	case OPT_DISCARD:
 	case OPT_KEEP:
@@ -254,6 +265,15 @@ static int take(struct cow_options *o, int opt, const char *arg)
 		return 0;
 	case OPT_LEVEL:
 		o->level = arg;
+		return 0;
+	case OPT_OCI:
+		o->oci = true;
+		return 0;
+	case OPT_SSH:
+		o->ssh = arg;
+		return 0;
+	case OPT_REMOTE:
+		o->remote = arg;
 		return 0;
 	default:
 		o->given |= needs(opt);

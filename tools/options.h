@@ -32,8 +32,10 @@ enum {
 	COW_OPT_PENDING = 1 << 13,
 	COW_OPT_MODEL = 1 << 14,
 	COW_OPT_EXCLUDE = 1 << 15, /* --exclude, --everything */
+	COW_OPT_LEVEL = 1 << 20,
+	COW_OPT_PUSH = 1 << 21, /* --ssh, --remote */
+	COW_OPT_EXPORT = 1 << 16, /* -o, --since, --oci */
 	COW_OPT_REBASE = 1 << 17, /* --rebase, --theirs, --both, --force */
-	COW_OPT_EXPORT = 1 << 16, /* -o, --since, --level */
 };
 
 #define COW_OPTION_LIST_MAX 32 /* of one that may be given several times */
@@ -44,7 +46,8 @@ struct cow_options {
 	const char *comment, *image, *name, *backend, *durability, *model;
 	int ephemeral;
 	const char *commit;
-	const char *output, *since, *level;
+	const char *output, *since, *level, *ssh, *remote;
+	bool oci;
 	int discard, keep, resume;
 	const char *group, *to, *keep_lists;
 	int factory;

@@ -132,7 +132,6 @@ static void fill_prefix(const struct cow_arc_block *b, uint8_t *prefix)
 {
 	memset(prefix, 0, b->prefix_len);
 	for (size_t k = 0, at = 0; k < b->nfrom; at += b->from[k++].length)
-		if (cow_ovl_image_open_data(img, b->from[k].number) >= 0)
 			(void)cow_arc_read_slices(img, &b->from[k], 1, prefix + at, NULL);
 }
 

@@ -23,7 +23,7 @@ compare()
 compare cowherd.8.pod '' init
 compare cowherd-events.8.pod events
 compare cowherd-gc.8.pod gc
-compare cowherd-image.8.pod 'image import' 'image export' 'image list' 'image show' 'image verify' 'image dump' 'image edit' \
+compare cowherd-image.8.pod 'image import' 'image export' 'image push' 'image list' 'image show' 'image verify' 'image dump' 'image edit' \
 	'image rm'
 compare cowherd-client.8.pod 'client add' 'client list' 'client show' 'client set' 'client diff' 'client check' 'client eeprom' 'client rm' \
 	'client commit' 'client mount' 'client unmount' 'client exec' 'client reset' 'client roll' 'client rollback'

@@ -84,7 +84,7 @@ static void make_archive(const char *path, const struct cow_ovl_image *base)
 	cow_autofree char *text = cow_arc_head_format(&head);
 	assert_non_null(text);
 	assert_int_equal(cow_arc_plan_make(img, base, &plan, &err), 0);
-	assert_int_equal(cow_arc_out_open(path, &out, &err), 0);
+	assert_int_equal(cow_arc_out_open(path, -1, &out, &err), 0);
 	assert_int_equal(cow_arc_out_begin(out, text, "id = x\n", &plan, &first, &err), 0);
 	const struct cow_arc_write w = {.img = img, .base = base, .plan = &plan, .level = 3};
 	assert_int_equal(cow_arc_write_blocks(&w, first, out, &err), 0);

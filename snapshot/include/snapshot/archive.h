@@ -12,7 +12,8 @@
 #define COW_EXPORT_LEVEL_MAX 19
 
 struct cow_export_opts {
-	const char *output; /* file, or COW_EXPORT_STDOUT */
+	const char *output; /* file, or COW_EXPORT_STDOUT; NULL: a pipe, fd */
+	int fd;
 	int level;	    /* of zstd, 1..COW_EXPORT_LEVEL_MAX */
 	/* Now and then from the calling thread, with bytes of content; may be NULL. < 0 ends it. */
 	int (*progress)(void *ctx, uint64_t done, uint64_t total);
@@ -24,6 +25,7 @@ struct cow_export_done {
 	uint64_t files; /* whose content is in it */
 	uint64_t plain; /* bytes of that, with the manifest */
 	int resumed;	/* a part was there from an export that was interrupted */
+	uint64_t left_out; /* sockets, of which the output has no notion */
 };
 
 /*
@@ -36,6 +38,24 @@ struct cow_export_done {
 int cow_image_export(struct cow_store *s, const struct cow_image *i, const struct cow_image *since,
 		     const struct cow_export_opts *opts, struct cow_export_done *ret,
 		     struct cow_err *err);
+
+/*
+ * cow_image_export_oci - write version @i as an OCI image layout with one layer: opts->output is a directory that
+ * does not exist yet. opts->level is not used.
+ * Crash: without its end the directory has another name, which a repetition removes (I2).
+ * Return: 0; -EEXIST; as cow_image_export().
+ */
+int cow_image_export_oci(struct cow_store *s, const struct cow_image *i,
+			 const struct cow_export_opts *opts, struct cow_export_done *ret,
+			 struct cow_err *err);
+
+/* The version with this id, of image @name where several have it: name, version and id are filled in. -ENOENT. */
+int cow_image_find_id(struct cow_store *s, const char *id, const char *name, struct cow_image **ret,
+		      struct cow_err *err);
+
+/* How many bytes of files of @i does @other have too? By digest. */
+int cow_image_shared(struct cow_store *s, const struct cow_image *i, const struct cow_image *other,
+		     uint64_t *ret, struct cow_err *err);
 
 /* What an archive says of itself. */
 struct cow_archive_info {
