@@ -12,8 +12,10 @@ COW_DEFINE_AUTO(ZSTD_CCtx, ZSTD_freeCCtx)
 
 #define TABLE_LEVEL 19 /* a table is small */
 #define LDM_FROM (1u << 20)
-#define CHAIN_FROM 13 /* levels of zstd whose matches are found by a tree */
-#define CHAIN_MAX 26  /* 256 MiB for a thread */
+#define CHAIN_FROM 5 /* levels of zstd whose matches are found by chains */
+#define TREE_FROM 13 /* by a tree, which takes twice the room */
+#define HASH_MAX 24u  /* 64 MiB for a thread */
+#define CHAIN_MAX 26u /* 256 MiB for a thread, of trees */
 
 static unsigned window_log(size_t len)
 {
@@ -29,6 +31,15 @@ static int set(ZSTD_CCtx *c, ZSTD_cParameter which, int value)
 }
 
 /* With a prefix the whole of it has to be in reach, which the level alone does not provide for. */
+static int reach(ZSTD_CCtx *c, unsigned log, int level)
+{
+	unsigned chain = level < TREE_FROM ? log : log + 1;
+	int r = set(c, ZSTD_c_chainLog, (int)(chain < CHAIN_MAX ? chain : CHAIN_MAX));
+	if (r == 0 && level < TREE_FROM)
+		r = set(c, ZSTD_c_hashLog, (int)(log < HASH_MAX ? log : HASH_MAX));
+	return r;
+}
+
 static int set_up(ZSTD_CCtx *c, size_t plain, size_t prefix, int level)
 {
 	unsigned log = window_log(plain + prefix);
@@ -38,7 +49,7 @@ static int set_up(ZSTD_CCtx *c, size_t plain, size_t prefix, int level)
 	if (r == 0 && plain + prefix >= LDM_FROM)
 		r = set(c, ZSTD_c_enableLongDistanceMatching, 1);
 	if (r == 0 && prefix && level >= CHAIN_FROM)
-		r = set(c, ZSTD_c_chainLog, (int)(log + 1 < CHAIN_MAX ? log + 1 : CHAIN_MAX));
+		r = reach(c, log, level);
 	return r;
 }
 

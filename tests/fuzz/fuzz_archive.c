@@ -127,12 +127,23 @@ static void finish(struct bytes *to)
 	append_record(to, COW_ARC_END, &(struct cow_arc_block){.plain_len = sizeof(sum)}, NULL, sum);
 }
 
-/* What the slices of the base give, where it has them; else anything. */
+static int in_base(const struct cow_arc_slice *s)
+{
+	struct cow_ovl_image_object o = {.digest = NULL};
+	size_t size;
+	(void)cow_ovl_image_bytes(img, &size);
+	if (s->number && (!cow_ovl_image_object(img, s->number, &o) || !o.digest))
+		return 0;
+	return s->offset + s->length <= (s->number ? o.attr.size : size);
+}
+
+/* What the slices of the base give, where it has them; else zeros. */
 static void fill_prefix(const struct cow_arc_block *b, uint8_t *prefix)
 {
 	memset(prefix, 0, b->prefix_len);
 	for (size_t k = 0, at = 0; k < b->nfrom; at += b->from[k++].length)
-			(void)cow_arc_read_slices(img, &b->from[k], 1, prefix + at, NULL);
+		if (in_base(&b->from[k]))
+			must(cow_arc_read_slices(img, &b->from[k], 1, prefix + at, NULL) == 0);
 }
 
 static void one_record(struct bytes *to, const uint8_t **p, const uint8_t *end)
