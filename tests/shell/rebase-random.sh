@@ -7,6 +7,7 @@
 . "$(dirname "$0")/lib.sh"
 
 backend=${1:-btrfs}
+export BACKEND=$backend
 model=$(dirname "$0")/rebase-model
 rounds=3 clients=6
 [[ -z ${COWHERD_TEST_LONG:-} ]] || rounds=150
