@@ -435,7 +435,7 @@ static int member_link(struct untar *u, const char *member, const char *target_n
 	struct stat st;
 	cow_autofree char *target = NULL;
 	int r = clean_path(u, target_name, &target);
-	if (r < 0)
+	if (r < 0 || !target)
 		return r;
 	if (strcmp(target, path) == 0)
 		return 0;
