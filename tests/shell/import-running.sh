@@ -102,7 +102,7 @@ mount --bind "$root" "$root/mnt/again"
 inside_cow image import --no-fixup all --exclude '/mnt/*' self /mnt/again >"$out"
 [[ ! -e $store/images/self/2/tree/tmp/file ]] || die "a bind mount of the root is not known as one"
 umount "$root/mnt/again"
-rm -r "$root/mnt"
+rm -r "${root:?}/mnt"
 rm -f "$root/var/lib/docker/gone"
 inside_cow image import --no-fixup all --everything self / >"$out"
 for f in tmp/file var/swap4096 srv/layers/x media/card/photo root/.cache/thumb; do
