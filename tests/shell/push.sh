@@ -10,6 +10,7 @@ sshd_pid=''
 stop_sshd()
 {
 	local status=$?
+	set +e # the status is handed on by failing
 	[[ -z $sshd_pid ]] || kill "$sshd_pid" 2>/dev/null || true
 	[[ -z ${made_run:-} ]] || rmdir /run/sshd 2>/dev/null || true
 	(exit "$status")
