@@ -19,10 +19,14 @@ else
 	mirror=$("$mkimage" --print-mirror)
 	new=$work/disk/new
 	cp -a "$old" "$new"
+	# shellcheck disable=SC2016 # apt's variables, not the shell's
+	security=$(apt-get indextargets --format '$(RELEASE) $(SITE)' 'Created-By: Packages' |
+		awk '$1 == "bookworm-security" && !n++ { print $2 }')
+	[[ -n $security ]] || die "this machine's apt knows no bookworm-security"
 	cat >"$new/etc/apt/sources.list" <<-END
 		deb $mirror bookworm main
 		deb $mirror bookworm-updates main
-		deb http://deb.debian.org/debian-security bookworm-security main
+		deb $security bookworm-security main
 	END
 	printf '#!/bin/sh\nexit 101\n' >"$new/usr/sbin/policy-rc.d"
 	chmod 755 "$new/usr/sbin/policy-rc.d"
