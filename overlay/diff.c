@@ -66,20 +66,9 @@ static ssize_t read_xattr(const struct object *o, const char *name, void *buf, s
 	return n < 0 ? cow_nerr() : n;
 }
 
-static bool is_private(const char *name)
+static bool has_value(struct diff *d, const struct object *o, const char *name, const void *want,
+		      size_t len)
 {
-	/* A client's own trusted.overlay.* have one "overlay." more: xattr.c */
-	return (strncmp(name, "trusted.overlay.", 16) == 0 &&
-		strncmp(name, "trusted.overlay.overlay.", 24) != 0) ||
-	       strncmp(name, "trusted.cowherd.", 16) == 0;
-}
-
-static bool has_value(struct diff *d, const struct object *o, uint32_t ino, size_t idx)
-{
-	const char *name;
-	const void *want;
-	size_t len;
-	cow_man_xattr(d->img, ino, idx, &name, &want, &len);
 	ssize_t n = read_xattr(o, name, d->buf, BUF_SIZE);
 	return n >= 0 && (size_t)n == len && memcmp(d->buf, want, len) == 0;
 }
@@ -87,18 +76,24 @@ static bool has_value(struct diff *d, const struct object *o, uint32_t ino, size
 /* 1: the same attributes; 0: others. */
 static int same_xattrs(struct diff *d, const struct object *o, uint32_t ino)
 {
-	size_t count = 0, want = cow_man_nxattr(d->img, ino);
+	size_t count = 0, want = 0, all = cow_man_nxattr(d->img, ino);
 	ssize_t len = listxattr(o->proc, d->xnames, COW_XATTR_LIST_MAX);
 	if (len < 0 && errno != EOPNOTSUPP)
 		return cow_nerr();
 	for (const char *x = d->xnames; len > 0 && x < d->xnames + len; x += strlen(x) + 1)
-		count += !is_private(x);
-	if (count != want)
-		return 0;
-	for (size_t k = 0; k < want; k++)
-		if (!has_value(d, o, ino, k))
+		count += !cow_xattr_hidden(x);
+	for (size_t k = 0; k < all; k++) {
+		const char *name;
+		const void *value;
+		size_t value_len;
+		cow_man_xattr(d->img, ino, k, &name, &value, &value_len);
+		if (cow_xattr_hidden(name)) /* in manifests of older versions */
+			continue;
+		if (!has_value(d, o, name, value, value_len))
 			return 0;
-	return 1;
+		want++;
+	}
+	return count == want;
 }
 
 static int digest_fd(struct diff *d, int fd, uint8_t ret[COW_OVM_ID_LEN])

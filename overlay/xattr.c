@@ -20,6 +20,7 @@
 #define XA_OVERLAY "trusted.overlay."
 #define XA_ESCAPED "trusted.overlay.overlay." /* + what followed XA_OVERLAY */
 #define XA_OURS "trusted.cowherd."
+#define XA_XFS "trusted.SGI_ACL_" /* the access lists once more, in its own form: image_internal.h */
 
 static bool starts(const char *name, const char *prefix)
 {
@@ -29,7 +30,7 @@ static bool starts(const char *name, const char *prefix)
 /* Of stored names: those nobody outside sees. */
 bool cow_xattr_hidden(const char *stored)
 {
-	return starts(stored, XA_OURS) ||
+	return starts(stored, XA_OURS) || starts(stored, XA_XFS) ||
 	       (starts(stored, XA_OVERLAY) && !starts(stored, XA_ESCAPED));
 }
 

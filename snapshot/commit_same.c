@@ -49,6 +49,16 @@ static int same_values(struct cow_ovl_node *n, int golden, const char *names, ss
 	return 1;
 }
 
+/* Length of a list without the names of XFS for what it lists as access lists too: the engine does not show them. */
+static ssize_t shown_len(const char *list, ssize_t len)
+{
+	ssize_t shown = len;
+	for (const char *x = list; x < list + len; x += strlen(x) + 1)
+		if (strncmp(x, "trusted.SGI_ACL_", 16) == 0)
+			shown -= (ssize_t)strlen(x) + 1;
+	return shown;
+}
+
 static int same_xattrs(struct cow_ovl_node *n, int golden, char *buf)
 {
 	cow_autofree char *names = malloc((size_t)2 * COW_XATTR_LIST_MAX);
@@ -57,7 +67,7 @@ static int same_xattrs(struct cow_ovl_node *n, int golden, char *buf)
 	ssize_t len = cow_ovl_listxattr(n, names, COW_XATTR_LIST_MAX);
 	ssize_t want = flistxattr(golden, names + COW_XATTR_LIST_MAX, COW_XATTR_LIST_MAX);
 	/* Equal lengths and every name found: the same names in whatever order. */
-	if (len < 0 || len != want)
+	if (len < 0 || want < 0 || len != shown_len(names + COW_XATTR_LIST_MAX, want))
 		return 0;
 	return same_values(n, golden, names, len, buf);
 }

@@ -683,7 +683,7 @@ static int sort_member(struct untar *u, struct archive_entry *e, char **ret_dir,
 static int apply_whiteout(struct untar *u, struct archive_entry *e)
 {
 	cow_autofree char *path = NULL, *dir = NULL;
-	const char *name;
+	const char *name = "";
 	int r = sort_member(u, e, &dir, &name, &path);
 	return r > 0 ? take_away(u, dir, name, path) : r;
 }
@@ -692,7 +692,7 @@ static int apply_whiteout(struct untar *u, struct archive_entry *e)
 static int apply_member(struct untar *u, struct archive_entry *e)
 {
 	cow_autofree char *path = NULL, *dir = NULL;
-	const char *name;
+	const char *name = "";
 	int r = sort_member(u, e, &dir, &name, &path);
 	return r == 0 ? import_member(u, e) : r < 0 ? r : 0;
 }

@@ -178,7 +178,7 @@ static int cmd_rm(int argc, char **argv)
 	}
 	if (r == 0)
 		r = cow_client_find(s, argv[o.words], &c, &err);
-	if (r < 0)
+	if (r < 0 || !c)
 		return cow_cli_fail(&err, r);
 	(void)printf("would remove %s (%s), whose root came from %s@%u\n", c->id, c->name, c->image,
 		     c->version);

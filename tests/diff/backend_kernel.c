@@ -657,6 +657,8 @@ static void take_object(struct tree *t, int dir, const char *name, const char *p
 		trouble("list attributes of %s", path);
 	/* What the engine tells itself is in its upper for the kernel to show. */
 	n = leave_out(names, n, "trusted.cowherd.");
+	/* XFS tells root of the access lists twice; the engine, once. */
+	n = leave_out(names, n, "trusted.SGI_ACL_");
 	o.xattrs = xattrs_text(names, (size_t)n, get_xattr, (void *)(uintptr_t)name);
 	if (S_ISLNK(st.st_mode)) {
 		n = readlinkat(dir, name, target, sizeof(target));
