@@ -685,7 +685,7 @@ static int apply_whiteout(struct untar *u, struct archive_entry *e)
 	cow_autofree char *path = NULL, *dir = NULL;
 	const char *name = "";
 	int r = sort_member(u, e, &dir, &name, &path);
-	return r > 0 ? take_away(u, dir, name, path) : r;
+	return r > 0 && dir ? take_away(u, dir, name, path) : r;
 }
 
 /* The second time: all others. */

@@ -107,7 +107,8 @@ fails 2 "no command 'nonsense'" cow image nonsense
 fails 2 'usage: cowherd client' cow client
 fails 2 'bad option' cow image list --nonsense
 fails 2 'does not take --now' cow image list --now
-fails 2 'something is missing' cow image import x
+fails 2 'something is missing' cow image import
+fails 3 "open the source 'x'" cow image import x # an archive has its image's name in it
 fails 2 "do not know what to do with 'b'" cow image show a b
 status=0
 cow --help >/dev/full 2>"$err" || status=$?

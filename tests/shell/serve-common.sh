@@ -41,7 +41,7 @@ serve_config()
 	cat >"$COWHERD_CONFIG" <<-END
 		[store]
 		path = $STORE
-		space_warn = 99%
+		space_warn = ${SPACE_WARN:-10%}
 		[serve]
 		interface = $LAB_BRIDGE
 		run_dir = $RUN
