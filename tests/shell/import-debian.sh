@@ -20,7 +20,7 @@ readonly debian root=$work/root boot=$work/boot
 
 store 3G ext4
 # On a disk of its own: with the attributes a root has, and its boot partition apart.
-truncate -s 2G "$work/src.img"
+truncate -s 1G "$work/src.img"
 mkfs.ext4 -q "$work/src.img"
 mkdir "$work/src"
 mount -o loop "$work/src.img" "$work/src"
@@ -43,14 +43,14 @@ chown 1000:1000 "$root/var/backups"
 touch -d '2024-03-04 05:06:08' "$boot"/* "$root/boot/firmware"
 
 # disk: the image a distribution would offer
-truncate -s 1200M "$work/disk.raw"
-printf 'label: dos\nstart=2048, size=300M, type=c\ntype=83\n' | sfdisk -q "$work/disk.raw"
+truncate -s 700M "$work/disk.raw"
+printf 'label: dos\nstart=2048, size=200M, type=c\ntype=83\n' | sfdisk -q "$work/disk.raw"
 start=$(sfdisk -J "$work/disk.raw" | python3 -c 'import json, sys; print(*[p["start"] for p in json.load(sys.stdin)["partitiontable"]["partitions"]])')
 read -r fat_at ext_at <<<"$start"
-truncate -s 300M "$work/fat"
+truncate -s 200M "$work/fat"
 mkfs.vfat -F 32 "$work/fat" >/dev/null
 mcopy -s -m -i "$work/fat" "$boot"/* ::
-truncate -s 890M "$work/ext"
+truncate -s 490M "$work/ext"
 mkfs.ext4 -q -b 4096 -L RASPIROOT "$work/ext"
 mkdir "$work/mnt"
 mount -o loop "$work/ext" "$work/mnt"
