@@ -9,11 +9,14 @@
 #include "common/kv.h"
 #include "image_internal.h"
 
-#define KIND "image"
+#define KIND_IMAGE "image"
+#define KIND_CLIENT "client"
 
 static int put(struct cow_kv *kv, const struct cow_archive_info *i)
 {
-	int r = cow_kv_set(kv, "", "kind", KIND);
+	int r = cow_kv_set(kv, "", "kind", *i->client ? KIND_CLIENT : KIND_IMAGE);
+	if (r == 0 && *i->client)
+		r = cow_kv_set(kv, "", "client", i->client);
 	if (r == 0)
 		r = cow_kv_set(kv, "", "name", i->name);
 	if (r == 0)
@@ -68,9 +71,21 @@ static int take_version(const struct cow_kv *kv, const char *key, unsigned *ret)
 	return 0;
 }
 
-static int take(const struct cow_kv *kv, struct cow_archive_info *i)
+static int take_mac(const struct cow_kv *kv, char ret[COW_MAC_TEXT_LEN + 1])
 {
-	int r = take_label(kv, "name", i->name);
+	struct cow_mac mac;
+	const char *value = cow_kv_get(kv, "", "client");
+	if (!value || cow_mac_parse(value, strlen(value), &mac) < 0)
+		return -EBADMSG;
+	cow_mac_text(&mac, ret);
+	return 0;
+}
+
+static int take(const struct cow_kv *kv, bool client, struct cow_archive_info *i)
+{
+	int r = client ? take_mac(kv, i->client) : 0;
+	if (r == 0)
+		r = take_label(kv, "name", i->name);
 	if (r == 0)
 		r = take_version(kv, "version", &i->version);
 	if (r == 0)
@@ -79,7 +94,7 @@ static int take(const struct cow_kv *kv, struct cow_archive_info *i)
 				      NULL) < 0 ||
 		       i->manifest_len == 0))
 		r = -EBADMSG;
-	if (r < 0 || !cow_kv_get(kv, "", "base"))
+	if (r < 0 || (!client && !cow_kv_get(kv, "", "base")))
 		return r;
 	r = take_id(kv, "base", i->base);
 	if (r == 0)
@@ -96,10 +111,11 @@ int cow_arc_head_parse(const uint8_t *text, size_t len, const char *what,
 	if (r == -ENOMEM)
 		return cow_err_set(err, r, "read '%s'", what);
 	const char *kind = r < 0 ? NULL : cow_kv_get(kv, "", "kind");
-	if (kind && strcmp(kind, KIND) != 0)
+	bool client = kind && strcmp(kind, KIND_CLIENT) == 0;
+	if (kind && !client && strcmp(kind, KIND_IMAGE) != 0)
 		return cow_err_say(err, COW_ERR_REFUSED, -EOPNOTSUPP,
-				   "'%s' is an archive of another kind than an image", what);
-	if (!kind || take(kv, &info) < 0)
+				   "'%s' is an archive of another kind than image or client", what);
+	if (!kind || take(kv, client, &info) < 0)
 		return cow_err_say(err, COW_ERR_FAILED, -EBADMSG,
 				   "'%s' is damaged: what it says of itself", what);
 	*ret = info;

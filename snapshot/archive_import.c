@@ -51,28 +51,37 @@ struct import {
 	struct cow_image *base; /* NULL: none */
 };
 
-static int find_base(struct import *m, const struct cow_archive_info *info,
-		     struct cow_ovl_image **ret, struct cow_err *err)
+static int base_missing(const struct cow_archive_info *info, const char *what, struct cow_err *err)
 {
-	struct cow_new_version *v = m->v;
+	char whose[COW_LABEL_MAX + 16];
+	if (*info->client)
+		(void)snprintf(whose, sizeof(whose), "client %s", info->client);
+	else
+		(void)snprintf(whose, sizeof(whose), "%s@%u", info->name, info->version);
+	cow_err_say(err, COW_ERR_NOT_FOUND, -ENOENT,
+		    "'%s' has what %s has otherwise than %s@%u, id %s, which is not here", what,
+		    whose, info->base_name, info->base_version, info->base);
+	return cow_err_hint(err, -ENOENT, *info->client
+					      ? "import that image first"
+					      : "import that first, or export without --since");
+}
+
+int cow_archive_base(struct cow_store *s, const struct cow_archive_info *info, const char *name,
+		     const char *what, struct cow_image **ret_image, struct cow_ovl_image **ret,
+		     struct cow_err *err)
+{
 	struct cow_ovl_image_info got;
 	char hex[COW_IMAGE_ID_LEN + 1];
 	struct cow_err why = COW_ERR_INIT;
-	int r = cow_image_find_id(v->s, info->base, v->name, &m->base, &why);
-	if (r == -ENOENT) {
-		cow_err_say(err, COW_ERR_NOT_FOUND, -ENOENT,
-			    "'%s' has what %s@%u has otherwise than %s@%u, id %s, which is not here",
-			    v->source, info->name, info->version, info->base_name,
-			    info->base_version, info->base);
-		return cow_err_hint(err, -ENOENT,
-				    "import that first, or export without --since");
-	}
+	int r = cow_image_find_id(s, info->base, name, ret_image, &why);
+	if (r == -ENOENT)
+		return base_missing(info, what, err);
 	if (r == 0)
-		r = cow_image_manifest(v->s, m->base, ret, &why);
+		r = cow_image_manifest(s, *ret_image, ret, &why);
 	if (r < 0) {
 		if (err)
 			*err = why;
-		return cow_err_prefix(err, r, "base of '%s'", v->source);
+		return cow_err_prefix(err, r, "base of '%s'", what);
 	}
 	cow_ovl_image_info(*ret, &got);
 	cow_image_id_text(got.id, hex);
@@ -81,7 +90,7 @@ static int find_base(struct import *m, const struct cow_archive_info *info,
 	cow_ovl_image_close(cow_steal_ptr(ret));
 	return cow_err_say(err, COW_ERR_FAILED, -EBADMSG,
 			   "base of '%s': image %s@%u is damaged: its manifest is another one",
-			   v->source, m->base->name, m->base->version);
+			   what, (*ret_image)->name, (*ret_image)->version);
 }
 
 static int accept(void *ctx, const struct cow_archive_info *info, struct cow_ovl_image **ret_base,
@@ -91,6 +100,12 @@ static int accept(void *ctx, const struct cow_archive_info *info, struct cow_ovl
 	struct cow_err why = COW_ERR_INIT;
 	cow_autoimage have = NULL;
 	*ret_base = NULL;
+	if (*info->client)
+		return cow_err_hint(err,
+				    cow_err_say(err, COW_ERR_REFUSED, -EOPNOTSUPP,
+						"'%s' is the archive of client %s, not of an image",
+						m->v->source, info->client),
+				    "'cowherd client import' makes the client of it");
 	int r = cow_image_find_id(m->v->s, info->id, m->v->name, &have, &why);
 	if (r < 0 && r != -ENOENT) {
 		if (err)
@@ -102,7 +117,9 @@ static int accept(void *ctx, const struct cow_archive_info *info, struct cow_ovl
 		return -EALREADY;
 	}
 	m->v->number = info->version;
-	return *info->base ? find_base(m, info, ret_base, err) : 0;
+	return *info->base ? cow_archive_base(m->v->s, info, m->v->name, m->v->source, &m->base,
+					      ret_base, err)
+			   : 0;
 }
 
 /* What was true where it comes from and is not here. */
@@ -127,8 +144,7 @@ static int here(struct import *m, const struct cow_arc_receive *rx)
 	return r;
 }
 
-int cow_import_archive(struct cow_new_version *v, cow_arc_read_fn read, void *ctx,
-		       struct cow_err *err)
+int cow_import_archive(struct cow_new_version *v, struct cow_unpack *u, struct cow_err *err)
 {
 	struct import m = {.v = v};
 	struct cow_arc_receive rx = {
@@ -138,7 +154,7 @@ int cow_import_archive(struct cow_new_version *v, cow_arc_read_fn read, void *ct
 	    .accept = accept,
 	    .ctx = &m,
 	};
-	int r = cow_arc_receive(&rx, read, ctx, err);
+	int r = cow_arc_receive_all(&rx, u, err);
 	if (r == 0) {
 		r = here(&m, &rx);
 		if (r < 0)

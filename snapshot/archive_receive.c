@@ -194,3 +194,49 @@ int cow_arc_receive(struct cow_arc_receive *rx, cow_arc_read_fn read, void *read
 	free(w.prefix);
 	return r;
 }
+
+/* ---------------------------------------------------------------- what was unpacked */
+
+struct bytes {
+	struct cow_unpack *u;
+	const uint8_t *p;
+	size_t len;
+};
+
+static int read_bytes(void *ctx, void *buf, size_t len, size_t *ret_got)
+{
+	struct bytes *b = ctx;
+	size_t got = 0;
+	while (got < len) {
+		const void *p = NULL;
+		int r = b->len ? 1 : cow_unpack_next(b->u, &p, &b->len);
+		if (r < 0)
+			return r;
+		if (r == 0)
+			break;
+		b->p = p ? p : b->p;
+		size_t n = len - got < b->len ? len - got : b->len;
+		memcpy((uint8_t *)buf + got, b->p, n);
+		b->p += n;
+		b->len -= n;
+		got += n;
+	}
+	*ret_got = got;
+	return 0;
+}
+
+int cow_arc_receive_all(struct cow_arc_receive *rx, struct cow_unpack *u, struct cow_err *err)
+{
+	struct bytes b = {.u = u};
+	uint8_t more;
+	size_t got = 0;
+	int r = cow_arc_receive(rx, read_bytes, &b, err);
+	if (r < 0)
+		return r;
+	r = read_bytes(&b, &more, 1, &got);
+	if (r < 0)
+		return cow_err_set(err, r, "read '%s'", rx->what);
+	return got == 0 ? 0
+			: cow_err_say(err, COW_ERR_FAILED, -EBADMSG,
+				      "'%s' is damaged: something follows its end", rx->what);
+}

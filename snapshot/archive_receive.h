@@ -8,6 +8,7 @@
 #include "archive_read.h"
 #include "fill.h"
 #include "snapshot/archive.h"
+#include "unpack.h"
 
 struct cow_arc_receive {
 	struct cow_fill *fill; /* its tree is empty */
@@ -25,6 +26,9 @@ struct cow_arc_receive {
 /* Return: 0; -EBADMSG damaged or hostile; -errno. After a failure the tree is anything. */
 int cow_arc_receive(struct cow_arc_receive *rx, cow_arc_read_fn read, void *read_ctx,
 		    struct cow_err *err);
+
+/* The same with all that @u gives, whose end is the archive's. */
+int cow_arc_receive_all(struct cow_arc_receive *rx, struct cow_unpack *u, struct cow_err *err);
 
 /* ---- archive_head.c */
 

@@ -8,6 +8,7 @@
 
 #include "archive_plan.h"
 #include "common/cleanup.h"
+#include "snapshot/archive.h"
 
 /* ---- archive_pack.c */
 
@@ -81,5 +82,17 @@ struct cow_arc_write {
 };
 int cow_arc_write_blocks(const struct cow_arc_write *w, size_t first, struct cow_arc_out *out,
 			 struct cow_err *err);
+
+/* ---- image_export.c */
+
+/* What an archive holds. @base: NULL: all of it; @head, @conf: text of the two records. */
+struct cow_arc_content {
+	const struct cow_ovl_image *img, *base;
+	const char *head, *conf;
+};
+/* All of it, from the plan to the name. Return: as cow_image_export(). */
+int cow_arc_export(const struct cow_arc_content *c, const struct cow_export_opts *opts,
+		   struct cow_export_done *ret, struct cow_err *err);
+int cow_arc_check_level(int level, struct cow_err *err);
 
 #endif

@@ -308,6 +308,25 @@ int cow_carry_path(struct cow_carry *c, const char *path, unsigned flags, struct
 	return r < 0 ? fail(c, path, r, err) : r;
 }
 
+int cow_carry_all(struct cow_carry *c, struct cow_err *err)
+{
+	struct cow_entry e = {.name = NULL};
+	cow_autonode from = NULL;
+	cow_autonode to = NULL;
+	cow_growpath_pop(&c->path, 0);
+	int r = cow_ovl_root(c->o.from, &from);
+	if (r == 0)
+		r = cow_ovl_getattr(from, &e.attr);
+	if (r == 0)
+		r = cow_ovl_root(c->o.to, &to);
+	e.node = from;
+	c->all = true;
+	if (r == 0)
+		r = carry_dir(c, &e, NULL, to, 0, 0);
+	c->stats.bytes = c->fill.bytes;
+	return r < 0 ? fail(c, "/", r, err) : 0;
+}
+
 int cow_carry_remove(struct cow_carry *c, const char *path, struct cow_err *err)
 {
 	int r = is_path(path) ? descend(c, path, end_remove, 0, false) : -EINVAL;

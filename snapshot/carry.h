@@ -6,7 +6,7 @@
  *  - Owners, modes, times, extended attributes with ACLs, holes, devices, hard links among what is
  *    carried. Data is shared by reflinks where the file system has them, else copied.
  *  - An object that is equal to what the new root shows is left alone, so that it stays the image's.
- *    Of an object with several names that is said only where nobody has touched it.
+ *    Of an object with several names that is said only where nobody has touched it (or all is carried).
  *  - A name the new root has and the old one has not is taken away when the image of the old root had it,
  *    since the client deleted it; else it is new in the new image and stays.
  *  - Missing directories on the way are made as the old root has them; those that are there stay as they
@@ -60,6 +60,12 @@ enum {
  * a part of it is there.
  */
 int cow_carry_path(struct cow_carry *c, const char *path, unsigned flags, struct cow_err *err);
+
+/*
+ * cow_carry_all - the whole root, itself too, into one nobody has changed yet. Objects with several names that are
+ * equal are left alone, too. Nothing else is carried by this object. Return: 0; -errno.
+ */
+int cow_carry_all(struct cow_carry *c, struct cow_err *err);
 
 /* Take a path away from the new root, with everything below it. Return: 1; 0 it was not there; -errno. */
 int cow_carry_remove(struct cow_carry *c, const char *path, struct cow_err *err);

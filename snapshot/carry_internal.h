@@ -18,6 +18,8 @@ struct cow_carry {
 	struct cow_fill fill;	      /* counts the bytes of data */
 	struct cow_fill_copier copier;
 	void *links; /* objects with several names that were carried, by their id in the old root */
+	void *taken; /* of cow_carry_all(): ids in the new root of those that were there */
+	bool all;    /* cow_carry_all() is at work */
 	/* COW_XATTR_LIST_MAX, COW_XATTR_SIZE_MAX each: */
 	char *names, *other_names, *value, *other_value;
 	char *same; /* COW_COMMIT_SAME_BUF */
@@ -38,6 +40,9 @@ int cow_carry_make(struct cow_carry *c, const struct cow_entry *from, struct cow
 /* Is it what has been carried as another name of the same object? */
 bool cow_carry_is_linked(const struct cow_carry *c, const struct cow_entry *from,
 			 const struct cow_ovl_node *to);
+/* Of objects that are equal, each with several names: let the new root's be the old root's from now on. 1; 0: one of
+ * them is another's already; -errno. Names that should be its and are not will be made so, and the other way round. */
+int cow_carry_claim(struct cow_carry *c, const struct cow_entry *from, struct cow_ovl_node *to);
 /* Make an empty directory; cow_carry_dress() comes when it is full. Caller puts *ret. */
 int cow_carry_mkdir(const struct cow_entry *from, struct cow_ovl_node *to_dir,
 		    struct cow_ovl_node **ret);

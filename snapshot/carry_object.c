@@ -36,7 +36,8 @@ static void link_free(void *p)
 void cow_carry_links_done(struct cow_carry *c)
 {
 	tdestroy(c->links, link_free);
-	c->links = NULL;
+	tdestroy(c->taken, free);
+	c->links = c->taken = NULL;
 }
 
 /* Return: 1 made as one more name; 0 it has none yet; -errno. */
@@ -69,6 +70,30 @@ static int link_remember(struct cow_carry *c, const struct cow_entry *from, stru
 		return 0;
 	link_free(l);
 	return -ENOMEM;
+}
+
+static int id_cmp(const void *a, const void *b)
+{
+	const uint64_t *x = a, *y = b;
+	return (*x > *y) - (*x < *y);
+}
+
+int cow_carry_claim(struct cow_carry *c, const struct cow_entry *from, struct cow_ovl_node *to)
+{
+	const struct link_made key = {.id = cow_ovl_id(from->node)};
+	if (tfind(&key, &c->links, link_cmp))
+		return 0;
+	uint64_t *id = malloc(sizeof(*id));
+	if (!id)
+		return -ENOMEM;
+	*id = cow_ovl_id(to);
+	uint64_t **found = tsearch(id, &c->taken, id_cmp);
+	if (!found || *found != id) {
+		free(id);
+		return found ? 0 : -ENOMEM;
+	}
+	int r = link_remember(c, from, to);
+	return r < 0 ? r : 1;
 }
 
 /* ---------------------------------------------------------------- attributes */

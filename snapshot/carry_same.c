@@ -85,10 +85,10 @@ static int same_open(struct cow_carry *c, const struct cow_entry *from,
 		     const struct cow_ovl_source *a, const struct cow_ovl_source *b)
 {
 	bool linked = from->attr.nlink > 1;
-	if (untouched(c, a, b) && (!linked || c->o.same_image))
+	if (untouched(c, a, b) && (!linked || c->o.same_image || c->all))
 		return 1;
 	/* Names may have gone from one object to another, though all are equal. */
-	return linked ? 0 : cow_commit_same(from->node, &from->attr, b->fd, a->fd, c->same);
+	return linked && !c->all ? 0 : cow_commit_same(from->node, &from->attr, b->fd, a->fd, c->same);
 }
 
 static int same_inode(struct cow_carry *c, const struct cow_entry *from, const struct cow_entry *to)
@@ -106,7 +106,8 @@ static int same_inode(struct cow_carry *c, const struct cow_entry *from, const s
 	return r;
 }
 
-int cow_carry_same(struct cow_carry *c, const struct cow_entry *from, const struct cow_entry *to)
+static int same_object(struct cow_carry *c, const struct cow_entry *from,
+		       const struct cow_entry *to)
 {
 	if (!same_kind(&from->attr, &to->attr))
 		return 0;
@@ -115,7 +116,13 @@ int cow_carry_same(struct cow_carry *c, const struct cow_entry *from, const stru
 	int r = cow_carry_same_xattrs(c, from->node, to->node);
 	if (r > 0 && S_ISLNK(from->attr.mode))
 		r = same_target(from->node, to->node);
-	return r <= 0 || from->attr.nlink == 1 ? r : same_inode(c, from, to);
+	return r <= 0 || from->attr.nlink == 1 || c->all ? r : same_inode(c, from, to);
+}
+
+int cow_carry_same(struct cow_carry *c, const struct cow_entry *from, const struct cow_entry *to)
+{
+	int r = same_object(c, from, to);
+	return r > 0 && c->all && from->attr.nlink > 1 ? cow_carry_claim(c, from, to->node) : r;
 }
 
 int cow_carry_same_dir(struct cow_carry *c, const struct cow_entry *from, struct cow_ovl_node *to)

@@ -17,6 +17,8 @@
 #include "common/log.h"
 
 #define EXPORT_ID_MAX 65535
+#define IMPORT_HINT                                                                                \
+	"remove it first (cowherd client rm), or give the new one another address with --mac"
 
 int cow_hostname_check(const char *name)
 {
@@ -120,7 +122,8 @@ static int take_export_id(struct cow_store *s, const uint8_t *used, unsigned *re
 static int choose_export_id(struct cow_store *s, struct cow_client *c, struct cow_err *err)
 {
 	cow_autofree uint8_t *used = calloc(EXPORT_ID_MAX + 1, 1);
-	struct others o = {.id = c->id, .name = c->name, .ids_used = used};
+	struct others o = {
+	    .id = c->id, .name = c->name, .serial = c->serial, .ids_used = used};
 	if (!used)
 		return cow_err_set(err, -ENOMEM, "add client %s", c->id);
 	int r = cow_client_each(s, look_at_other, &o, err);
@@ -131,12 +134,16 @@ static int choose_export_id(struct cow_store *s, struct cow_client *c, struct co
 
 /* ---------------------------------------------------------------- the client */
 
-static int write_conf(int dir, const struct cow_client *c, struct cow_err *err)
+/* @settings: others than @c has; NULL: none. */
+static int write_conf(int dir, const struct cow_client *c, const struct cow_kv *settings,
+		      struct cow_err *err)
 {
 	cow_autokv kv = NULL;
 	char created[COW_TIME_TEXT_LEN + 1];
 	cow_time_text(c->created_s, created);
 	int r = cow_kv_new(&kv);
+	if (r == 0 && settings)
+		r = cow_client_keys_copy(settings, kv);
 	if (r == 0)
 		r = cow_kv_set(kv, "", "name", c->name);
 	if (r == 0)
@@ -156,18 +163,30 @@ static int write_conf(int dir, const struct cow_client *c, struct cow_err *err)
 	return cow_client_conf_write(dir, kv, COW_PUT_STAGED, err);
 }
 
+static int first_root(struct cow_store *s, int roots, const struct cow_client *c,
+		      const struct cow_image *image, const struct cow_client_made *made,
+		      struct cow_err *err)
+{
+	const struct cow_root_how how = {.why = COW_WHY_ADD, .highest = 1};
+	if (!made)
+		return cow_client_make_root(s, roots, 1, c, image, &how, err);
+	return renameat(made->dir, made->root, roots, "1") == 0
+		   ? 0
+		   : cow_err_set(err, -errno, "make client %s", c->id);
+}
+
 static int fill_client(struct cow_store *s, int dir, const struct cow_client *c,
-		       const struct cow_image *image, struct cow_err *err)
+		       const struct cow_image *image, const struct cow_client_made *made,
+		       struct cow_err *err)
 {
 	uint64_t epoch = 0;
 	int r = cow_mkdir_at(dir, "roots", 0700);
 	cow_autoclose int roots = r < 0 ? r : cow_opendir_at(dir, "roots");
 	if (roots < 0)
 		return cow_err_set(err, roots, "make client %s", c->id);
-	const struct cow_root_how how = {.why = COW_WHY_ADD, .highest = 1};
-	r = cow_client_make_root(s, roots, 1, c, image, &how, err);
+	r = first_root(s, roots, c, image, made, err);
 	if (r == 0)
-		r = write_conf(dir, c, err);
+		r = write_conf(dir, c, made ? made->settings : NULL, err);
 	if (r < 0)
 		return r;
 	if (symlinkat("roots/1", dir, "current") < 0)
@@ -193,7 +212,8 @@ static int publish(int clients, int dir, const char *temp, const struct cow_clie
 }
 
 static int add_staged(struct cow_store *s, int clients, const struct cow_client *c,
-		      const struct cow_image *image, struct cow_err *err)
+		      const struct cow_image *image, const struct cow_client_made *made,
+		      struct cow_err *err)
 {
 	char hex[COW_HEX64_LEN + 1], temp[sizeof(COW_ADD_PREFIX) + COW_HEX64_LEN];
 	int r = cow_random_hex(hex);
@@ -204,7 +224,7 @@ static int add_staged(struct cow_store *s, int clients, const struct cow_client 
 	cow_autoclose int dir = r < 0 ? r : cow_opendir_at(clients, temp);
 	if (dir < 0)
 		return cow_err_set(err, dir, "make client %s", c->id);
-	r = fill_client(s, dir, c, image, err);
+	r = fill_client(s, dir, c, image, made, err);
 	if (r == 0)
 		r = publish(clients, dir, temp, c, err);
 	if (r < 0)
@@ -238,6 +258,14 @@ static int prepare(struct cow_store *s, const struct cow_mac *mac,
 	return cow_store_check_backend(s, c->backend, err);
 }
 
+static int refuse_existing(int clients, const char *id, const char *hint, struct cow_err *err)
+{
+	if (faccessat(clients, id, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+		return 0;
+	cow_err_say(err, COW_ERR_REFUSED, -EEXIST, "client %s exists already", id);
+	return cow_err_hint(err, -EEXIST, "%s", hint);
+}
+
 int cow_client_add(struct cow_store *s, const struct cow_mac *mac,
 		   const struct cow_client_add_opts *opts, struct cow_err *err)
 {
@@ -254,11 +282,9 @@ int cow_client_add(struct cow_store *s, const struct cow_mac *mac,
 	cow_autoclose int clients = cow_opendir_at(s->fd, "clients");
 	if (clients < 0)
 		return cow_err_set(err, clients, "open the clients of '%s'", s->path);
-	if (faccessat(clients, c->id, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
-		return cow_err_hint(
-		    err,
-		    cow_err_say(err, COW_ERR_REFUSED, -EEXIST, "client %s exists already", c->id),
-		    "'cowherd client reset' gives it a fresh root");
+	r = refuse_existing(clients, c->id, "'cowherd client reset' gives it a fresh root", err);
+	if (r < 0)
+		return r;
 	r = cow_image_find(s, opts->image, &image, err);
 	if (r == 0)
 		r = cow_image_check_backend(s, image, c->backend, err);
@@ -266,5 +292,30 @@ int cow_client_add(struct cow_store *s, const struct cow_mac *mac,
 		r = cow_store_check_space(s, err); /* before an export id is spent */
 	if (r == 0)
 		r = choose_export_id(s, c, err);
-	return r < 0 ? r : add_staged(s, clients, c, image, err);
+	return r < 0 ? r : add_staged(s, clients, c, image, NULL, err);
+}
+
+int cow_client_add_made(struct cow_store *s, struct cow_client *c,
+			const struct cow_client_made *made, struct cow_err *err)
+{
+	char ref[COW_LABEL_MAX + 16];
+	cow_autoimage image = NULL;
+	cow_autoclose int clients = cow_opendir_at(s->fd, "clients");
+	if (clients < 0)
+		return cow_err_set(err, clients, "open the clients of '%s'", s->path);
+	/* Things may have changed while the root was made. A number is never given twice. */
+	(void)snprintf(ref, sizeof(ref), "%s@%u", made->image->name, made->image->version);
+	int r = cow_image_find(s, ref, &image, err);
+	if (r == 0)
+		r = refuse_existing(clients, c->id, IMPORT_HINT, err);
+	if (r == 0)
+		r = choose_export_id(s, c, err);
+	return r < 0 ? r : add_staged(s, clients, c, image, made, err);
+}
+
+int cow_client_refuse_existing(struct cow_store *s, const char *id, struct cow_err *err)
+{
+	cow_autoclose int clients = cow_opendir_at(s->fd, "clients");
+	return clients < 0 ? cow_err_set(err, clients, "open the clients of '%s'", s->path)
+			   : refuse_existing(clients, id, IMPORT_HINT, err);
 }

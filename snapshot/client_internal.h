@@ -145,6 +145,33 @@ int cow_hostname_check(const char *name);
 int cow_client_check_unique(struct cow_store *s, const char *id, const char *name,
 			    const char *serial, struct cow_err *err);
 
+/* The keys of client.conf an administrator sets (client_set.c), the @n-th; NULL: no more. */
+const char *cow_client_key(size_t n);
+int cow_client_keys_copy(const struct cow_kv *from, struct cow_kv *to); /* those that are there */
+/* Would cow_client_set() take it, which has STORE/lock? @value: may be normalised in place. */
+int cow_client_key_check(struct cow_store *s, const char *id, const char *key, char *value,
+			 struct cow_err *err);
+
+/* ---------------------------------------------------------------- adding */
+
+/* -EEXIST: there is one; says what an import can do. */
+int cow_client_refuse_existing(struct cow_store *s, const char *id, struct cow_err *err);
+
+/* A client whose first root is there. */
+struct cow_client_made {
+	int dir;			/* the root's directory is @root in here; moved */
+	const char *root;
+	const struct cow_image *image;	/* it stands on: name, version and id */
+	const struct cow_kv *settings;	/* see cow_client_keys_copy() */
+};
+/*
+ * cow_client_add_made - publish it. @c: id, name, serial, follows, backend, durability, ephemeral, created_s; the
+ * export id is set. The caller holds STORE/lock. Return: 0; -EEXIST; -ENOENT the image is gone; -errno.
+ * Crash: as cow_client_add(); after a failure the root may be gone.
+ */
+int cow_client_add_made(struct cow_store *s, struct cow_client *c,
+			const struct cow_client_made *made, struct cow_err *err);
+
 /* ---------------------------------------------------------------- changing */
 
 /* Open a client's directory and take its lock. @ret_lock: close to unlock. -> directory fd */

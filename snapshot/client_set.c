@@ -186,6 +186,30 @@ static int set_locked(struct cow_store *s, const char *id, const char *key, cons
 	return cow_client_conf_write(dir, kv, COW_PUT_DURABLE, err);
 }
 
+const char *cow_client_key(size_t n)
+{
+	return n < sizeof(keys) / sizeof(*keys) ? keys[n].name : NULL;
+}
+
+int cow_client_keys_copy(const struct cow_kv *from, struct cow_kv *to)
+{
+	const char *key, *value;
+	int r = 0;
+	for (size_t n = 0; r == 0 && (key = cow_client_key(n)); n++)
+		if ((value = cow_kv_get(from, "", key)))
+			r = cow_kv_set(to, "", key, value);
+	return r;
+}
+
+int cow_client_key_check(struct cow_store *s, const char *id, const char *key, char *value,
+			 struct cow_err *err)
+{
+	const struct key *k = NULL;
+	struct ask a = {.s = s, .id = id, .value = value, .err = err};
+	int r = find_key(key, &k, err);
+	return r < 0 ? r : check(k, &a);
+}
+
 int cow_client_set(struct cow_store *s, const struct cow_mac *mac, const char *key,
 		   const char *value, struct cow_err *err)
 {

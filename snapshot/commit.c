@@ -34,7 +34,7 @@ static int begin_reading(const struct cow_commit *c, struct cow_ovl_image *img, 
 	int r = cow_ovl_inst_open(c->root, img, 0, &rd->inst, err);
 	if (r != -EBUSY)
 		return r;
-	if (!c->no_identity || cow_ovl_inst_holder(c->root, who) == -ENOENT)
+	if (!c->is_client || cow_ovl_inst_holder(c->root, who) == -ENOENT)
 		return r; /* by the kernel, which has its own idea of what moved */
 	rd->watched = !c->in_use;
 	return cow_ovl_inst_open(c->root, img, COW_OVL_OBSERVER, &rd->inst, err);
@@ -163,7 +163,7 @@ static int describe(struct work *w, struct cow_err *err)
 	char parent[COW_LABEL_MAX + 16];
 	struct asked asked = {.n = 0};
 	(void)snprintf(parent, sizeof(parent), "%s@%u", w->c->conf.image, w->c->conf.version);
-	int r = w->c->no_identity ? take_identity(w, err) : 0;
+	int r = w->c->is_client ? take_identity(w, err) : 0;
 	if (r == 0)
 		r = read_asked(w, &asked, err);
 	w->v.also_skip = asked.list;
@@ -223,14 +223,15 @@ static int run(struct work *w, unsigned *ret_version, struct cow_err *err)
 	if (r == 0)
 		r = w->c->conf.backend == COW_BACKEND_OVERLAY ? fill_overlay(w, err)
 							      : fill_btrfs(w, err);
-	if (r == 0)
+	if (r == 0 && !w->c->use)
 		r = describe(w, err);
 	if (r == 0)
 		r = cow_new_version_settle(&w->v, err);
 	if (r == 0)
 		r = make_manifest(w, err);
 	if (r == 0)
-		r = cow_new_version_publish(&w->v, ret_version, err);
+		r = w->c->use ? w->c->use(w->c->use_ctx, &w->v, err)
+			      : cow_new_version_publish(&w->v, ret_version, err);
 	return r;
 }
 
@@ -255,7 +256,7 @@ int cow_commit_root(const struct cow_commit *c, unsigned *ret_version, struct co
 	if (r < 0)
 		return r;
 	r = run(&w, ret_version, err);
-	cow_new_version_end(&w.v, r);
+	cow_new_version_end(&w.v, c->use ? -ECANCELED : r);
 	cow_commit_tree_done(&w.tree);
 	cow_ovl_image_close(w.img);
 	cow_image_free(w.image);
@@ -264,15 +265,13 @@ int cow_commit_root(const struct cow_commit *c, unsigned *ret_version, struct co
 
 /* ---------------------------------------------------------------- clients */
 
-int cow_client_check_commit(struct cow_store *s, const struct cow_mac *mac, unsigned flags,
-			    struct cow_err *err)
+int cow_commit_refuse_in_use(struct cow_store *s, const struct cow_mac *mac, const char *doing,
+			     struct cow_err *err)
 {
 	char id[COW_MAC_TEXT_LEN + 1];
 	int64_t ago_s = 0;
 	cow_mac_text(mac, id);
-	if (flags & COW_COMMIT_NOW)
-		return 0;
-	int r = cow_client_refuse_mounted(s, mac, "commit", err);
+	int r = cow_client_refuse_mounted(s, mac, doing, err);
 	if (r == 0)
 		r = cow_client_is_running(s, mac, &ago_s, err);
 	if (r <= 0)
@@ -284,6 +283,12 @@ int cow_client_check_commit(struct cow_store *s, const struct cow_mac *mac, unsi
 			"not in order",
 			id, (long long)ago_s),
 	    "shut it down first; --now takes the root as it is, as after a power cut");
+}
+
+int cow_client_check_commit(struct cow_store *s, const struct cow_mac *mac, unsigned flags,
+			    struct cow_err *err)
+{
+	return flags & COW_COMMIT_NOW ? 0 : cow_commit_refuse_in_use(s, mac, "commit", err);
 }
 
 int cow_client_commit(struct cow_store *s, const struct cow_mac *mac, const char *image,
@@ -310,7 +315,7 @@ int cow_client_commit(struct cow_store *s, const struct cow_mac *mac, const char
 	    .s = s,
 	    .root = at.root,
 	    .conf = at.conf,
-	    .no_identity = 1,
+	    .is_client = 1,
 	    .in_use = flags & COW_COMMIT_NOW ? 1 : 0,
 	    .image = image,
 	    .source = source,

@@ -81,11 +81,20 @@ struct cow_commit {
 	struct cow_store *s;
 	int root; /* directory of the root: instance and layers */
 	struct cow_root conf;
-	int no_identity; /* it is a client's: take out what makes it one machine's */
+	int is_client; /* its root: what makes it one machine's leaves it before it is published */
 	int in_use;	 /* also while it is in use */
 	const char *image, *source, *doing;
 	const struct cow_import_opts *opts;
+	/* As the root is, with a manifest, the version is handed to this, and gone afterwards. NULL: it is
+	 * published. */
+	int (*use)(void *ctx, const struct cow_new_version *v, struct cow_err *err);
+	void *use_ctx;
 };
+/* @ret_version: not set with .use */
 int cow_commit_root(const struct cow_commit *c, unsigned *ret_version, struct cow_err *err);
+
+/* -EBUSY while the client runs or its root is mounted. @doing: "commit" */
+int cow_commit_refuse_in_use(struct cow_store *s, const struct cow_mac *mac, const char *doing,
+			     struct cow_err *err);
 
 #endif

@@ -16,7 +16,6 @@ struct export {
 	struct cow_store *s;
 	const struct cow_image *i;
 	struct cow_ovl_image *img, *base;
-	struct cow_arc_plan plan;
 	struct cow_archive_info info;
 	char *head, *conf;
 };
@@ -66,18 +65,17 @@ static int prepare(struct export *x, const struct cow_image *since, struct cow_e
 	int r = load(x->s, x->i, &x->img, x->info.id, err);
 	if (r == 0 && since)
 		r = load(x->s, since, &x->base, x->info.base, err);
-	if (r == 0)
-		r = describe(x, since, err);
-	return r < 0 ? r : cow_arc_plan_make(x->img, x->base, &x->plan, err);
+	return r < 0 ? r : describe(x, since, err);
 }
 
-static int write_out(struct export *x, const struct cow_export_opts *opts,
-		     struct cow_export_done *ret, struct cow_err *err)
+static int write_out(const struct cow_arc_content *c, const struct cow_arc_plan *plan,
+		     const struct cow_export_opts *opts, struct cow_export_done *ret,
+		     struct cow_err *err)
 {
 	const struct cow_arc_write w = {
-	    .img = x->img,
-	    .base = x->base,
-	    .plan = &x->plan,
+	    .img = c->img,
+	    .base = c->base,
+	    .plan = plan,
 	    .level = opts->level,
 	    .progress = opts->progress,
 	    .ctx = opts->ctx,
@@ -87,19 +85,38 @@ static int write_out(struct export *x, const struct cow_export_opts *opts,
 	int r = cow_arc_out_open(opts->output, opts->fd, &out, err);
 	if (r < 0)
 		return r;
-	r = cow_arc_out_begin(out, x->head, x->conf, &x->plan, &first, err);
+	r = cow_arc_out_begin(out, c->head, c->conf, plan, &first, err);
 	if (r == 0)
 		r = cow_arc_write_blocks(&w, first, out, err);
 	if (r == 0)
 		r = cow_arc_out_finish(out, err);
 	*ret = (struct cow_export_done){
 	    .bytes = cow_arc_out_len(out),
-	    .files = x->plan.files,
-	    .plain = x->plan.bytes,
+	    .files = plan->files,
+	    .plain = plan->bytes,
 	    .resumed = first > 0,
 	};
 	cow_arc_out_close(out, r);
 	return r;
+}
+
+int cow_arc_export(const struct cow_arc_content *c, const struct cow_export_opts *opts,
+		   struct cow_export_done *ret, struct cow_err *err)
+{
+	struct cow_arc_plan plan = {.blocks = NULL};
+	int r = cow_arc_plan_make(c->img, c->base, &plan, err);
+	if (r == 0)
+		r = write_out(c, &plan, opts, ret, err);
+	cow_arc_plan_done(&plan);
+	return r;
+}
+
+int cow_arc_check_level(int level, struct cow_err *err)
+{
+	return level >= 1 && level <= COW_EXPORT_LEVEL_MAX
+		   ? 0
+		   : cow_err_say(err, COW_ERR_USAGE, -EINVAL, "level %d: 1 to %d", level,
+				 COW_EXPORT_LEVEL_MAX);
 }
 
 int cow_image_export(struct cow_store *s, const struct cow_image *i, const struct cow_image *since,
@@ -107,13 +124,14 @@ int cow_image_export(struct cow_store *s, const struct cow_image *i, const struc
 		     struct cow_err *err)
 {
 	struct export x = {.s = s, .i = i};
-	if (opts->level < 1 || opts->level > COW_EXPORT_LEVEL_MAX)
-		return cow_err_say(err, COW_ERR_USAGE, -EINVAL, "level %d: 1 to %d", opts->level,
-				   COW_EXPORT_LEVEL_MAX);
-	int r = prepare(&x, since, err);
-	if (r == 0)
-		r = write_out(&x, opts, ret, err);
-	cow_arc_plan_done(&x.plan);
+	int r = cow_arc_check_level(opts->level, err);
+	if (r < 0)
+		return r;
+	r = prepare(&x, since, err);
+	if (r == 0) {
+		const struct cow_arc_content c = {x.img, x.base, x.head, x.conf};
+		r = cow_arc_export(&c, opts, ret, err);
+	}
 	cow_ovl_image_close(x.img);
 	cow_ovl_image_close(x.base);
 	free(x.head);

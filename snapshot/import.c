@@ -15,52 +15,6 @@
 #include "new_version.h"
 #include "tar_stream.h"
 
-/* Bytes of what was unpacked, for the reader of archives. */
-struct bytes {
-	struct cow_unpack *u;
-	const uint8_t *p;
-	size_t len;
-};
-
-static int read_bytes(void *ctx, void *buf, size_t len, size_t *ret_got)
-{
-	struct bytes *b = ctx;
-	size_t got = 0;
-	while (got < len) {
-		const void *p = NULL;
-		int r = b->len ? 1 : cow_unpack_next(b->u, &p, &b->len);
-		if (r < 0)
-			return r;
-		if (r == 0)
-			break;
-		b->p = p ? p : b->p;
-		size_t n = len - got < b->len ? len - got : b->len;
-		memcpy((uint8_t *)buf + got, b->p, n);
-		b->p += n;
-		b->len -= n;
-		got += n;
-	}
-	*ret_got = got;
-	return 0;
-}
-
-static int fill_from_archive(struct cow_new_version *v, struct cow_unpack *u, struct cow_err *err)
-{
-	struct bytes b = {.u = u};
-	uint8_t more;
-	size_t got = 0;
-	v->carried = 1;
-	int r = cow_import_archive(v, read_bytes, &b, err);
-	if (r < 0)
-		return r;
-	r = read_bytes(&b, &more, 1, &got);
-	if (r < 0)
-		return cow_err_set(err, r, "read '%s'", v->source);
-	return got == 0 ? 0
-			: cow_err_say(err, COW_ERR_FAILED, -EBADMSG,
-				      "'%s' is damaged: something follows its end", v->source);
-}
-
 /* A file, a pipe or a device. */
 static int fill_from_file(struct cow_new_version *v, int src, struct cow_err *err)
 {
@@ -70,8 +24,10 @@ static int fill_from_file(struct cow_new_version *v, int src, struct cow_err *er
 	if (r < 0)
 		return r;
 	size_t len = cow_unpack_head(u, &head);
-	if (cow_arc_begins(head, len))
-		return fill_from_archive(v, u, err);
+	if (cow_arc_begins(head, len)) {
+		v->carried = 1;
+		return cow_import_archive(v, u, err);
+	}
 	/* A file of an archive can look like a file system, but no disk like the header of an archive. */
 	if (!cow_tar_begins(head, len) && cow_disk_begins(head, len))
 		return cow_import_disk(&v->fill, src, u, v->stage, v->source, err);

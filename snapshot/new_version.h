@@ -17,10 +17,11 @@
 #ifndef COW_SNAPSHOT_NEW_VERSION_H
 #define COW_SNAPSHOT_NEW_VERSION_H
 
-#include "archive_read.h"
 #include "common/fs.h"
 #include "fill.h"
 #include "image_internal.h"
+#include "snapshot/archive.h"
+#include "unpack.h"
 
 struct cow_new_version {
 	struct cow_store *s;
@@ -82,11 +83,17 @@ int cow_new_version_publish(struct cow_new_version *v, unsigned *ret_version, st
 
 /*
  * cow_import_archive - fill the tree from an archive; its record and manifest are made too.
- * @read: see archive_read.h. Return: 0; -EALREADY this image has the version, v->number says which; -ENOENT
+ * Return: 0; -EALREADY this image has the version, v->number says which; -ENOENT
  * the base is not here; -EBADMSG; -errno.
  */
-int cow_import_archive(struct cow_new_version *v, cow_arc_read_fn read, void *ctx,
-		       struct cow_err *err);
+int cow_import_archive(struct cow_new_version *v, struct cow_unpack *u, struct cow_err *err);
+/*
+ * cow_archive_base - what an archive stands on, of image @name where several are the same, and its manifest.
+ * Both are the caller's, *ret_image after a failure too. @what: the archive. -ENOENT says name and id (exit 3).
+ */
+int cow_archive_base(struct cow_store *s, const struct cow_archive_info *info, const char *name,
+		     const char *what, struct cow_image **ret_image, struct cow_ovl_image **ret,
+		     struct cow_err *err);
 
 /* Give everything back. @r < 0: nothing of it stays behind. */
 void cow_new_version_end(struct cow_new_version *v, int r);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later
  *
  * cowherd client add|set|rm; list and show are in client_show.c, reset, roll and rollback in client_swap.c, diff in
- * client_diff.c, check in client_check.c, eeprom in client_eeprom.c, commit in client_commit.c, mount, unmount and exec in
+ * client_diff.c, check in client_check.c, eeprom in client_eeprom.c, commit in client_commit.c, export and import in client_backup.c, mount, unmount and exec in
  * client_mount.c.
  */
 #include <errno.h>
@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "cli.h"
+#include "client_backup.h"
 #include "client_check.h"
 #include "client_commit.h"
 #include "client_diff.h"
@@ -49,7 +50,7 @@ static int cmd_add(int argc, char **argv)
 	struct cow_mac mac;
 	cow_autostore s = NULL;
 	cow_autoclient c = NULL;
-	int status = cow_options_parse("client add", add_help, COW_OPT_ADD, 1, 1, argc, argv, &o);
+	int status = cow_options_parse("client add", add_help, COW_OPT_ADD | COW_OPT_NAME, 1, 1, argc, argv, &o);
 	if (status >= 0)
 		return status;
 	const char *text = argv[o.words];
@@ -198,6 +199,8 @@ int cow_cmd_client(int argc, char **argv)
 	     "what to set on a Raspberry Pi so that it boots from here"},
 	    {"commit", cow_cmd_client_commit, "MAC|NAME IMAGE",
 	     "make a version of an image from one"},
+	    {"export", cow_cmd_client_export, "MAC|NAME -o FILE", "write one as an archive"},
+	    {"import", cow_cmd_client_import, "FILE|-", "make one again of an archive"},
 	    {"mount", cow_cmd_client_mount, "MAC|NAME DIR", "the root of one as a local directory"},
 	    {"unmount", cow_cmd_client_unmount, "MAC|NAME|DIR", "undo that"},
 	    {"exec", cow_cmd_client_exec, "MAC|NAME -- COMMAND...",

@@ -7,10 +7,8 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "cli.h"
-#include "common/checked.h"
 #include "options.h"
 #include "progress.h"
 #include "snapshot/archive.h"
@@ -63,24 +61,17 @@ int cow_cmd_image_export(int argc, char **argv)
 	struct cow_err err = COW_ERR_INIT;
 	struct cow_progress progress;
 	struct cow_export_done done;
-	uint64_t level = COW_EXPORT_LEVEL;
+	struct cow_export_opts opts = {.progress = step, .ctx = &progress};
 	cow_autostore s = NULL;
 	cow_autoimage i = NULL;
 	cow_autoimage since = NULL;
 	int status =
-	    cow_options_parse("image export", export_help, COW_OPT_EXPORT | COW_OPT_LEVEL,
+	    cow_options_parse("image export", export_help, COW_OPT_EXPORT | COW_OPT_OUTPUT | COW_OPT_LEVEL,
 			      1, 1, argc, argv, &o);
-	if (status >= 0)
+	if (status >= 0 || (status = cow_options_output("image export", &o, &opts)) >= 0)
 		return status;
-	if (!o.output)
-		return cow_cli_usage("image export", "say where to: -o FILE");
-	if (o.level && cow_parse_u64(o.level, 1, COW_EXPORT_LEVEL_MAX, &level) < 0)
-		return cow_cli_usage("image export", "--level '%s': 1 to %d", o.level,
-				     COW_EXPORT_LEVEL_MAX);
 	if (o.oci && (o.since || o.level || strcmp(o.output, COW_EXPORT_STDOUT) == 0))
 		return cow_cli_usage("image export", "--oci takes a directory, no --since or --level");
-	if (strcmp(o.output, COW_EXPORT_STDOUT) == 0 && isatty(STDOUT_FILENO))
-		return cow_cli_usage("image export", "an archive is nothing for a terminal");
 	int r = cow_cli_store_open(&o.where, &s, &err);
 	if (r == 0)
 		r = cow_image_find(s, argv[o.words], &i, &err);
@@ -88,12 +79,6 @@ int cow_cmd_image_export(int argc, char **argv)
 		r = cow_image_find(s, o.since, &since, &err);
 	if (r < 0 || !i)
 		return cow_cli_fail(&err, r);
-	const struct cow_export_opts opts = {
-	    .output = o.output,
-	    .level = (int)level,
-	    .progress = step,
-	    .ctx = &progress,
-	};
 	cow_progress_begin(&progress);
 	r = o.oci ? cow_image_export_oci(s, i, &opts, &done, &err)
 		  : cow_image_export(s, i, since, &opts, &done, &err);

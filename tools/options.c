@@ -4,6 +4,9 @@
 #include <getopt.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
+
+#include "common/checked.h"
 
 enum {
 	OPT_STORE = 256,
@@ -22,6 +25,7 @@ enum {
 	OPT_NO_FIXUP,
 	OPT_IMAGE,
 	OPT_NAME,
+	OPT_MAC,
 	OPT_BACKEND,
 	OPT_DURABILITY,
 	OPT_EPHEMERAL,
@@ -66,6 +70,7 @@ static const struct option options[] = {
     {"no-fixup", required_argument, NULL, OPT_NO_FIXUP},
     {"image", required_argument, NULL, OPT_IMAGE},
     {"name", required_argument, NULL, OPT_NAME},
+    {"mac", required_argument, NULL, OPT_MAC},
     {"backend", required_argument, NULL, OPT_BACKEND},
     {"durability", required_argument, NULL, OPT_DURABILITY},
     {"ephemeral", no_argument, NULL, OPT_EPHEMERAL},
@@ -150,13 +155,17 @@ static unsigned needs(int opt)
 	case OPT_COMMENT:
 	case OPT_NO_FIXUP:
 		return COW_OPT_IMPORT;
-	case OPT_IMAGE:
 	case OPT_NAME:
+		return COW_OPT_NAME;
+	case OPT_MAC:
+		return COW_OPT_MAC;
+	case OPT_IMAGE:
 	case OPT_BACKEND:
 	case OPT_DURABILITY:
 	case OPT_EPHEMERAL:
 		return COW_OPT_ADD;
 	case 'o':
+		return COW_OPT_OUTPUT;
 	case OPT_SINCE:
 	case OPT_OCI:
 		return COW_OPT_EXPORT;
@@ -220,6 +229,9 @@ static int take(struct cow_options *o, int opt, const char *arg)
 		return 0;
 	case OPT_NAME:
 		o->name = arg;
+		return 0;
+	case OPT_MAC:
+		o->mac = arg;
 		return 0;
 	case OPT_GROUP:
 		o->group = arg;
@@ -328,5 +340,21 @@ int cow_options_parse(const char *command, const char *help, unsigned takes, int
 	if (max >= 0 && argc - optind > max)
 		return cow_cli_usage(command, "do not know what to do with '%s'",
 				     argv[optind + max]);
+	return -1;
+}
+
+int cow_options_output(const char *command, const struct cow_options *o,
+		       struct cow_export_opts *ret)
+{
+	uint64_t level = COW_EXPORT_LEVEL;
+	if (!o->output)
+		return cow_cli_usage(command, "say where to: -o FILE");
+	if (o->level && cow_parse_u64(o->level, 1, COW_EXPORT_LEVEL_MAX, &level) < 0)
+		return cow_cli_usage(command, "--level '%s': 1 to %d", o->level,
+				     COW_EXPORT_LEVEL_MAX);
+	if (strcmp(o->output, COW_EXPORT_STDOUT) == 0 && isatty(STDOUT_FILENO))
+		return cow_cli_usage(command, "an archive is nothing for a terminal");
+	ret->output = o->output;
+	ret->level = (int)level;
 	return -1;
 }

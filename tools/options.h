@@ -8,6 +8,7 @@
 #include <stdbool.h>
 
 #include "cli.h"
+#include "snapshot/archive.h"
 
 enum {
 	COW_OPT_JSON = 1 << 0,
@@ -20,7 +21,9 @@ enum {
 	COW_OPT_TO = 1 << 30,	      /* --to */
 	COW_OPT_KEEP_LISTS = 1 << 25, /* --keep LISTS, --factory */
 	COW_OPT_IMPORT = 1 << 3, /* --comment, --no-fixup */
-	COW_OPT_ADD = 1 << 4,	 /* --image, --name, --backend, --durability, --ephemeral */
+	COW_OPT_ADD = 1 << 4,	 /* --image, --backend, --durability, --ephemeral */
+	COW_OPT_NAME = 1 << 18,
+	COW_OPT_MAC = 1 << 19,
 	COW_OPT_QUIET = 1 << 5,
 	COW_OPT_READ_ONLY = 1 << 6,
 	COW_OPT_WRITEBACK = 1 << 7,
@@ -34,7 +37,8 @@ enum {
 	COW_OPT_EXCLUDE = 1 << 15, /* --exclude, --everything */
 	COW_OPT_LEVEL = 1 << 20,
 	COW_OPT_PUSH = 1 << 21, /* --ssh, --remote */
-	COW_OPT_EXPORT = 1 << 16, /* -o, --since, --oci */
+	COW_OPT_EXPORT = 1 << 16, /* --since, --oci */
+	COW_OPT_OUTPUT = 1 << 22,
 	COW_OPT_REBASE = 1 << 17, /* --rebase, --theirs, --both, --force */
 };
 
@@ -43,7 +47,7 @@ enum {
 struct cow_options {
 	struct cow_cli_where where;
 	unsigned given; /* COW_OPT_*, those without a value */
-	const char *comment, *image, *name, *backend, *durability, *model;
+	const char *comment, *image, *name, *mac, *backend, *durability, *model;
 	int ephemeral;
 	const char *commit;
 	const char *output, *since, *level, *ssh, *remote;
@@ -66,5 +70,9 @@ struct cow_options {
  */
 int cow_options_parse(const char *command, const char *help, unsigned takes, int min, int max,
 		      int argc, char **argv, struct cow_options *ret);
+
+/* -o and --level of what writes an archive. Return: as above. */
+int cow_options_output(const char *command, const struct cow_options *o,
+		       struct cow_export_opts *ret);
 
 #endif

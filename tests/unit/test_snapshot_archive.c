@@ -295,6 +295,51 @@ static void a_prefix_without_a_base_is_refused(void **state)
 	free(f);
 }
 
+/* ---------------------------------------------------------------- what an archive says of itself */
+
+static int parse_head(const char *text, struct cow_archive_info *ret)
+{
+	return cow_arc_head_parse((const uint8_t *)text, strlen(text), "x.cow", ret, NULL);
+}
+
+#define SOME_ID "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+#define OF_CLIENT "kind = client\nname = deb\nversion = 3\nid = " SOME_ID "\nmanifest = 100\n"
+#define WITH_BASE "base = " SOME_ID "\nbase_name = deb\nbase_version = 3\n"
+
+static void a_head_says_of_what_it_is(void **state)
+{
+	struct cow_archive_info got = {.version = 0};
+	(void)state;
+	struct cow_archive_info of = {
+	    .client = "02-00-00-00-00-01",
+	    .name = "deb",
+	    .version = 3,
+	    .id = SOME_ID,
+	    .base_name = "deb",
+	    .base_version = 3,
+	    .base = SOME_ID,
+	    .manifest_len = 100,
+	};
+	cow_autofree char *text = cow_arc_head_format(&of);
+	assert_non_null(text);
+	assert_int_equal(parse_head(text, &got), 0);
+	assert_memory_equal(&got, &of, sizeof(of));
+	memset(of.client, 0, sizeof(of.client));
+	cow_autofree char *image = cow_arc_head_format(&of);
+	assert_non_null(image);
+	assert_int_equal(parse_head(image, &got), 0);
+	assert_memory_equal(&got, &of, sizeof(of));
+
+	assert_int_equal(parse_head(OF_CLIENT "client = 02:00:00:00:00:01\n" WITH_BASE, &got), 0);
+	assert_string_equal(got.client, "02-00-00-00-00-01");
+	assert_int_equal(parse_head(OF_CLIENT WITH_BASE, &got), -EBADMSG);
+	assert_int_equal(parse_head(OF_CLIENT "client = ../../etc\n" WITH_BASE, &got), -EBADMSG);
+	assert_int_equal(parse_head(OF_CLIENT "client = 01:00:00:00:00:01\n" WITH_BASE, &got),
+			 -EBADMSG); /* a group's address */
+	assert_int_equal(parse_head(OF_CLIENT "client = 02:00:00:00:00:01\n", &got), -EBADMSG);
+	assert_int_equal(parse_head("kind = herd\n", &got), -EOPNOTSUPP);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -304,6 +349,7 @@ int main(void)
 	    cmocka_unit_test(with_a_bit_turned_in_any_byte_it_is_refused),
 	    cmocka_unit_test(content_beside_its_file_is_refused),
 	    cmocka_unit_test(a_prefix_without_a_base_is_refused),
+	    cmocka_unit_test(a_head_says_of_what_it_is),
 	};
 	if (geteuid() != 0) {
 		(void)printf("SKIPPED: needs root (owners of files)\n");

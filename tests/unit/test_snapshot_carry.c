@@ -440,6 +440,41 @@ static void everything_shows_as_before_in_an_empty_one(void **state)
 	assert_int_equal(p->conflicts, 0);
 }
 
+static void all_at_once_shows_as_before(void **state)
+{
+	struct pair *p = *state;
+	low_usual(p->from);
+	if (p->kind == OTHER_IMAGE)
+		low_usual(&p->to);
+	start(p);
+	live(p->from);
+	set_xattr(p->from, "", "user.of", "mine", 4);
+	set_attr(p->from, "", 5, 0751);
+	ok(cow_carry_all(p->c, &p->err));
+	set_attr(p->from, "", 5, 0751); /* reading has set its access time */
+	set_attr(&p->to, "", 5, 0751);
+	assert_equal(p, "");
+	detach(p);
+	ovl_attach(&p->to);
+	assert_equal(p, "");
+	put_at(&p->to, "home/pi/second", "still one object");
+	assert_text_at(&p->to, "home/third", "still one object");
+}
+
+/* With all its names at hand an object with several is the image's, too. */
+static void all_at_once_leaves_links_to_the_image(void **state)
+{
+	struct pair *p = *state;
+	low_usual(p->from);
+	if (p->kind == OTHER_IMAGE)
+		low_usual(&p->to);
+	start(p);
+	up_at(p->from, "two");
+	ok(cow_carry_all(p->c, &p->err));
+	assert_true(is_golden(&p->to, "two"));
+	assert_int_equal(disk_count(&p->to, "upper"), 0);
+}
+
 /* The record and the layers are in order for who attaches it next. */
 static void it_is_a_root_like_others_afterwards(void **state)
 {
@@ -655,6 +690,11 @@ int main(void)
 	    T(it_is_a_root_like_others_afterwards, plain),
 	    T(what_is_equal_is_left_to_the_image, same),
 	    T(what_is_equal_is_left_to_the_image, other),
+	    T(all_at_once_shows_as_before, same),
+	    T(all_at_once_shows_as_before, other),
+	    T(all_at_once_shows_as_before, plain),
+	    T(all_at_once_leaves_links_to_the_image, same),
+	    T(all_at_once_leaves_links_to_the_image, other),
 	    T(what_the_new_image_adds_stays, other),
 	    T(what_is_not_there_is_not_made, same),
 	    T(directories_on_the_way, other),
