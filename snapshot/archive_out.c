@@ -33,6 +33,16 @@ static int out_fail(const struct cow_arc_out *o, int r, struct cow_err *err)
 	return cow_err_set(err, r, "write '%s'", o->path);
 }
 
+/* Who held the lock before may have published the file, or removed it: then it is not ours to write.
+ * Return: 1 or 0; -errno. */
+static int is_named(const char *path, const struct stat *st)
+{
+	struct stat now;
+	if (lstat(path, &now) < 0)
+		return errno == ENOENT ? 0 : -errno;
+	return now.st_dev == st->st_dev && now.st_ino == st->st_ino;
+}
+
 static int open_partial(struct cow_arc_out *o, struct cow_err *err)
 {
 	if (asprintf(&o->partial, "%s" PARTIAL, o->path) < 0) {
@@ -47,7 +57,10 @@ static int open_partial(struct cow_arc_out *o, struct cow_err *err)
 	if (!S_ISREG(st.st_mode))
 		return cow_err_say(err, COW_ERR_REFUSED, -EEXIST, "'%s' is there and no file",
 				   o->partial);
-	if (flock(o->fd, LOCK_EX | LOCK_NB) < 0)
+	int r = flock(o->fd, LOCK_EX | LOCK_NB) < 0 ? -errno : is_named(o->partial, &st);
+	if (r < 0 && r != -EWOULDBLOCK)
+		return cow_err_set(err, r, "lock '%s'", o->partial);
+	if (r != 1)
 		return cow_err_say(err, COW_ERR_BUSY, -EBUSY,
 				   "'%s' is being written by another export", o->partial);
 	return 0;
