@@ -14,6 +14,7 @@
 struct search {
 	const char *id, *name;
 	struct cow_image *found;
+	struct cow_err *err;
 };
 
 static int look(void *ctx, const struct cow_image *i)
@@ -24,7 +25,7 @@ static int look(void *ctx, const struct cow_image *i)
 	cow_image_free(s->found);
 	s->found = calloc(1, sizeof(*s->found));
 	if (!s->found)
-		return -ENOMEM;
+		return cow_err_set(s->err, -ENOMEM, "look for the image with the id %s", s->id);
 	memcpy(s->found->name, i->name, sizeof(i->name));
 	memcpy(s->found->id, i->id, sizeof(i->id));
 	s->found->version = i->version;
@@ -34,7 +35,7 @@ static int look(void *ctx, const struct cow_image *i)
 int cow_image_find_id(struct cow_store *s, const char *id, const char *name, struct cow_image **ret,
 		      struct cow_err *err)
 {
-	struct search search = {.id = id, .name = name};
+	struct search search = {.id = id, .name = name, .err = err};
 	int r = cow_image_each(s, look, &search, err);
 	if (r == 0 && !search.found)
 		r = cow_err_say(err, COW_ERR_NOT_FOUND, -ENOENT, "no image has the id %s", id);

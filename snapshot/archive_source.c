@@ -77,7 +77,8 @@ static int begin(struct cow_arc_source *s, uint32_t number, struct cow_err *err)
 	if (s->fd < 0)
 		return file_fail(s->img, number, s->fd, err);
 	s->number = number;
-	return cow_arc_hash_begin(&s->hash);
+	r = cow_arc_hash_begin(&s->hash);
+	return r < 0 ? file_fail(s->img, number, r, err) : 0;
 }
 
 static int read_slice(const struct cow_ovl_image *img, int fd, const struct cow_arc_slice *slice,
@@ -100,8 +101,8 @@ static void copy_manifest(const struct cow_ovl_image *img, const struct cow_arc_
 int cow_arc_source_read(struct cow_arc_source *s, const struct cow_arc_slice *slices, size_t n,
 			uint8_t *to, struct cow_err *err)
 {
-	int r = 0;
-	for (size_t k = 0; r == 0 && k < n; to += slices[k++].length) {
+	for (size_t k = 0; k < n; to += slices[k++].length) {
+		int r = 0;
 		const struct cow_arc_slice *i = &slices[k];
 		if (i->number == COW_ARC_MANIFEST_NUMBER) {
 			copy_manifest(s->img, i, to);
@@ -111,10 +112,13 @@ int cow_arc_source_read(struct cow_arc_source *s, const struct cow_arc_slice *sl
 			r = begin(s, i->number, err);
 		if (r == 0)
 			r = read_slice(s->img, s->fd, i, to, err);
-		if (r == 0)
-			r = cow_arc_hash_add(&s->hash, i->offset, to, i->length);
+		if (r < 0)
+			return r;
+		r = cow_arc_hash_add(&s->hash, i->offset, to, i->length);
+		if (r < 0)
+			return file_fail(s->img, i->number, r, err);
 	}
-	return r;
+	return 0;
 }
 
 int cow_arc_read_slices(const struct cow_ovl_image *base, const struct cow_arc_slice *slices,
