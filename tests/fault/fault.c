@@ -8,11 +8,16 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <search.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -20,14 +25,17 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 #include <sys/vfs.h>
+#include <sys/xattr.h>
 #include <time.h>
 
 static struct {
-	bool armed, fired, kill;
+	bool armed, kill;
 	int errnum; /* 0: allocations */
-	unsigned long left;
+	atomic_bool fired;
+	atomic_ulong left;
 	const char *only; /* NULL: any */
 	const char *where;
+	void (*instead)(void); /* is called, and nothing fails; NULL: it fails */
 } fault;
 
 void fault_arm_at(const char *name, int errnum, unsigned long nth)
@@ -39,6 +47,7 @@ void fault_arm_at(const char *name, int errnum, unsigned long nth)
 void fault_arm(int errnum, unsigned long nth)
 {
 	fault.only = NULL;
+	fault.instead = NULL;
 	fault.kill = false;
 	fault.errnum = errnum;
 	fault.left = nth;
@@ -51,6 +60,12 @@ void fault_arm_kill(unsigned long nth)
 {
 	fault_arm(EIO, nth);
 	fault.kill = true;
+}
+
+void fault_arm_before(const char *name, void (*fn)(void))
+{
+	fault_arm_at(name, EIO, 0);
+	fault.instead = fn;
 }
 
 bool fault_disarm(void)
@@ -70,14 +85,23 @@ static bool due(bool alloc, const char *where)
 		return false;
 	if (fault.only && strcmp(fault.only, where) != 0)
 		return false;
-	if (fault.left-- > 0)
+	if (atomic_fetch_sub(&fault.left, 1) > 0)
 		return false;
 	if (fault.kill)
 		(void)raise(SIGKILL); /* and that was it */
 	fault.fired = true;
 	fault.where = where;
+	if (fault.instead) {
+		fault.instead();
+		return false;
+	}
 	errno = alloc ? ENOMEM : fault.errnum;
 	return true;
+}
+
+bool fault_due(bool alloc, const char *where)
+{
+	return due(alloc, where);
 }
 
 /* A function of the engine's that is wrapped: what the linker calls it by, and the real one. */
@@ -115,6 +139,7 @@ WRAP_ALLOC(void *, realloc, (void *p, size_t n), (p, n))
 WRAP_ALLOC(void *, reallocarray, (void *p, size_t n, size_t m), (p, n, m))
 WRAP_ALLOC(char *, strdup, (const char *s), (s))
 WRAP_ALLOC(char *, strndup, (const char *s, size_t n), (s, n))
+WRAP_ALLOC(void *, tsearch, (const void *key, void **root, __compar_fn_t order), (key, root, order))
 
 int __wrap_asprintf(char **ret, const char *format, ...) __attribute__((format(printf, 2, 3)));
 int __wrap_asprintf(char **ret, const char *format, ...)
@@ -147,6 +172,7 @@ WRAP(int, dup, (int fd), (fd), -1)
 WRAP(int, faccessat, (int fd, const char *path, int mode, int flags), (fd, path, mode, flags), -1)
 WRAP(int, fallocate64, (int fd, int mode, off_t off, off_t len), (fd, mode, off, len), -1)
 WRAP(int, fchmod, (int fd, mode_t mode), (fd, mode), -1)
+WRAP(int, fchmodat, (int fd, const char *path, mode_t mode, int flags), (fd, path, mode, flags), -1)
 WRAP(int, fchown, (int fd, uid_t uid, gid_t gid), (fd, uid, gid), -1)
 WRAP(int, fchownat, (int fd, const char *path, uid_t uid, gid_t gid, int flags),
      (fd, path, uid, gid, flags), -1)
@@ -154,6 +180,7 @@ WRAP(DIR *, fdopendir, (int fd), (fd), NULL)
 WRAP(ssize_t, fgetxattr, (int fd, const char *name, void *buf, size_t len), (fd, name, buf, len),
      -1)
 WRAP(ssize_t, flistxattr, (int fd, char *buf, size_t len), (fd, buf, len), -1)
+WRAP(int, flock, (int fd, int what), (fd, what), -1)
 WRAP(int, fremovexattr, (int fd, const char *name), (fd, name), -1)
 WRAP(int, fsetxattr, (int fd, const char *name, const void *buf, size_t len, int flags),
      (fd, name, buf, len, flags), -1)
@@ -169,10 +196,16 @@ WRAP(ssize_t, getrandom, (void *buf, size_t len, unsigned flags), (buf, len, fla
 WRAP(int, getrlimit64, (int what, struct rlimit *rl), (what, rl), -1)
 WRAP(ssize_t, getxattr, (const char *path, const char *name, void *buf, size_t len),
      (path, name, buf, len), -1)
+WRAP(ssize_t, lgetxattr, (const char *path, const char *name, void *buf, size_t len),
+     (path, name, buf, len), -1)
 WRAP(int, linkat, (int fd, const char *path, int to, const char *name, int flags),
      (fd, path, to, name, flags), -1)
 WRAP(ssize_t, listxattr, (const char *path, char *buf, size_t len), (path, buf, len), -1)
+WRAP(ssize_t, llistxattr, (const char *path, char *buf, size_t len), (path, buf, len), -1)
+WRAP(int, lsetxattr, (const char *path, const char *name, const void *buf, size_t len, int flags),
+     (path, name, buf, len, flags), -1)
 WRAP(off_t, lseek64, (int fd, off_t off, int whence), (fd, off, whence), -1)
+WRAP(int, lstat64, (const char *path, struct stat *st), (path, st), -1)
 WRAP(int, mkdir, (const char *path, mode_t mode), (path, mode), -1)
 WRAP(int, mkdirat, (int fd, const char *path, mode_t mode), (fd, path, mode), -1)
 WRAP(int, mknodat, (int fd, const char *path, mode_t mode, dev_t dev), (fd, path, mode, dev), -1)
@@ -187,6 +220,9 @@ WRAP(ssize_t, pread64, (int fd, void *buf, size_t len, off_t off), (fd, buf, len
 WRAP(ssize_t, preadv64, (int fd, const struct iovec *v, int n, off_t off), (fd, v, n, off), -1)
 WRAP(ssize_t, preadv64v2, (int fd, const struct iovec *v, int n, off_t off, int flags),
      (fd, v, n, off, flags), -1)
+WRAP(int, pthread_create,
+     (pthread_t * ret, const pthread_attr_t *how, void *(*fn)(void *), void *ctx),
+     (ret, how, fn, ctx), EAGAIN)
 WRAP(ssize_t, pwrite64, (int fd, const void *buf, size_t len, off_t off), (fd, buf, len, off), -1)
 WRAP(ssize_t, pwritev64, (int fd, const struct iovec *v, int n, off_t off), (fd, v, n, off), -1)
 WRAP(ssize_t, read, (int fd, void *buf, size_t len), (fd, buf, len), -1)
@@ -194,15 +230,18 @@ WRAP(struct dirent *, readdir64, (DIR * d), (d), NULL)
 WRAP(ssize_t, readlinkat, (int fd, const char *path, char *buf, size_t len), (fd, path, buf, len),
      -1)
 WRAP(int, removexattr, (const char *path, const char *name), (path, name), -1)
+WRAP(int, rename, (const char *path, const char *to), (path, to), -1)
 WRAP(int, renameat, (int fd, const char *path, int to, const char *name), (fd, path, to, name), -1)
 WRAP(int, renameat2, (int fd, const char *path, int to, const char *name, unsigned flags),
      (fd, path, to, name, flags), -1)
+WRAP(int, sched_getaffinity, (pid_t pid, size_t len, cpu_set_t *set), (pid, len, set), -1)
 WRAP(int, setxattr, (const char *path, const char *name, const void *buf, size_t len, int flags),
      (path, name, buf, len, flags), -1)
 WRAP(int, stat64, (const char *path, struct stat *st), (path, st), -1)
 WRAP(int, statx, (int fd, const char *path, int flags, unsigned mask, struct statx *st),
      (fd, path, flags, mask, st), -1)
 WRAP(int, symlinkat, (const char *target, int fd, const char *path), (target, fd, path), -1)
+WRAP(int, unlink, (const char *path), (path), -1)
 WRAP(int, unlinkat, (int fd, const char *path, int flags), (fd, path, flags), -1)
 WRAP(int, utimensat, (int fd, const char *path, const struct timespec ts[2], int flags),
      (fd, path, ts, flags), -1)
