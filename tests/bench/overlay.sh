@@ -45,7 +45,7 @@ END
 }
 milliseconds()
 {
-	sed 's/.* in \([0-9]*\) ms$/\1/'
+	sed -n 's/.* in \([0-9]*\) ms$/\1/p'
 }
 median()
 {
