@@ -150,6 +150,25 @@ static int carry(struct cow_keep_use *u, const struct cow_keep *k, struct side *
 	return r;
 }
 
+static bool same_ground(const struct cow_root *a, const struct cow_root *b)
+{
+	return a->backend == COW_BACKEND_OVERLAY && b->backend == COW_BACKEND_OVERLAY &&
+	       a->version == b->version && strcmp(a->image, b->image) == 0;
+}
+
+/* 1 there is nothing to carry, found out without loading an image; 0 perhaps there is; -errno */
+static int is_idle(struct cow_keep_use *u, const struct cow_keep *k, struct cow_err *err)
+{
+	struct cow_root from, to;
+	int r = cow_root_read(u->from, &from, err);
+	if (r == 0)
+		r = cow_root_read(u->to, &to, err);
+	if (r < 0 || !same_ground(&from, &to))
+		return r;
+	r = cow_keep_is_idle(k, u->from, u->to);
+	return r < 0 ? cow_err_set(err, r, "look for what is kept") : r;
+}
+
 static int apply(struct cow_keep_use *u, const struct cow_keep *k, struct cow_err *err)
 {
 	struct side from = {0}, to = {0};
@@ -171,7 +190,11 @@ int cow_client_keep_apply(struct cow_keep_use *u, struct cow_err *err)
 	if (r == 0)
 		r = cow_keep_load(u->s, u->names ? u->names : names, &k, err);
 	if (r == 0 && k.n > 0)
+		r = is_idle(u, &k, err);
+	if (r == 0 && k.n > 0)
 		r = apply(u, &k, err);
+	else if (r > 0)
+		r = 0;
 	if (r >= 0 || r == -ETIME)
 		return r;
 	return cow_err_hint(err, cow_err_prefix(err, r, "keep what the keep-lists name"),

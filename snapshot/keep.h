@@ -51,6 +51,13 @@ int cow_keep_load(struct cow_store *s, const char *names, struct cow_keep *ret,
 int cow_keep_check(struct cow_store *s, const char *names, struct cow_err *err);
 
 /*
+ * cow_keep_is_idle - is what the list stands for the same in two roots already, as far as a quick look can tell?
+ * @from_root, @to_root: their directories, both of backend overlay on the same version of an image.
+ * Return: 1; 0 perhaps not; -errno.
+ */
+int cow_keep_is_idle(const struct cow_keep *k, int from_root, int to_root);
+
+/*
  * cow_keep_expand - the paths a list stands for: patterns become the names that match in either root.
  * @to: NULL: there is one root. @fn: its negative value stops and is returned.
  */
