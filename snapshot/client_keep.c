@@ -159,7 +159,7 @@ static bool same_ground(const struct cow_root *a, const struct cow_root *b)
 /* 1 there is nothing to carry, found out without loading an image; 0 perhaps there is; -errno */
 static int is_idle(struct cow_keep_use *u, const struct cow_keep *k, struct cow_err *err)
 {
-	struct cow_root from, to;
+	struct cow_root from = {0}, to = {0};
 	int r = cow_root_read(u->from, &from, err);
 	if (r == 0)
 		r = cow_root_read(u->to, &to, err);
