@@ -28,12 +28,6 @@ keep()
 {
 	printf '[store]\nkeep_last = %s\n%s\n' "$1" "${2:-}" >"$COWHERD_CONFIG"
 }
-used()
-{
-	[[ -n $fs ]] || btrfs subvolume sync "$store" >/dev/null
-	sync -f "$store"
-	echo $(($(df --output=used -k "$store" | tail -n 1) * 1024))
-}
 
 # 1 nobody's; 2 tagged; 3 followed by number; 4 a root kept for rollback; 5 a client's; 6 an edit's; 7 nobody's;
 # 8 that of enrolments; 9 and 10 the last two.

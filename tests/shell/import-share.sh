@@ -56,13 +56,6 @@ setfattr -n user.note -v new "$b/opt/other/twin"
 changed=$(cd "$b" && du -sb opt/package/f{1..15} opt/package/new | awk '{ s += $1 } END { print s }')
 [[ $fs != ext4 ]] || changed=$((changed + $(stat -c %s "$b/opt/other/touched" "$b/opt/other/twin" | paste -sd+ | bc)))
 
-# used: bytes of the store's file system.
-used()
-{
-	[[ -n $fs ]] || btrfs subvolume sync "$store" >/dev/null
-	sync -f "$store"
-	echo $(($(df --output=used -k "$store" | tail -n 1) * 1024))
-}
 # What any import costs besides the content of files: names, inodes, manifest and journal.
 cow image import --no-fixup all base "$a" >"$out"
 before=$(used)
