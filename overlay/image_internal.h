@@ -75,11 +75,6 @@ int cow_image_open_tree(int dirfd, struct cow_err *err);
 int cow_image_check(const struct cow_ovl_image *img, struct cow_err *err);
 /* Attributes the engine keeps for itself: no image may carry them. */
 bool cow_image_xattr_reserved(const char *name);
-/* XFS shows root the access lists a second time, in its own form and under these names. */
-static inline bool cow_image_xattr_of_xfs(const char *name)
-{
-	return strncmp(name, "trusted.SGI_ACL_", 16) == 0;
-}
 
 /* ---- manifest.c */
 /* Children of a directory in byte order of their names, for what people read. *ret has

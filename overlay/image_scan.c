@@ -170,7 +170,7 @@ static ssize_t reach_get(const struct reach *o, const char *name, void *buf, siz
 static bool recorded(const char *name)
 {
 	static const char *const spaces[] = {"user.", "trusted.", "security.", "system.posix_acl_"};
-	if (cow_image_xattr_of_xfs(name))
+	if (cow_xattr_of_xfs(name))
 		return false;
 	for (size_t k = 0; k < sizeof(spaces) / sizeof(*spaces); k++)
 		if (strncmp(name, spaces[k], strlen(spaces[k])) == 0)

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "common/cleanup.h"
+#include "common/fs.h"
 #include "common/log.h"
 #include "image_intern.h"
 #include "image_internal.h"
@@ -63,7 +64,7 @@ static bool same_xattrs(const struct verify *v, uint32_t ino, const struct cow_s
 		const void *value;
 		size_t len;
 		cow_man_xattr(&v->img, ino, k, &name, &value, &len);
-		if (cow_image_xattr_of_xfs(name)) /* manifests of older versions have them */
+		if (cow_xattr_of_xfs(name)) /* manifests of older versions have them */
 			continue;
 		if (j == obj->nxattr)
 			return false;

@@ -15,12 +15,12 @@
 #include <sys/stat.h>
 #include <sys/xattr.h>
 
+#include "common/fs.h"
 #include "internal.h"
 
 #define XA_OVERLAY "trusted.overlay."
 #define XA_ESCAPED "trusted.overlay.overlay." /* + what followed XA_OVERLAY */
 #define XA_OURS "trusted.cowherd."
-#define XA_XFS "trusted.SGI_ACL_" /* the access lists once more, in its own form: image_internal.h */
 
 static bool starts(const char *name, const char *prefix)
 {
@@ -30,7 +30,7 @@ static bool starts(const char *name, const char *prefix)
 /* Of stored names: those nobody outside sees. */
 bool cow_xattr_hidden(const char *stored)
 {
-	return starts(stored, XA_OURS) || starts(stored, XA_XFS) ||
+	return starts(stored, XA_OURS) || cow_xattr_of_xfs(stored) ||
 	       (starts(stored, XA_OVERLAY) && !starts(stored, XA_ESCAPED));
 }
 

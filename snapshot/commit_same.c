@@ -54,7 +54,7 @@ static ssize_t shown_len(const char *list, ssize_t len)
 {
 	ssize_t shown = len;
 	for (const char *x = list; x < list + len; x += strlen(x) + 1)
-		if (strncmp(x, "trusted.SGI_ACL_", 16) == 0)
+		if (cow_xattr_of_xfs(x))
 			shown -= (ssize_t)strlen(x) + 1;
 	return shown;
 }

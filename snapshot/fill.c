@@ -11,6 +11,7 @@
 
 #include "common/cleanup.h"
 #include "common/clock.h"
+#include "common/fs.h"
 
 #define REPORT_EVERY_MS 100
 
@@ -108,7 +109,7 @@ int cow_fill_xattr(struct cow_fill *f, int fd, int dir, const char *name, const 
 	 * outside. */
 	if (starts_with(xattr, "trusted.overlay.") || starts_with(xattr, "trusted.cowherd."))
 		return 0;
-	if (starts_with(xattr, "trusted.SGI_ACL_")) /* access lists, a second time */
+	if (cow_xattr_of_xfs(xattr))
 		return 0;
 	if (fd >= 0) {
 		r = fsetxattr(fd, xattr, value, len, 0);

@@ -7,8 +7,10 @@
 #define COW_COMMON_FS_H
 
 #include <dirent.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/types.h>
 
@@ -104,6 +106,13 @@ int cow_fsync_dir_at(int dirfd, const char *name);
  * @timeout_ms: 0: do not wait. Return: fd (caller closes = unlocks); -EBUSY held by another.
  */
 int cow_lock_at(int dirfd, const char *name, unsigned timeout_ms);
+
+/* XFS shows root the access lists a second time, in its own form and under these names: no tree has them. */
+static inline bool cow_xattr_of_xfs(const char *name)
+{
+	static const char prefix[] = "trusted.SGI_ACL_";
+	return strncmp(name, prefix, sizeof(prefix) - 1) == 0;
+}
 
 /*
  * cow_fd_table_reserve - make room for as many descriptors as the process may open, 65536 at most.
