@@ -72,7 +72,7 @@ static int load_one(void *ctx, const char *name)
 
 int cow_anchors_load(struct cow_ovl_inst *i)
 {
-	if (i->indexfd < 0) /* an observer of a root that was never attached */
+	if (i->indexfd < 0) /* an observer of a root of old that was never attached */
 		return 0;
 	return cow_names_each(i->indexfd, load_one, i);
 }

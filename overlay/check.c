@@ -228,7 +228,7 @@ int64_t cow_ovl_inst_check(int dirfd, struct cow_ovl_image *img, cow_ovl_check_f
 	c.nseen = info.next_number;
 	c.seen = calloc((size_t)info.next_number + 1, sizeof(*c.seen));
 	r = c.seen ? check_dir(&c, c.i->treefd, COW_MAN_ROOT, 0, 0) : -ENOMEM;
-	if (r == 0 && c.i->workfd >= 0) /* else it was never attached */
+	if (r == 0 && c.i->workfd >= 0) /* else one of old that was never attached */
 		r = cow_names_each(c.i->workfd, check_temp, &c);
 	if (r == 0 && c.i->indexfd >= 0)
 		r = cow_names_each(c.i->indexfd, check_anchor, &c);

@@ -12,8 +12,6 @@
 #include "common/fs.h"
 #include "internal.h"
 
-#define LOCK_NAME "lock"
-
 static const char *const durability_names[] = {
     [COW_OVL_STRICT] = "strict",
     [COW_OVL_RELAXED] = "relaxed",
@@ -65,7 +63,7 @@ static int record_open(int dirfd, int flags, struct cow_err *err)
 static void holder_read(int dirfd, char *buf, size_t len)
 {
 	cow_autoclose int fd =
-	    COW_FD_TRY(openat(dirfd, LOCK_NAME, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY));
+	    COW_FD_TRY(openat(dirfd, COW_LOCK_NAME, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY));
 	ssize_t n = fd < 0 ? 0 : pread(fd, buf, len - 1, 0);
 	buf[n > 0 ? n : 0] = '\0';
 }
@@ -74,7 +72,7 @@ static int lock_take(int dirfd, struct cow_err *err)
 {
 	char who[COW_OVL_HOLDER_MAX];
 	struct stat st;
-	int fd = cow_lock_at(dirfd, LOCK_NAME, 0);
+	int fd = cow_lock_at(dirfd, COW_LOCK_NAME, 0);
 	if (fd == -EBUSY) {
 		holder_read(dirfd, who, sizeof(who));
 		return cow_err_say(err, COW_ERR_BUSY, fd, "the root is attached by %s",
@@ -82,7 +80,7 @@ static int lock_take(int dirfd, struct cow_err *err)
 	}
 	if (fd >= 0 && fstat(fd, &st) == 0 && st.st_size > 0)
 		(void)ftruncate(fd, 0); /* of the last holder; only people read it */
-	return fd < 0 ? cow_err_set(err, fd, "lock the instance by '%s'", LOCK_NAME) : fd;
+	return fd < 0 ? cow_err_set(err, fd, "lock the instance by '%s'", COW_LOCK_NAME) : fd;
 }
 
 int cow_ovl_inst_hold_as(struct cow_ovl_inst *i, const char *who)
@@ -102,7 +100,7 @@ int cow_ovl_inst_holder(int dirfd, char ret[COW_OVL_HOLDER_MAX])
 {
 	struct flock lk = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
 	cow_autoclose int fd =
-	    COW_FD_TRY(openat(dirfd, LOCK_NAME, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY));
+	    COW_FD_TRY(openat(dirfd, COW_LOCK_NAME, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY));
 	if (fd < 0 || fcntl(fd, F_OFD_GETLK, &lk) < 0)
 		return cow_nerr();
 	if (lk.l_type == F_UNLCK)
@@ -276,9 +274,21 @@ static int tree_load(struct cow_ovl_inst *i, int dirfd, struct cow_err *err)
 		r = cow_record_renew(&i->rec);
 		if (r < 0)
 			return cow_err_set(err, r, "random numbers for the instance record");
+		i->renewed = true;
 	}
 	cow_tree_to_record(&tree, &i->rec);
 	return 0;
+}
+
+/*
+ * A full disk hinders nobody who reads, and btrfs needs room to write over what is there. Without a
+ * new epoch, nothing rests on what the record of a root that is not volatile would say.
+ */
+static int record_say(struct cow_ovl_inst *i, struct cow_err *err)
+{
+	int r = cow_record_write(i->recfd, &i->rec, COW_REC_PUBLISHED, err);
+	bool full = r == -ENOSPC || r == -EDQUOT;
+	return full && !i->renewed && i->durability != COW_OVL_VOLATILE ? 0 : r;
 }
 
 static int mark_attached(struct cow_ovl_inst *i, int dirfd, struct cow_err *err)
@@ -294,7 +304,7 @@ static int mark_attached(struct cow_ovl_inst *i, int dirfd, struct cow_err *err)
 	i->rec.flags &= ~(uint32_t)COW_REC_CLEAN;
 	if (i->durability == COW_OVL_VOLATILE)
 		i->rec.flags |= COW_REC_VOLATILE_DIRTY;
-	int r = cow_record_write(i->recfd, &i->rec, COW_REC_PUBLISHED, err);
+	int r = record_say(i, err);
 	if (r < 0)
 		return r;
 	r = cow_sweep_tmp_at(dirfd);
@@ -323,11 +333,10 @@ static int attach(struct cow_ovl_inst *i, int dirfd, struct cow_err *err)
 	if (r < 0)
 		return cow_err_set(err, r, "prepare the group commit");
 	r = root_load(i, err);
-	bool clean = i->rec.flags & COW_REC_CLEAN;
 	if (r == 0)
 		r = mark_attached(i, dirfd, err);
 	if (r == 0 && i->img && !(i->flags & COW_OVL_OBSERVER))
-		r = cow_layers_recover(i, clean, err);
+		r = cow_layers_recover(i, err);
 	return r;
 }
 
@@ -365,7 +374,7 @@ static int mark_detached(struct cow_ovl_inst *i)
 		return r;
 	i->rec.flags |= COW_REC_CLEAN;
 	i->rec.flags &= ~(uint32_t)COW_REC_VOLATILE_DIRTY;
-	return cow_record_write(i->recfd, &i->rec, COW_REC_PUBLISHED, NULL);
+	return record_say(i, NULL);
 }
 
 int cow_ovl_inst_close(struct cow_ovl_inst *i)

@@ -5,6 +5,7 @@
  * is not needed for it, only its header, so the image's size does not matter.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/magic.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -45,7 +46,16 @@ static int make_upper(int dirfd, int lowfd, const struct cow_ovl_image_info *inf
 {
 	int r = cow_mkdir_at(dirfd, COW_UPPER_NAME, 0700);
 	cow_autoclose int upper = r < 0 ? r : cow_opendir_at(dirfd, COW_UPPER_NAME);
-	return upper < 0 ? upper : dress_upper(upper, lowfd, info);
+	r = upper < 0 ? upper : dress_upper(upper, lowfd, info);
+	return r < 0 ? r : cow_layers_make_work(dirfd);
+}
+
+/* What an attach needs is there from the beginning: a root that was made can be served on a full disk. */
+static int make_lock(int dirfd)
+{
+	cow_autoclose int fd =
+	    openat(dirfd, COW_LOCK_NAME, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	return fd < 0 ? cow_nerr() : 0;
 }
 
 /* ---------------------------------------------------------------- records */
@@ -67,6 +77,9 @@ static int record_new(int dirfd, const char *tree_name, struct cow_record *rec,
 	if (r < 0)
 		return r;
 	(void)close(tree.fd); /* opened to look at, no more */
+	r = make_lock(dirfd);
+	if (r < 0)
+		return cow_err_set(err, r, "make '%s' of a root", COW_LOCK_NAME);
 	cow_tree_to_record(&tree, rec);
 	r = cow_random(rec->uuid, sizeof(rec->uuid));
 	if (r == 0)

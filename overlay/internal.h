@@ -31,6 +31,7 @@
 #define COW_TREE_NAME "tree"   /* plain */
 #define COW_UPPER_NAME "upper" /* overlay: the three of a kernel mount, workdir is "work" */
 #define COW_WORK_NAME "work"
+#define COW_LOCK_NAME "lock" /* held while attached */
 #define COW_INDEX_NAME "index"
 #define COW_WHITEOUT_NAME "#whiteout" /* in work/work: the inode whiteouts are links of */
 
@@ -67,6 +68,7 @@ struct cow_ovl_inst {
 	struct cow_record rec; /* flags and generation: only open and close look at them */
 	enum cow_ovl_durability durability;
 	unsigned flags; /* COW_OVL_OBSERVER, _LOCAL, _STAGED */
+	bool renewed;	/* the epoch is another than the record has on disk */
 	dev_t dev;
 	int mnt_id;
 	bool btrfs;
@@ -165,8 +167,9 @@ void cow_tree_to_record(const struct cow_tree_id *t, struct cow_record *rec);
 
 /* ---- layers.c: what an instance with an image below has besides */
 int cow_layers_open(struct cow_ovl_inst *i, int dirfd, struct cow_err *err);
-/* @clean: it was detached in order. */
-int cow_layers_recover(struct cow_ovl_inst *i, bool clean, struct cow_err *err);
+int cow_layers_recover(struct cow_ovl_inst *i, struct cow_err *err);
+/* work/ with what belongs there, where it is not there yet. */
+int cow_layers_make_work(int dirfd);
 /* ---- adopt.c: mark what the kernel brought up and moved while it had the root mounted */
 int cow_adopt(struct cow_ovl_inst *i);
 

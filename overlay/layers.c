@@ -22,23 +22,27 @@ static int open_part(int work, const char *name, bool observer, int *ret)
 	return 0;
 }
 
-/* A root that was never attached has none of these; a kernel mount throws work/work away and makes it
- * anew, and an empty index may be gone too. An observer does without what is not there. */
+int cow_layers_make_work(int dirfd)
+{
+	int r = cow_mkdir_at(dirfd, COW_WORK_NAME, 0700);
+	cow_autoclose int work = r < 0 ? r : cow_opendir_at(dirfd, COW_WORK_NAME);
+	if (work < 0)
+		return work;
+	r = cow_mkdir_at(work, COW_WORK_NAME, 0700);
+	return r < 0 ? r : cow_mkdir_at(work, COW_INDEX_NAME, 0700);
+}
+
+/* Made with the root; but a kernel mount throws work/work away and makes it anew, and an empty index may be
+ * gone too. An observer does without what is not there. */
 static int open_work(struct cow_ovl_inst *i, int dirfd)
 {
 	bool observer = i->flags & COW_OVL_OBSERVER;
-	int r = observer ? 0 : cow_mkdir_at(dirfd, COW_WORK_NAME, 0700);
+	int r = observer ? 0 : cow_layers_make_work(dirfd);
 	cow_autoclose int work = r < 0 ? r : cow_opendir_at(dirfd, COW_WORK_NAME);
 	if (work == -ENOENT && observer)
 		return 0;
 	if (work < 0)
 		return work;
-	if (!observer)
-		r = cow_mkdir_at(work, COW_WORK_NAME, 0700);
-	if (r == 0 && !observer)
-		r = cow_mkdir_at(work, COW_INDEX_NAME, 0700);
-	if (r < 0)
-		return r;
 	r = open_part(work, COW_WORK_NAME, observer, &i->workfd);
 	return r < 0 ? r : open_part(work, COW_INDEX_NAME, observer, &i->indexfd);
 }
@@ -83,11 +87,12 @@ static int adopt(struct cow_ovl_inst *i, struct cow_err *err)
 	if (r < 0)
 		return cow_err_set(err, r, "look through what the kernel changed in the root");
 	i->rec.work = now;
-	return cow_record_write(
-	    i->recfd, &i->rec, i->flags & COW_OVL_STAGED ? COW_REC_STAGED : COW_REC_PUBLISHED, err);
+	r = cow_record_write(i->recfd, &i->rec,
+			     i->flags & COW_OVL_STAGED ? COW_REC_STAGED : COW_REC_PUBLISHED, err);
+	return r == -ENOSPC || r == -EDQUOT ? 0 : r; /* it is looked through again next time */
 }
 
-int cow_layers_recover(struct cow_ovl_inst *i, bool clean, struct cow_err *err)
+int cow_layers_recover(struct cow_ovl_inst *i, struct cow_err *err)
 {
 	int r = cow_work_sweep(i);
 	if (r < 0)
@@ -95,6 +100,6 @@ int cow_layers_recover(struct cow_ovl_inst *i, bool clean, struct cow_err *err)
 	r = adopt(i, err);
 	if (r < 0)
 		return r;
-	r = clean ? 0 : cow_anchors_sweep(i);
+	r = cow_anchors_sweep(i);
 	return r < 0 ? cow_err_set(err, r, "sweep the root's index of hard links") : 0;
 }
