@@ -127,7 +127,7 @@ int cow_client_lock(struct cow_store *s, const char *id, unsigned wait_ms, int *
 		return no_such_client(id, err);
 	if (dir < 0)
 		return cow_err_set(err, dir, "open client %s", id);
-	cow_autoclose int lock = cow_lock_at(dir, "lock", wait_ms);
+	cow_autoclose int lock = cow_lock_at(dir, COW_CLIENT_LOCK_NAME, wait_ms);
 	if (lock < 0)
 		return cow_err_set(err, lock, "lock client %s", id);
 	/* It may have been removed, and made anew, while we waited. */

@@ -182,8 +182,10 @@ static int fill_client(struct cow_store *s, int dir, const struct cow_client *c,
 	uint64_t epoch = 0;
 	int r = cow_mkdir_at(dir, "roots", 0700);
 	cow_autoclose int roots = r < 0 ? r : cow_opendir_at(dir, "roots");
-	if (roots < 0)
-		return cow_err_set(err, roots, "make client %s", c->id);
+	/* Made here, so that the client can be removed from a full disk. */
+	cow_autoclose int lock = roots < 0 ? roots : cow_lock_at(dir, COW_CLIENT_LOCK_NAME, 0);
+	if (lock < 0)
+		return cow_err_set(err, lock, "make client %s", c->id);
 	r = first_root(s, roots, c, image, made, err);
 	if (r == 0)
 		r = write_conf(dir, c, made ? made->settings : NULL, err);

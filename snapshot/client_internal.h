@@ -34,6 +34,7 @@
 
 #define COW_ADD_PREFIX ".add-"
 #define COW_NEW_PREFIX ".new-"
+#define COW_CLIENT_LOCK_NAME "lock"
 
 /* ---------------------------------------------------------------- who uses which image */
 
@@ -180,7 +181,7 @@ int cow_client_lock(struct cow_store *s, const char *id, unsigned wait_ms, int *
 
 /*
  * cow_root_fill - a fresh root in the empty directory @dir: instance, layers, root.conf; not synced.
- * The caller holds STORE/lock, so the image stays.
+ * The caller holds STORE/lock, so the image stays, and has asked for room: cow_store_check_space().
  */
 struct cow_root_how {
 	enum cow_backend backend;

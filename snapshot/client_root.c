@@ -85,9 +85,7 @@ int cow_root_fill(struct cow_store *s, int dir, const struct cow_image *image,
 	(void)snprintf(root.name, sizeof(root.name), "%s", how->name ? how->name : "");
 	(void)snprintf(root.order, sizeof(root.order), "%s", how->order ? how->order : "");
 	memcpy(root.image, image->name, sizeof(root.image));
-	int r = cow_store_check_space(s, err);
-	if (r == 0)
-		r = cow_store_check_backend(s, how->backend, err);
+	int r = cow_store_check_backend(s, how->backend, err);
 	if (r == 0)
 		r = cow_image_check_backend(s, image, how->backend, err);
 	if (r == 0)
@@ -103,7 +101,10 @@ int cow_client_make_root(struct cow_store *s, int roots, unsigned n, const struc
 			 struct cow_err *err)
 {
 	char hex[COW_HEX64_LEN + 1], temp[sizeof(COW_NEW_PREFIX) + COW_HEX64_LEN], name[16];
-	int r = cow_random_hex(hex);
+	int r = cow_store_check_space(s, err);
+	if (r < 0)
+		return r;
+	r = cow_random_hex(hex);
 	if (r < 0)
 		return cow_err_set(err, r, "make a root");
 	(void)snprintf(temp, sizeof(temp), COW_NEW_PREFIX "%s", hex);

@@ -243,8 +243,11 @@ static int begin_at(struct cow_store *s, int dir, const struct cow_image *image,
 								 : cow_store_default_backend(s),
 	    .durability = COW_OVL_STRICT,
 	};
+	int r = cow_store_check_space(s, err);
+	if (r < 0)
+		return r;
 	e->by = who_am_i(opts);
-	int r = e->by ? cow_random_hex(hex) : -ENOMEM;
+	r = e->by ? cow_random_hex(hex) : -ENOMEM;
 	if (r < 0)
 		return cow_err_set(err, r, "begin an edit of image %s", image->name);
 	(void)snprintf(temp, sizeof(temp), COW_EDIT_NEW_PREFIX "%s", hex);

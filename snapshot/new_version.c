@@ -29,8 +29,10 @@ static int open_dir(struct cow_new_version *v, struct cow_err *err)
 	if (v->lock == -EBUSY)
 		return cow_err_say(err, COW_ERR_BUSY, -EBUSY,
 				   "another version of image %s is being made", v->name);
-	if (v->lock < 0)
+	if (v->lock < 0) {
+		(void)unlinkat(images, v->name, AT_REMOVEDIR); /* where it is new, and so empty */
 		return cow_err_set(err, v->lock, "lock image %s", v->name);
+	}
 	return 0;
 }
 

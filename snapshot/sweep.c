@@ -44,7 +44,7 @@ static int sweep_client(struct cow_store *s, int clients, const char *id, struct
 	cow_autoclose int dir = cow_opendir_at(clients, id);
 	if (dir < 0)
 		return dir == -ENOENT || dir == -ENOTDIR ? 0 : cow_err_set(err, dir, "open %s", id);
-	cow_autoclose int lock = cow_lock_at(dir, "lock", 0);
+	cow_autoclose int lock = cow_lock_at(dir, COW_CLIENT_LOCK_NAME, 0);
 	if (lock == -EBUSY)
 		return 0;
 	if (lock < 0)
