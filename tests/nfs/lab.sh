@@ -13,15 +13,15 @@
 # namespace, and the mounts and loop devices go with the mount namespace.
 #
 # Environment: LAB_PLUGIN (folder of libfsalcowherd.so), LAB_TOOLS (folder of the test programs),
-# COWHERD_TEST_BACKEND: overlay (default), in a store on ext4; or btrfs. LAB_SIZE, LAB_INODES: of its file
-# system.
+# COWHERD_TEST_BACKEND: overlay (default), in a store on ext4; or btrfs. COWHERD_TEST_FS: another file system for
+# the store. LAB_SIZE, LAB_INODES: of it.
 
 readonly LAB_ADDR=10.99.0.1 LAB_PORT=20490 LAB_MOUNT_PORT=20491
 readonly GRACE_S=3
 # shellcheck disable=SC2034 # used by the tests
 readonly M1=dc-a6-32-01-02-03 M2=dc-a6-32-01-02-04 M3=dc-a6-32-01-02-05 M4=dc-a6-32-01-02-06
 readonly LAB_BACKEND=${COWHERD_TEST_BACKEND:-overlay}
-case $LAB_BACKEND in overlay) LAB_FS=ext4 ;; *) LAB_FS=btrfs ;; esac
+case $LAB_BACKEND in overlay) LAB_FS=${COWHERD_TEST_FS:-ext4} ;; *) LAB_FS=btrfs ;; esac
 
 lab_skip()
 {

@@ -164,14 +164,37 @@ uint32_t n3_read(struct raw *c, const struct fh3 *h, uint64_t off, void *p, size
 	return r;
 }
 
-uint32_t n3_write(struct raw *c, const struct fh3 *h, uint64_t off, const void *p, size_t len)
+uint32_t n3_write_some(struct raw *c, const struct fh3 *h, uint64_t off, const void *p, size_t len,
+		       uint32_t stable, size_t *ret_len)
 {
 	n3_begin(h);
 	x_u64(&n3_args, off);
 	x_u32(&n3_args, (uint32_t)len);
-	x_u32(&n3_args, 2); /* FILE_SYNC */
+	x_u32(&n3_args, stable);
 	x_opaque(&n3_args, p, len);
-	return n3_call(c, P3_WRITE);
+	uint32_t r = n3_call(c, P3_WRITE);
+	if (r)
+		return r;
+	if (r_u32(&n3_res)) /* size and times before */
+		r_raw(&n3_res, NULL, 24);
+	skip_attr();
+	*ret_len = r_u32(&n3_res);
+	WANT("stability", r_u32(&n3_res) >= stable, 1);
+	return r;
+}
+
+uint32_t n3_write(struct raw *c, const struct fh3 *h, uint64_t off, const void *p, size_t len)
+{
+	size_t n;
+	return n3_write_some(c, h, off, p, len, RAW_FILE_SYNC, &n);
+}
+
+uint32_t n3_commit(struct raw *c, const struct fh3 *h)
+{
+	n3_begin(h);
+	x_u64(&n3_args, 0);
+	x_u32(&n3_args, 0);
+	return n3_call(c, P3_COMMIT);
 }
 
 uint32_t n3_create(struct raw *c, const struct fh3 *dir, const char *name, uint32_t how,

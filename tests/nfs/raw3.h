@@ -16,6 +16,7 @@ enum {
 	N3_ACCES = 13,
 	N3_EXIST = 17,
 	N3_XDEV = 18,
+	N3_NOSPC = 28,
 	N3_STALE = 70,
 	N3_BADHANDLE = 10001,
 	N3_JUKEBOX = 10008,
@@ -74,6 +75,10 @@ uint32_t n3_set_size(struct raw *c, const struct fh3 *h, uint64_t size);
 uint32_t n3_read(struct raw *c, const struct fh3 *h, uint64_t off, void *p, size_t max, size_t *ret,
 		 uint32_t *ret_eof);
 uint32_t n3_write(struct raw *c, const struct fh3 *h, uint64_t off, const void *p, size_t len);
+/* WRITE that may be cut short. @stable: RAW_UNSTABLE, RAW_FILE_SYNC. @ret_len: bytes taken. */
+uint32_t n3_write_some(struct raw *c, const struct fh3 *h, uint64_t off, const void *p, size_t len,
+		       uint32_t stable, size_t *ret_len);
+uint32_t n3_commit(struct raw *c, const struct fh3 *h); /* the whole file */
 enum { N3_UNCHECKED, N3_GUARDED, N3_EXCLUSIVE };
 uint32_t n3_create(struct raw *c, const struct fh3 *dir, const char *name, uint32_t how,
 		   uint64_t verifier, struct fh3 *ret);

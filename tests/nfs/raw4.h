@@ -12,6 +12,7 @@
 enum {
 	OP_ACCESS = 3,
 	OP_CLOSE = 4,
+	OP_COMMIT = 5,
 	OP_CREATE = 6,
 	OP_GETATTR = 9,
 	OP_GETFH = 10,
@@ -62,6 +63,7 @@ enum {
 	ERR_ISDIR = 21,
 	ERR_INVAL = 22,
 	ERR_FBIG = 27,
+	ERR_NOSPC = 28,
 	ERR_NAMETOOLONG = 63,
 	ERR_NOTEMPTY = 66,
 	ERR_STALE = 70,
@@ -174,6 +176,10 @@ uint32_t n4_downgrade(struct session *s, const struct fh *h, struct stateid *st,
 
 uint32_t n4_write(struct session *s, const struct fh *h, const struct stateid *st, uint64_t off,
 		  const void *p, size_t len);
+/* WRITE that may be cut short. @stable: RAW_UNSTABLE, RAW_FILE_SYNC. @ret_len: bytes taken. */
+uint32_t n4_write_some(struct session *s, const struct fh *h, const struct stateid *st,
+		       uint64_t off, const void *p, size_t len, uint32_t stable, size_t *ret_len);
+uint32_t n4_commit(struct session *s, const struct fh *h); /* the whole file */
 /* Return: bytes; the status negated on failure. */
 long n4_read(struct session *s, const struct fh *h, const struct stateid *st, uint64_t off, void *p,
 	     size_t len, uint32_t *ret_eof);

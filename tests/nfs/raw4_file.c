@@ -144,23 +144,43 @@ uint32_t n4_downgrade(struct session *s, const struct fh *h, struct stateid *st,
 
 /* -------------------------------------------------- data */
 
-uint32_t n4_write(struct session *s, const struct fh *h, const struct stateid *st, uint64_t off,
-		  const void *p, size_t len)
+uint32_t n4_write_some(struct session *s, const struct fh *h, const struct stateid *st,
+		       uint64_t off, const void *p, size_t len, uint32_t stable, size_t *ret_len)
 {
 	n4_begin(s);
 	n4_put_fh(h);
 	n4_op(OP_WRITE);
 	x_raw(&n4_args, st->b, sizeof(st->b));
 	x_u64(&n4_args, off);
-	x_u32(&n4_args, 2); /* FILE_SYNC */
+	x_u32(&n4_args, stable);
 	x_opaque(&n4_args, p, len);
 	uint32_t status = n4_send_on_fh(s);
 	WANT("WRITE", n4_result(OP_WRITE), status);
 	if (status == NFS4_OK) {
-		WANT("bytes written", r_u32(&n4_res), len);
-		WANT("stability", r_u32(&n4_res), 2);
+		*ret_len = r_u32(&n4_res);
+		WANT("stability", r_u32(&n4_res) >= stable, 1);
 	}
 	return status;
+}
+
+uint32_t n4_write(struct session *s, const struct fh *h, const struct stateid *st, uint64_t off,
+		  const void *p, size_t len)
+{
+	size_t n = 0;
+	uint32_t status = n4_write_some(s, h, st, off, p, len, RAW_FILE_SYNC, &n);
+	if (status == NFS4_OK)
+		WANT("bytes written", n, len);
+	return status;
+}
+
+uint32_t n4_commit(struct session *s, const struct fh *h)
+{
+	n4_begin(s);
+	n4_put_fh(h);
+	n4_op(OP_COMMIT);
+	x_u64(&n4_args, 0);
+	x_u32(&n4_args, 0);
+	return n4_send(s);
 }
 
 long n4_read(struct session *s, const struct fh *h, const struct stateid *st, uint64_t off, void *p,

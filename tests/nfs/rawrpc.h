@@ -34,6 +34,9 @@ struct raw {
 	uint32_t groups[16], n_groups;
 };
 
+/* stable_how of both versions' WRITE */
+enum { RAW_UNSTABLE = 0, RAW_FILE_SYNC = 2 };
+
 /* What is being tested, for messages; the first thing that is not so ends the program. */
 extern const char *raw_running;
 #define WANT(what, got, want)                                                                      \
