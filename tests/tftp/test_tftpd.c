@@ -40,7 +40,7 @@ static struct {
 	char dir[64];
 	enum cow_backend backend;
 	struct cow_store *store;
-	pid_t daemon;
+	pid_t daemon, beside; /* 0: none */
 	const char *program;
 	int port;   /* asked by get_from() */
 	int events; /* read end */
@@ -234,8 +234,7 @@ static pid_t fork_daemon(const char *const argv[], int event_fd)
 		sh("nsenter -t %d -n ip addr add 10.99.%d.1/24 dev s%d", pid, i, i);
 		sh("nsenter -t %d -n ip link set s%d up", pid, i);
 	}
-	for (int i = 10; i < 250; i++)
-		sh("ip addr add 10.99.0.%d/24 dev c0", i);
+	sh("seq -f 'addr add 10.99.0.%%g/24 dev c0' 10 249 | ip -batch -");
 	must(write(go[1], "x", 1) == 1 ? 0 : -EPIPE, "start the daemon", NULL);
 	(void)close(ready[0]), (void)close(ready[1]), (void)close(go[0]), (void)close(go[1]);
 	return pid;
@@ -262,6 +261,28 @@ static void start_daemon(const char *program)
 }
 
 /* ---------------------------------------------------------------- asking */
+
+/* Until the server there answers whatever it is asked. */
+static int wait_ready(int port)
+{
+	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+
+	(void)inet_pton(AF_INET, SERVER, &to.sin_addr);
+	for (int i = 0; i < 200; i++) {
+		struct tftp_client c;
+		uint8_t pkt[64];
+		long n;
+
+		if (tftp_client_open(&c, "10.99.0.2", &to) < 0)
+			return -1;
+		(void)tftp_client_request(&c, "\0\1probe\0octet", 14);
+		n = tftp_client_recv(&c, pkt, sizeof(pkt), 100);
+		tftp_client_close(&c);
+		if (n > 4)
+			return 0;
+	}
+	return -1;
+}
 
 /* From a fresh host on the cable unless @source says which. */
 static int get_from(const char *source, const char *server, const char *name, struct tftp_fetch *f)
@@ -361,6 +382,12 @@ static const char *next_of(const char *kind)
 	return "";
 }
 
+/* The server looks at a client's record again when it is two seconds old. */
+static void records_age(void)
+{
+	(void)usleep(2100 * 1000);
+}
+
 /* ---------------------------------------------------------------- what is served */
 
 static void tree_is_served_by_mac_in_any_spelling(void **state)
@@ -417,20 +444,19 @@ static void neighbour_table_finds_the_rest(void **state)
 	expect_refused("b66c4c17/overlays/x.dtbo", 1);
 	assert_string_equal(next_of("learn"), "");
 	set_key(MAC_C, "serial", "11112222");
-	sleep(3); /* records may be two seconds old */
+	records_age();
 	expect_refused_from("10.99.0.2", "0badcafe/config.txt", 1);
 	expect_text("11112222/config.txt", "only for C\n");
 }
 
 /* Another daemon beside the first, which believes less. */
-static pid_t start_beside(const char *mode, int port)
+static void start_beside(const char *mode, int port)
 {
 	char listen[32];
 	const char *const argv[] = {lab.program,  "--store",	  at("store"), "--listen",
 				    listen,	  "--loader-dir", at("ipxe"),  "--user",
 				    "nobody",	  "--log-level",  "notice",    "--leases",
 				    at("leases"), "--clients",	  mode,	       NULL};
-	struct tftp_fetch f;
 	char path[64];
 
 	(void)snprintf(listen, sizeof(listen), "0.0.0.0:%d", port);
@@ -446,32 +472,27 @@ static pid_t start_beside(const char *mode, int port)
 		run(argv[0], argv);
 		_exit(98);
 	}
+	lab.beside = pid;
+	assert_int_equal(wait_ready(port), 0);
 	lab.port = port;
-	for (int i = 0; i < 100; i++) { /* is it there? */
-		int r = get_from("10.99.0.2", SERVER, MAC_C "/config.txt", &f);
-
-		free(f.data);
-		if (r == 0)
-			return pid;
-		(void)usleep(50000);
-	}
-	fail_msg("no daemon with --clients %s", mode);
-	return -1;
 }
 
-static void end_beside(pid_t pid)
+/* Also after a test that failed. */
+static int end_beside(void **state)
 {
+	pid_t pid = lab.beside;
+
 	lab.port = PORT;
-	assert_int_equal(kill(pid, SIGTERM), 0);
-	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	lab.beside = 0;
+	return pid > 0 && (kill(pid, SIGTERM) < 0 || waitpid(pid, NULL, 0) != pid) ? -1 : 0;
 }
 
 /* C's address and Ethernet address do not make anybody B, nor a stranger's C. */
 static void a_prefix_is_compared_with_the_wire(void **state)
 {
 	struct tftp_fetch f;
-	pid_t pid = start_beside("match", PORT + 1);
 
+	start_beside("match", PORT + 1);
 	/* known by DHCP alone, until it was answered */
 	PUT(at("leases"), "0 dc:a6:32:00:00:0a 10.99.0.240 * *\n");
 	sleep(1);
@@ -486,21 +507,19 @@ static void a_prefix_is_compared_with_the_wire(void **state)
 	assert_int_equal(f.error_code, 2);
 	assert_int_equal(get_from("10.99.1.2", "10.99.1.1", "undionly.kpxe", &f), 0);
 	free(f.data);
-	end_beside(pid);
 }
 
 static void strangers_get_nothing_when_it_is_closed(void **state)
 {
 	struct tftp_fetch f;
-	pid_t pid = start_beside("closed", PORT + 2);
 
+	start_beside("closed", PORT + 2);
 	expect_text_from("10.99.0.2", "undionly.kpxe", "loader");
 	assert_int_equal(get_from("10.99.1.2", "10.99.1.1", "undionly.kpxe", &f), -EREMOTEIO);
 	assert_int_equal(f.error_code, 1);
 	expect_refused_from("10.99.0.2", MAC_B "/undionly.kpxe", 2);
 	expect_refused_from("10.99.0.2", "pxelinux.cfg/01-" MAC_B, 2);
 	expect_refused_from("10.99.0.2", "grub/grub.cfg-01-" MAC_B, 2);
-	end_beside(pid);
 }
 
 static void pc_gets_the_newest_complete_kernel(void **state)
@@ -560,7 +579,7 @@ static void settings_reach_the_boot_files(void **state)
 
 	set_key(MAC_B, "nfs", "3");
 	set_key(MAC_B, "cmdline", "isolcpus=3");
-	sleep(3);
+	records_age();
 	text = get_text(MAC_B "/boot.ipxe");
 	expect_in(text, ",vers=3,proto=tcp,hard ");
 	expect_in(text, " isolcpus=3 || goto failed\n");
@@ -823,7 +842,7 @@ static void removed_client_is_a_stranger(void **state)
 	expect_text("dc-a6-32-00-00-0d/config.txt",
 		    CONFIG("arm_64bit=1\n")); /* added while it runs */
 	assert_int_equal(cow_client_rm(lab.store, &mac, COW_SWAP_NOW, &err), 0);
-	sleep(3);
+	records_age();
 	expect_refused("dc-a6-32-00-00-0d/config.txt", 1);
 }
 
@@ -1231,33 +1250,13 @@ static int tear_down(void **state)
 	return r;
 }
 
-static int wait_ready(void)
-{
-	for (int i = 0; i < 100; i++) {
-		struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(PORT)};
-		struct tftp_client c;
-		uint8_t pkt[64];
-		long n;
-
-		(void)inet_pton(AF_INET, SERVER, &to.sin_addr);
-		if (tftp_client_open(&c, "10.99.0.2", &to) < 0)
-			return -1;
-		(void)tftp_client_request(&c, "\0\1probe\0octet", 14);
-		n = tftp_client_recv(&c, pkt, sizeof(pkt), 100);
-		tftp_client_close(&c);
-		if (n > 4)
-			return 0;
-	}
-	return -1;
-}
-
 /* The cables of the daemon before go with its namespace, some time. */
 static void start_another(void)
 {
 	(void)system("ip link del c0 2>/dev/null; ip link del c1 2>/dev/null"); /* NOLINT: fixed */
 	(void)close(lab.events);
 	start_daemon(program);
-	assert_int_equal(wait_ready(), 0);
+	assert_int_equal(wait_ready(PORT), 0);
 }
 
 static void killed_it_takes_its_reader_of_marks_along(void **state)
@@ -1274,13 +1273,19 @@ static void killed_it_takes_its_reader_of_marks_along(void **state)
 /* Better no server, which its supervisor starts again, than one that is blind for marks. */
 static void without_its_reader_of_marks_it_ends(void **state)
 {
-	struct tftp_fetch f;
+	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(PORT)};
+	struct tftp_fetch f = {.name = MAC_B "/config.txt", .patience_ms = 1000};
+	struct tftp_client c;
 
 	if (lab.backend != COW_BACKEND_OVERLAY)
 		skip();
 	start_another();
 	assert_int_equal(kill(reader_of_marks(), SIGKILL), 0);
-	assert_true(get_from(NULL, SERVER, MAC_B "/config.txt", &f) < 0);
+	assert_int_equal(inet_pton(AF_INET, SERVER, &to.sin_addr), 1);
+	assert_int_equal(tftp_client_open(&c, "10.99.0.2", &to), 0);
+	assert_true(tftp_client_fetch(&c, &f) < 0);
+	tftp_client_close(&c);
+	free(f.data);
 	assert_int_equal(end_of_daemon(), 1);
 }
 
@@ -1294,7 +1299,7 @@ static int set_up(void **state)
 	make_tree();
 	make_store();
 	start_daemon(program);
-	return wait_ready();
+	return wait_ready(PORT);
 }
 
 int main(int argc, char **argv)
@@ -1304,8 +1309,8 @@ int main(int argc, char **argv)
 	    cmocka_unit_test(large_file_arrives_whole),
 	    cmocka_unit_test(serial_prefix_finds_its_client),
 	    cmocka_unit_test(neighbour_table_finds_the_rest),
-	    cmocka_unit_test(a_prefix_is_compared_with_the_wire),
-	    cmocka_unit_test(strangers_get_nothing_when_it_is_closed),
+	    cmocka_unit_test_teardown(a_prefix_is_compared_with_the_wire, end_beside),
+	    cmocka_unit_test_teardown(strangers_get_nothing_when_it_is_closed, end_beside),
 	    cmocka_unit_test(pc_gets_the_newest_complete_kernel),
 	    cmocka_unit_test(every_loader_gets_its_configuration),
 	    cmocka_unit_test(settings_reach_the_boot_files),

@@ -172,7 +172,8 @@ int tftp_client_fetch(struct tftp_client *c, struct tftp_fetch *f)
 	f->got_window = 1;
 	f->error_code = -1;
 	while (r == 0) {
-		long n = tftp_client_recv(c, buf, sizeof(buf), PATIENCE_MS);
+		long n = tftp_client_recv(c, buf, sizeof(buf),
+					  f->patience_ms ? f->patience_ms : PATIENCE_MS);
 
 		if (n == 0)
 			return -ETIMEDOUT;

@@ -38,6 +38,7 @@ struct tftp_fetch {
 	int ask_tsize;
 	unsigned lose_data;  /* every Nth packet received is lost, with windows one in N; 0: none */
 	unsigned repeat_ack; /* each ACK is sent this many times more */
+	int patience_ms;     /* for each packet; 0: long enough for a busy machine */
 
 	uint8_t *data; /* result, free() it */
 	size_t size;
