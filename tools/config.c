@@ -238,6 +238,8 @@ static const struct key keys[] = {
     TEXT_KEY("nfs", "version", nfs_version, "4.1", "3, 4.0, 4.1 or 4.2", check_version),
     CHOICE_KEY("nfs", "access", nfs_access, "bound", "bound, subnet or open", access_words),
     NUMBER_KEY("nfs", "lease", nfs_lease, "30", "5..120", 5, 120),
+    NUMBER_KEY("nfs", "watchdog", nfs_watchdog, "10", "1..300", 1, 300),
+    NUMBER_KEY("nfs", "start_timeout", nfs_start_timeout, "60", "5..3600", 5, 3600),
     TEXT_KEY("nfs", "plugin_dir", plugin_dir, "", PATH_FORM " or empty", check_opt_path),
 
     CHOICE_KEY("tftp", "enabled", tftp_enabled, "yes", "yes or no", switch_words),

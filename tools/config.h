@@ -49,8 +49,9 @@ struct cow_config {
 	unsigned nfs_port;
 	unsigned nfs_mount_port;
 	char *nfs_version;
-	unsigned nfs_access; /* enum cow_nfs_access */
-	unsigned nfs_lease;  /* s */
+	unsigned nfs_access;			  /* enum cow_nfs_access */
+	unsigned nfs_lease;			  /* s */
+	unsigned nfs_watchdog, nfs_start_timeout; /* s */
 	char *plugin_dir;
 
 	unsigned tftp_enabled;

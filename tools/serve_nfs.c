@@ -24,12 +24,10 @@
 
 #define PORTMAP_SOCKET "/run/rpcbind.sock"
 #define PORTMAP_PORT 111
-#define PROBE_TIMEOUT_MS 2000
-#define MISSES_MAX 3	     /* NULL calls without an answer before a restart */
-#define SERVER_STOP_MS 30000 /* a thousand exports take their time */
-#define START_MS                                                                                   \
-	60000 /* longest time to the first answer, on a slow board with a thousand exports */
-#define NO_BUS_MS 5000 /* answers NFS but not the bus for this long: start it anew */
+#define PROBE_TIMEOUT_MS 2000 /* at most; the next is not due before */
+#define MISSES_MAX 3	      /* NULL calls without an answer before a restart */
+#define SERVER_STOP_MS 30000  /* a thousand exports take their time */
+#define NO_BUS_MS 5000	      /* answers NFS but not the bus for this long: start it anew */
 
 /* ------------------------------------------------ port mapper */
 
@@ -193,7 +191,7 @@ static void server_missed(struct cow_serve *s, int r)
 	struct cow_child *c = &s->child[COW_SVC_NFS];
 
 	if (!c->ready) { /* starting: asked again at the next tick */
-		if (cow_now_ms() - c->started_ms > START_MS)
+		if (cow_now_ms() - c->started_ms > s->config->nfs_start_timeout * 1000ull)
 			cow_child_kick(c, "no answer to a NULL call since it was started");
 		return;
 	}
@@ -272,6 +270,7 @@ static int prepare_server(struct cow_serve *s, struct cow_err *err)
 	cow_autofree char *text = NULL;
 	char *conf = NULL, *pid = NULL, *env = NULL, *keep = NULL;
 	struct cow_nfs_size size;
+	unsigned pace_ms = s->config->nfs_watchdog * 1000;
 
 	cow_nfs_size(memory_kib(), &size);
 	if (cow_text_ganesha(s->config, &s->net, &s->paths, &size, &text) < 0 ||
@@ -302,11 +301,12 @@ static int prepare_server(struct cow_serve *s, struct cow_err *err)
 	c->may_start = server_may_start;
 	c->before_start = before_server;
 	c->stop_ms = SERVER_STOP_MS;
-	s->nfs_probe = (struct cow_probe){.kind = COW_PROBE_NFS,
-					  .timeout_ms = PROBE_TIMEOUT_MS,
-					  .loop = s->loop,
-					  .done = server_answered,
-					  .ctx = s};
+	s->nfs_probe = (struct cow_probe){
+	    .kind = COW_PROBE_NFS,
+	    .timeout_ms = pace_ms < PROBE_TIMEOUT_MS ? pace_ms : PROBE_TIMEOUT_MS,
+	    .loop = s->loop,
+	    .done = server_answered,
+	    .ctx = s};
 	s->nfs_probe.to = (struct sockaddr_in){.sin_family = AF_INET,
 					       .sin_port = htons((uint16_t)s->config->nfs_port)};
 	(void)inet_pton(AF_INET, s->net.address, &s->nfs_probe.to.sin_addr); /* our own text */

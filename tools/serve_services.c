@@ -19,7 +19,6 @@
 #include "serve_small.h"
 
 #define TICK_STARTING_MS 50
-#define TICK_CALM_MS 10000 /* also the pace of the NFS server's watchdog */
 #define PROBE_TIMEOUT_MS 1000
 #define START_TRIES                                                                                \
 	4 /* a service that dies this often before we were ever ready has a real fault */
@@ -263,7 +262,9 @@ static void on_tick(void *ctx)
 	if (tftp->state == COW_CHILD_RUNNING && !tftp->ready)
 		cow_probe_start(&s->tftp_probe);
 	dhcp_tick(s);
-	cow_loop_timer(s->loop, &s->tick, all_ready(s) ? TICK_CALM_MS : TICK_STARTING_MS);
+	/* Once all is calm, only the NFS server is asked whether it lives. */
+	cow_loop_timer(s->loop, &s->tick,
+		       all_ready(s) ? s->config->nfs_watchdog * 1000u : TICK_STARTING_MS);
 }
 
 void cow_serve_tick_soon(struct cow_serve *s)
