@@ -14,40 +14,47 @@
 
 /* Words that say where the root is and how it is treated on a card, and those we append. A trailing
  * '=' matches any value; without it the whole word must be equal. */
-static const char *const taken_over[] = {
-    "root=",
-    "rootfstype=",
-    "rootflags=",
-    "rootdelay=",
-    "rootwait",
-    "nfsroot=",
-    "nfsrootdebug",
-    "nfsaddrs=",
-    "ip=",
-    "ro",
-    "rw",
-    "boot=",
-    "panic=",
-    "fsck.repair=",
-    "fsck.mode=",
-    "resize",
-    "quirk_resize",
-    "nfs.nfs4_unique_id=",
-    "systemd.machine_id=",
-    "sdhci.debug_quirks2=4",
-    "init=/usr/lib/raspberrypi-sys-mods/firstboot",
-    "init=/usr/lib/raspi-config/init_resize.sh",
-    "systemd.unit=kernel-command-line.target", /* goes with systemd.run= */
-    NULL,
+#define WORD(s)                                                                                    \
+	{                                                                                          \
+		s, sizeof(s) - 1                                                                   \
+	}
+static const struct {
+	const char *s;
+	size_t len;
+} taken_over[] = {
+    WORD("root="),
+    WORD("rootfstype="),
+    WORD("rootflags="),
+    WORD("rootdelay="),
+    WORD("rootwait"),
+    WORD("nfsroot="),
+    WORD("nfsrootdebug"),
+    WORD("nfsaddrs="),
+    WORD("ip="),
+    WORD("ro"),
+    WORD("rw"),
+    WORD("boot="),
+    WORD("panic="),
+    WORD("fsck.repair="),
+    WORD("fsck.mode="),
+    WORD("resize"),
+    WORD("quirk_resize"),
+    WORD("nfs.nfs4_unique_id="),
+    WORD("systemd.machine_id="),
+    WORD("sdhci.debug_quirks2=4"),
+    WORD("init=/usr/lib/raspberrypi-sys-mods/firstboot"),
+    WORD("init=/usr/lib/raspi-config/init_resize.sh"),
+    WORD("systemd.unit=kernel-command-line.target"), /* goes with systemd.run= */
 };
 
 static bool is_taken_over(const char *w, size_t len)
 {
-	for (const char *const *p = taken_over; *p; p++) {
-		size_t n = strlen(*p);
-		bool prefix = (*p)[n - 1] == '=';
+	for (size_t k = 0; k < sizeof(taken_over) / sizeof(taken_over[0]); k++) {
+		const char *s = taken_over[k].s;
+		size_t n = taken_over[k].len;
+		bool prefix = s[n - 1] == '=';
 
-		if ((prefix ? len >= n : len == n) && memcmp(w, *p, n) == 0)
+		if ((prefix ? len >= n : len == n) && *w == *s && memcmp(w, s, n) == 0)
 			return true;
 	}
 	/* systemd.run=/boot/firstrun.sh and its companions: the imager's first-boot script. */
@@ -60,7 +67,7 @@ static bool contains_word(const char *line, const char *w, size_t len)
 	size_t have_len;
 
 	while (cow_tftp_word_next(&p, end, &have, &have_len)) {
-		if (have_len == len && memcmp(have, w, len) == 0)
+		if (have_len == len && *have == *w && memcmp(have, w, len) == 0)
 			return true;
 	}
 	return false;

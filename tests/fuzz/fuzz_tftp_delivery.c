@@ -9,8 +9,8 @@
  *	D5  once the network behaves, what is still alive arrives whole
  *	    and nothing is sent again but for what is on its way by then
  *	D6  left alone each transfer ends, and gives its file back once
- * Input: per client file size be16, block size, window and flags; then steps of one byte, what and to whom. Of a file
- * of more than BLOCKS only so many blocks are fetched, those about where their numbers begin anew.
+ * Input: per client file size be16, block size, window and flags; then steps of one byte, what and to whom. Of a
+ * longer file only some windows are fetched, those about where the numbers of blocks begin anew.
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -35,7 +35,8 @@ enum {
 	PACKET = 4 + BLKSIZE_MAX,
 	DRAIN_ROUNDS = 2000
 };
-enum { BLOCKS = 64, FIRST_OF_LONG = 65536 - BLOCKS / 2 };
+/* Blocks of a file that is fetched in part: enough for a circle to show, which sends each window twice (D5). */
+enum { WINDOWS = 6, BLOCKS_MIN = 12 };
 
 struct packet {
 	uint8_t data[PACKET];
@@ -305,10 +306,11 @@ static bool begin(struct client *c, struct cow_span *s)
 		terms.timeout_ms = 500u * (flags >> 5);
 	}
 	uint64_t length = size, skip = 0;
+	unsigned blocks = BLOCKS_MIN + WINDOWS * (terms.window - 1u);
 
-	if (length / terms.blksize >= BLOCKS) {
-		skip = FIRST_OF_LONG;
-		length = skip * terms.blksize + size % (BLOCKS * terms.blksize);
+	if (length / terms.blksize >= blocks) {
+		skip = 65536 - blocks / 2;
+		length = skip * terms.blksize + size % (blocks * terms.blksize);
 	}
 	f->base = (struct cow_tftp_content){.size = length, .read = file_read, .free = file_free};
 	f->of = c;
