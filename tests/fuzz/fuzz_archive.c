@@ -18,6 +18,7 @@
 #include "common/fs.h"
 #include "common/kv.h"
 #include "image_internal.h"
+#include "scratch.h"
 
 #define UNPACKED_MAX (4u << 20)
 
@@ -29,7 +30,7 @@ static void must(int ok)
 		__builtin_trap();
 }
 
-static char root[64]; /* made once: what the base is, and the place to work in */
+static char root[FUZZ_SCRATCH_MAX]; /* made once: what the base is, and the place to work in */
 static struct cow_ovl_image *img;
 
 static void put(int dir, const char *name, const char *text)
@@ -48,9 +49,7 @@ static void clean_up(void)
 
 static void set_up(void)
 {
-	(void)snprintf(root, sizeof(root), "%s/cowherd-fuzz-XXXXXX",
-		       access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
-	must(mkdtemp(root) != NULL);
+	must(fuzz_scratch(root) == 0);
 	cow_autoclose int dir = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	must(cow_mkdir_at(dir, "base", 0700) == 0);
 	cow_autoclose int base = cow_opendir_at(dir, "base");

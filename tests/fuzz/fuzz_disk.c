@@ -13,6 +13,7 @@
 #include "common/fs.h"
 #include "disk.h"
 #include "fill.h"
+#include "scratch.h"
 
 #define COPIED_MAX (8u << 20)
 #define OBJECTS_MAX 2000
@@ -62,14 +63,10 @@ static void import(int dir, int in, size_t size)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const char *base;
-	char path[64];
-	if (!base)
-		base = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
-	(void)snprintf(path, sizeof(path), "%s/cowherd-fuzz-XXXXXX", base);
+	char path[FUZZ_SCRATCH_MAX];
 	if (size == 0)
 		return 0;
-	must(mkdtemp(path) != NULL);
+	must(fuzz_scratch(path) == 0);
 	int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	int in = memfd_create("input", MFD_CLOEXEC);
 	must(in >= 0 && cow_write_full(in, data, size) == 0);

@@ -13,6 +13,7 @@
 #include "common/cleanup.h"
 #include "common/fs.h"
 #include "fill.h"
+#include "scratch.h"
 
 #define UNPACKED_MAX (4u << 20)
 
@@ -87,14 +88,10 @@ static void put_layout(int layout, const uint8_t *data, size_t size)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const char *base;
-	char path[64], buf[8] = "";
+	char path[FUZZ_SCRATCH_MAX], buf[8] = "";
 	struct cow_err err = COW_ERR_INIT;
 	struct cow_import_opts opts = {.progress = enough};
-	if (!base)
-		base = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
-	(void)snprintf(path, sizeof(path), "%s/cowherd-fuzz-XXXXXX", base);
-	must(mkdtemp(path) != NULL);
+	must(fuzz_scratch(path) == 0);
 	int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	must(cow_mkdir_at(dir, "tree", 0700) == 0 && cow_mkdir_at(dir, "layout", 0700) == 0);
 	put(dir, "outside", "intact", 6);

@@ -14,6 +14,7 @@
 
 #include "common/fs.h"
 #include "fill.h"
+#include "scratch.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -53,10 +54,10 @@ static void check_outside(int dir)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	char path[] = "/tmp/cowherd-fuzz-XXXXXX";
+	char path[FUZZ_SCRATCH_MAX];
 	struct cow_err err = COW_ERR_INIT;
 	struct cow_import_opts opts = {.progress = enough};
-	must(mkdtemp(path) != NULL);
+	must(fuzz_scratch(path) == 0);
 	int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	must(cow_mkdir_at(dir, "tree", 0700) == 0);
 	must(cow_write_file_at(dir, "outside", "intact", 6, 0600) == 0);

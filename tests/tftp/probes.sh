@@ -5,9 +5,10 @@
 # compared. With DIFFERENCES it is said to tftpd-hpa, atftpd and dnsmasq of this Debian instead: what they
 # answer otherwise has to be explained there.
 # shellcheck source-path=SCRIPTDIR source=../shell/lib.sh
+export TMPDIR=/var/tmp # what the other servers say of a directory is its size on a disk
 if [[ -z ${COW_PROBE_OTHERS:-} ]]; then
 	# The archive is out there; the servers run in a network of their own.
-	COW_PROBE_OTHERS=$(mktemp -d "${TMPDIR:-/tmp}/cowherd-others-XXXXXX")
+	COW_PROBE_OTHERS=$(mktemp -d "$TMPDIR/cowherd-others-XXXXXX")
 	export COW_PROBE_OTHERS
 	trap 'rm -rf "$COW_PROBE_OTHERS"' EXIT
 	chmod 755 "$COW_PROBE_OTHERS"
