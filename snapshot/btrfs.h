@@ -26,7 +26,18 @@ int cow_btrfs_set_read_only(int fd);
  * back half a minute later. */
 int cow_btrfs_sync(int fd);
 
-/* Delete a subvolume with all that is in it; the space is freed in the background by the kernel. */
+/* Delete a subvolume with all that is in it, other subvolumes too; the space is freed in the background by the
+ * kernel. */
 int cow_btrfs_subvol_delete(int dirfd, const char *name);
+
+int cow_btrfs_subvol_id(int fd, uint64_t *ret);
+
+#define COW_BTRFS_UUID_LEN 16
+/* What `btrfs receive` knows a subvolume of another file system by; @fd is writable still. */
+int cow_btrfs_set_received(int fd, const uint8_t uuid[COW_BTRFS_UUID_LEN], uint64_t ctransid);
+
+/* Write the send stream (version 1) of the read-only subvolume @fd to the pipe @to; with @parent, the id of another
+ * one, what it has otherwise. -EPIPE: the reader is gone, which raises SIGPIPE too. Privilege: CAP_SYS_ADMIN. */
+int cow_btrfs_send(int fd, uint64_t parent, int to);
 
 #endif
