@@ -2,14 +2,15 @@
  *
  * Archives: a version of an image on its way to another store. docs/cowherd-archive.5.pod is the reference.
  *
- *	file	0 magic "COWARCHV" | 8 version u32 = 1 | 12 flags u32 = 0 | records
+ *	file	0 magic "COWARCHV" | 8 version u32 = 1 | 12 flags u32: 1 btrfs | records
  *	record	0 type u32 | 4 nown u32 | 8 nfrom u32 | 12 table_len u32 | 16 plain_len u32
  *		20 prefix_len u32 | 24 packed_len u32 | 28 zeros[4] | 32 sum u64 | 40 head_sum u64
  *		then table_len bytes, packed_len bytes: zstd frames
  *	slice	0 number u32 | 4 length u32 | 8 offset u64
  *
- * Little endian; sums are XXH64. Written once from front to back. Readers refuse another version, set
- * flags, unknown types and whatever is above the limits here.
+ * Little endian; sums are XXH64. Written once from front to back. Readers refuse another version, other
+ * flags, unknown types and whatever is above the limits here. With the flag, DATA is the manifest alone and STREAM
+ * records follow, whose contents are one zstd frame of a btrfs send stream.
  */
 #ifndef COW_SNAPSHOT_ARCHIVE_FORMAT_H
 #define COW_SNAPSHOT_ARCHIVE_FORMAT_H
@@ -20,6 +21,7 @@
 
 #define COW_ARC_MAGIC "COWARCHV"
 #define COW_ARC_VERSION 1
+#define COW_ARC_BTRFS 1u /* flag */
 #define COW_ARC_SHA256_LEN 32
 
 enum cow_arc_type {
@@ -27,12 +29,14 @@ enum cow_arc_type {
 	COW_ARC_CONF = 2,
 	COW_ARC_DATA = 3,
 	COW_ARC_END = 4,
+	COW_ARC_STREAM = 5,
 };
 
 /* Ceilings of what a stranger's archive can ask for. */
 #define COW_ARC_HEAD_MAX (64u << 10)		 /* a dozen lines */
 #define COW_ARC_PLAIN_MAX (32u << 20)		 /* memory of a reader */
 #define COW_ARC_PREFIX_MAX (64u << 20)		 /* likewise */
+#define COW_ARC_STREAM_MAX (1u << 20)		 /* memory of both; packed, a piece of the frame */
 #define COW_ARC_SLICES_MAX 65536u		 /* of each kind: a table of 2 MiB */
 #define COW_ARC_WINDOW_LOG 27			 /* 128 MiB hold prefix and content */
 #define COW_ARC_MANIFEST_MAX (UINT64_C(1) << 30) /* memory of a reader; some 5 M objects */

@@ -11,6 +11,7 @@
 
 #define KIND_IMAGE "image"
 #define KIND_CLIENT "client"
+#define FORM_BTRFS "btrfs"
 
 static int put(struct cow_kv *kv, const struct cow_archive_info *i)
 {
@@ -25,6 +26,8 @@ static int put(struct cow_kv *kv, const struct cow_archive_info *i)
 		r = cow_kv_set(kv, "", "id", i->id);
 	if (r == 0)
 		r = cow_kv_setf(kv, "", "manifest", "%llu", (unsigned long long)i->manifest_len);
+	if (r == 0 && i->btrfs)
+		r = cow_kv_set(kv, "", "form", FORM_BTRFS);
 	if (r < 0 || !*i->base)
 		return r;
 	r = cow_kv_set(kv, "", "base", i->base);
@@ -81,9 +84,18 @@ static int take_mac(const struct cow_kv *kv, char ret[COW_MAC_TEXT_LEN + 1])
 	return 0;
 }
 
+static int take_form(const struct cow_kv *kv, bool client, bool *ret_btrfs)
+{
+	const char *form = cow_kv_get(kv, "", "form");
+	*ret_btrfs = form && strcmp(form, FORM_BTRFS) == 0;
+	return (form && !*ret_btrfs) || (*ret_btrfs && client) ? -EBADMSG : 0;
+}
+
 static int take(const struct cow_kv *kv, bool client, struct cow_archive_info *i)
 {
 	int r = client ? take_mac(kv, i->client) : 0;
+	if (r == 0)
+		r = take_form(kv, client, &i->btrfs);
 	if (r == 0)
 		r = take_label(kv, "name", i->name);
 	if (r == 0)

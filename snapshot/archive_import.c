@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "archive_btrfs.h"
 #include "archive_receive.h"
 #include "common/kv.h"
 #include "new_version.h"
@@ -49,7 +50,8 @@ int cow_image_find_id(struct cow_store *s, const char *id, const char *name, str
 
 struct import {
 	struct cow_new_version *v;
-	struct cow_image *base; /* NULL: none */
+	struct cow_image *base;	     /* NULL: none */
+	struct cow_arc_btrfs *btrfs; /* NULL: no stream has begun */
 };
 
 static int base_missing(const struct cow_archive_info *info, const char *what, struct cow_err *err)
@@ -118,9 +120,34 @@ static int accept(void *ctx, const struct cow_archive_info *info, struct cow_ovl
 		return -EALREADY;
 	}
 	m->v->number = info->version;
+	if (info->btrfs && !m->v->s->btrfs)
+		return cow_err_hint(err,
+				    cow_err_say(err, COW_ERR_REFUSED, -EOPNOTSUPP,
+						"'%s' holds a btrfs stream, and store '%s' is not on "
+						"btrfs",
+						m->v->source, m->v->s->path),
+				    "export without --btrfs: that any store takes");
 	return *info->base ? cow_archive_base(m->v->s, info, m->v->name, m->v->source, &m->base,
 					      ret_base, err)
 			   : 0;
+}
+
+static int stream_begin(void *ctx, const struct cow_ovl_image *img, struct cow_err *err)
+{
+	struct import *m = ctx;
+	return cow_arc_btrfs_begin(m->v, m->base, img, &m->btrfs, err);
+}
+
+static int stream_take(void *ctx, const void *p, size_t len, struct cow_err *err)
+{
+	const struct import *m = ctx;
+	return cow_arc_btrfs_take(m->btrfs, p, len, err);
+}
+
+static int stream_end(void *ctx, struct cow_err *err)
+{
+	const struct import *m = ctx;
+	return cow_arc_btrfs_end(m->btrfs, err);
 }
 
 /* What was true where it comes from and is not here. */
@@ -147,15 +174,18 @@ static int here(struct import *m, const struct cow_arc_receive *rx)
 
 int cow_import_archive(struct cow_new_version *v, struct cow_unpack *u, struct cow_err *err)
 {
+	static const struct cow_arc_sink sink = {stream_begin, stream_take, stream_end};
 	struct import m = {.v = v};
 	struct cow_arc_receive rx = {
 	    .fill = &v->fill,
 	    .stage = v->stage,
 	    .what = v->source,
 	    .accept = accept,
+	    .sink = &sink,
 	    .ctx = &m,
 	};
 	int r = cow_arc_receive_all(&rx, u, err);
+	cow_arc_btrfs_free(m.btrfs);
 	if (r == 0) {
 		r = here(&m, &rx);
 		if (r < 0)

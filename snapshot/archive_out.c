@@ -15,6 +15,7 @@
 
 #include "archive_read.h"
 #include "archive_write.h"
+#include "common/checked.h"
 #include "common/fs.h"
 #include "snapshot/archive.h"
 
@@ -25,6 +26,7 @@ struct cow_arc_out {
 	char *partial; /* NULL: standard output */
 	int fd;
 	uint64_t len;
+	int goes_on; /* the same export could, with what is there */
 	EVP_MD_CTX *sha;
 };
 
@@ -199,21 +201,35 @@ static int write_text(struct cow_arc_out *o, enum cow_arc_type type, const void 
 	return r;
 }
 
+static int begin(struct cow_arc_out *o, unsigned flags, const char *head, const char *conf,
+		 struct cow_err *err)
+{
+	struct cow_arc_file f = {.magic = COW_ARC_MAGIC, .version = {COW_ARC_VERSION}};
+	cow_put_le32(f.flags, flags);
+	int r = cow_arc_out_write(o, &f, sizeof(f), err);
+	if (r == 0)
+		r = write_text(o, COW_ARC_HEAD, head, strlen(head), err);
+	return r < 0 ? r : write_text(o, COW_ARC_CONF, conf, strlen(conf), err);
+}
+
 int cow_arc_out_begin(struct cow_arc_out *o, const char *head, const char *conf,
 		      const struct cow_arc_plan *plan, size_t *ret_first, struct cow_err *err)
 {
-	const struct cow_arc_file f = {.magic = COW_ARC_MAGIC, .version = {COW_ARC_VERSION}};
 	*ret_first = 0;
+	o->goes_on = 1;
 	uint64_t good = o->partial ? find_good(o, head, conf, plan, ret_first) : 0;
 	int r = o->partial ? digest_good(o, good) : 0;
 	if (r < 0)
 		return out_fail(o, r, err);
-	if (good)
-		return 0;
-	r = cow_arc_out_write(o, &f, sizeof(f), err);
-	if (r == 0)
-		r = write_text(o, COW_ARC_HEAD, head, strlen(head), err);
-	return r < 0 ? r : write_text(o, COW_ARC_CONF, conf, strlen(conf), err);
+	return good ? 0 : begin(o, 0, head, conf, err);
+}
+
+int cow_arc_out_begin_btrfs(struct cow_arc_out *o, const char *head, const char *conf,
+			    struct cow_err *err)
+{
+	if (o->partial && ftruncate(o->fd, 0) < 0)
+		return out_fail(o, -errno, err);
+	return begin(o, COW_ARC_BTRFS, head, conf, err);
 }
 
 /* ---------------------------------------------------------------- the end */
@@ -245,16 +261,16 @@ int cow_arc_out_finish(struct cow_arc_out *o, struct cow_err *err)
 	return r < 0 ? out_fail(o, r, err) : 0;
 }
 
-static int can_go_on(int r)
+static int can_go_on(const struct cow_arc_out *o, int r)
 {
-	return r == -EINTR || r == -ENOSPC || r == -EDQUOT;
+	return o->goes_on && (r == -EINTR || r == -ENOSPC || r == -EDQUOT);
 }
 
 void cow_arc_out_close(struct cow_arc_out *o, int r)
 {
 	if (!o)
 		return;
-	if (o->partial && !can_go_on(r))
+	if (o->partial && !can_go_on(o, r))
 		(void)unlink(o->partial); /* the next export would begin anew */
 	if (o->fd >= 0)
 		(void)close(o->fd); /* synced before */

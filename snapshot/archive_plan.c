@@ -6,6 +6,7 @@
 #include "archive_plan.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -262,8 +263,8 @@ static int plan_files(struct planner *p)
 	return r;
 }
 
-int cow_arc_plan_make(const struct cow_ovl_image *img, const struct cow_ovl_image *base,
-		      struct cow_arc_plan *ret, struct cow_err *err)
+static int make(const struct cow_ovl_image *img, const struct cow_ovl_image *base, bool files,
+		struct cow_arc_plan *ret, struct cow_err *err)
 {
 	struct planner p = {.img = img, .base = base, .plan = ret};
 	struct cow_ovl_image_info info;
@@ -278,11 +279,23 @@ int cow_arc_plan_make(const struct cow_ovl_image *img, const struct cow_ovl_imag
 				   "an archive holds manifests of 1 GiB and files of 16 TiB at most");
 	int r = add_range(&p, COW_ARC_MANIFEST_NUMBER, 0, len, COW_ARC_MANIFEST_NUMBER, base_len,
 			  base != NULL);
-	if (r == 0)
+	if (r == 0 && files)
 		r = plan_files(&p);
 	if (r < 0) {
 		cow_arc_plan_done(ret);
 		return cow_err_set(err, r, "decide what goes into the archive");
 	}
 	return 0;
+}
+
+int cow_arc_plan_make(const struct cow_ovl_image *img, const struct cow_ovl_image *base,
+		      struct cow_arc_plan *ret, struct cow_err *err)
+{
+	return make(img, base, true, ret, err);
+}
+
+int cow_arc_plan_manifest(const struct cow_ovl_image *img, const struct cow_ovl_image *base,
+			  struct cow_arc_plan *ret, struct cow_err *err)
+{
+	return make(img, base, false, ret, err);
 }

@@ -21,6 +21,9 @@ struct cow_arc_plan {
 /* @base: NULL: everything. Give back with cow_arc_plan_done(). Return: 0; -EFBIG above a limit; -errno. */
 int cow_arc_plan_make(const struct cow_ovl_image *img, const struct cow_ovl_image *base,
 		      struct cow_arc_plan *ret, struct cow_err *err);
+/* The manifest alone. */
+int cow_arc_plan_manifest(const struct cow_ovl_image *img, const struct cow_ovl_image *base,
+			  struct cow_arc_plan *ret, struct cow_err *err);
 void cow_arc_plan_done(struct cow_arc_plan *p);
 
 /* ---- archive_similar.c */

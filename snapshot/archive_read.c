@@ -23,6 +23,8 @@ struct cow_arc_in {
 	const char *what;
 	uint64_t at;
 	unsigned last; /* type of the record before; 0: none */
+	unsigned flags;
+	bool stream_ended; /* its frame is complete */
 	EVP_MD_CTX *sha;
 	ZSTD_DCtx *zstd;
 	struct cow_arc_record head;
@@ -84,7 +86,8 @@ static int begin(struct cow_arc_in *in, struct cow_err *err)
 	if (!cow_arc_begins((const uint8_t *)&f, sizeof(f)))
 		return cow_err_say(err, COW_ERR_FAILED, -EBADMSG, "'%s' is no archive of cowherd",
 				   in->what);
-	if (cow_get_le32(f.version) != COW_ARC_VERSION || cow_get_le32(f.flags))
+	in->flags = cow_get_le32(f.flags);
+	if (cow_get_le32(f.version) != COW_ARC_VERSION || in->flags & ~COW_ARC_BTRFS)
 		return cow_err_say(err, COW_ERR_REFUSED, -EOPNOTSUPP,
 				   "'%s' was made by a newer version", in->what);
 	return 0;
@@ -134,14 +137,22 @@ static size_t plain_max(unsigned type)
 		return COW_KV_FILE_MAX;
 	case COW_ARC_DATA:
 		return COW_ARC_PLAIN_MAX;
+	case COW_ARC_STREAM:
+		return 0; /* it is no frame of its own */
 	default:
 		return COW_ARC_SHA256_LEN;
 	}
 }
 
-/* HEAD CONF DATA... END */
-static int in_order(unsigned last, unsigned type)
+static size_t packed_max(unsigned type)
 {
+	return type == COW_ARC_STREAM ? COW_ARC_STREAM_MAX : ZSTD_compressBound(plain_max(type));
+}
+
+/* HEAD CONF DATA... END, of a btrfs stream HEAD CONF DATA... STREAM... END */
+static int in_order(const struct cow_arc_in *in, unsigned type)
+{
+	unsigned last = in->last;
 	switch (type) {
 	case COW_ARC_HEAD:
 		return last == 0;
@@ -149,8 +160,11 @@ static int in_order(unsigned last, unsigned type)
 		return last == COW_ARC_HEAD;
 	case COW_ARC_DATA:
 		return last == COW_ARC_CONF || last == COW_ARC_DATA;
+	case COW_ARC_STREAM:
+		return in->flags & COW_ARC_BTRFS && !in->stream_ended &&
+		       (last == COW_ARC_DATA || last == COW_ARC_STREAM);
 	case COW_ARC_END:
-		return last == COW_ARC_DATA;
+		return in->flags & COW_ARC_BTRFS ? in->stream_ended : last == COW_ARC_DATA;
 	default:
 		return 0;
 	}
@@ -162,7 +176,7 @@ static int check_head(struct cow_arc_in *in, struct cow_arc_block *ret, struct c
 	unsigned type = cow_get_le32(h->type);
 	if (cow_get_le64(h->head_sum) != XXH64(h, offsetof(struct cow_arc_record, head_sum), 0))
 		return cow_arc_in_bad(in, "the sum of a record's head", err);
-	if (!in_order(in->last, type))
+	if (!in_order(in, type))
 		return cow_arc_in_bad(in, "a record of an unknown type, or in the wrong place", err);
 	*ret = (struct cow_arc_block){
 	    .nown = cow_get_le32(h->nown),
@@ -175,7 +189,7 @@ static int check_head(struct cow_arc_in *in, struct cow_arc_block *ret, struct c
 	    ret->nown > COW_ARC_SLICES_MAX || ret->nfrom > COW_ARC_SLICES_MAX ||
 	    cow_get_le32(h->table_len) >
 		ZSTD_compressBound(slices * sizeof(struct cow_arc_slice_bytes)) ||
-	    cow_get_le32(h->packed_len) > ZSTD_compressBound(plain_max(type)) ||
+	    cow_get_le32(h->packed_len) > packed_max(type) ||
 	    cow_get_le32(h->zeros))
 		return cow_arc_in_bad(in, "lengths above the limits", err);
 	if ((type == COW_ARC_DATA) != (ret->nown > 0) || (type != COW_ARC_DATA && ret->nfrom) ||
@@ -186,6 +200,13 @@ static int check_head(struct cow_arc_in *in, struct cow_arc_block *ret, struct c
 
 /* ---------------------------------------------------------------- what is in it */
 
+static int zstd_failed(struct cow_arc_in *in, size_t n, struct cow_err *err)
+{
+	return ZSTD_getErrorCode(n) == ZSTD_error_memory_allocation
+		   ? cow_err_set(err, -ENOMEM, "read '%s'", in->what)
+		   : cow_arc_in_bad(in, ZSTD_getErrorName(n), err);
+}
+
 /* Exactly @len bytes come out. */
 static int unpack(struct cow_arc_in *in, struct buffer *to, size_t len, const uint8_t *from,
 		  size_t from_len, struct cow_err *err)
@@ -195,9 +216,7 @@ static int unpack(struct cow_arc_in *in, struct buffer *to, size_t len, const ui
 		return r;
 	size_t n = ZSTD_decompressDCtx(in->zstd, to->p, len, from, from_len);
 	if (ZSTD_isError(n))
-		return ZSTD_getErrorCode(n) == ZSTD_error_memory_allocation
-			   ? cow_err_set(err, -ENOMEM, "read '%s'", in->what)
-			   : cow_arc_in_bad(in, ZSTD_getErrorName(n), err);
+		return zstd_failed(in, n, err);
 	return n == len ? 0 : cow_arc_in_bad(in, "less content than said", err);
 }
 
@@ -254,6 +273,37 @@ int cow_arc_in_unpack(struct cow_arc_in *in, const void *prefix, const uint8_t *
 		       cow_get_le32(in->head.packed_len), err);
 	*ret = in->plain.p;
 	return r;
+}
+
+/* Pieces of a frame whose length nobody has said. */
+int cow_arc_in_stream(struct cow_arc_in *in,
+		      int (*give)(void *ctx, const void *p, size_t len, struct cow_err *err),
+		      void *ctx, struct cow_err *err)
+{
+	ZSTD_inBuffer from = {.src = in->packed.p, .size = cow_get_le32(in->head.packed_len)};
+	ZSTD_outBuffer to = {.pos = 0};
+	int r = room(in, &in->plain, ZSTD_DStreamOutSize(), err);
+	to.dst = in->plain.p;
+	to.size = in->plain.room;
+	/* A buffer that was filled may not be all that was to come. */
+	while (r == 0 && (from.pos < from.size || to.pos == to.size)) {
+		if (in->stream_ended)
+			return cow_arc_in_bad(in, "something follows its stream", err);
+		to.pos = 0;
+		size_t more = ZSTD_decompressStream(in->zstd, &to, &from);
+		if (ZSTD_isError(more))
+			return zstd_failed(in, more, err);
+		in->stream_ended = more == 0;
+		r = to.pos ? give(ctx, to.dst, to.pos, err) : 0;
+		if (in->stream_ended && from.pos == from.size)
+			break;
+	}
+	return r;
+}
+
+bool cow_arc_in_is_btrfs(const struct cow_arc_in *in)
+{
+	return in->flags & COW_ARC_BTRFS;
 }
 
 /* @sum: of all before the last record. */

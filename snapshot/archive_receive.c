@@ -44,7 +44,14 @@ static int take_head(struct work *w, const struct cow_arc_block *b)
 	int r = cow_arc_in_unpack(w->in, NULL, &text, w->err);
 	if (r == 0)
 		r = cow_arc_head_parse(text, b->plain_len, rx->what, &rx->info, w->err);
-	return r < 0 ? r : rx->accept(rx->ctx, &rx->info, &w->base, w->err);
+	if (r == 0 && rx->info.btrfs != cow_arc_in_is_btrfs(w->in))
+		return bad(w, "what it says of itself");
+	if (r == 0)
+		r = rx->accept(rx->ctx, &rx->info, &w->base, w->err);
+	if (r == 0 && rx->info.btrfs && !rx->sink)
+		return cow_err_say(w->err, COW_ERR_REFUSED, -EOPNOTSUPP,
+				   "'%s' holds a btrfs stream", rx->what);
+	return r;
 }
 
 static int take_conf(struct work *w, const struct cow_arc_block *b)
@@ -76,6 +83,8 @@ static int manifest_complete(struct work *w)
 	free(cow_steal_ptr(&w->manifest)); /* the image has a copy */
 	if (r < 0)
 		return failed(w, r);
+	if (w->rx->info.btrfs)
+		return w->rx->sink->begin(w->rx->ctx, w->img, w->err);
 	w->tree = (struct cow_arc_tree){
 	    .fill = w->rx->fill,
 	    .img = w->img,
@@ -154,10 +163,18 @@ static int take_data(struct work *w, const struct cow_arc_block *b)
 			r = take_manifest(w, s, bytes);
 		else if (!w->img)
 			r = bad(w, "content before the manifest");
+		else if (w->rx->info.btrfs)
+			r = bad(w, "content besides its stream");
 		else
 			r = cow_arc_tree_slice(&w->tree, s, bytes);
 	}
 	return r;
+}
+
+static int take_stream(struct work *w)
+{
+	return w->img ? cow_arc_in_stream(w->in, w->rx->sink->take, w->rx->ctx, w->err)
+		      : bad(w, "content before the manifest");
 }
 
 static int take_records(struct work *w)
@@ -166,14 +183,17 @@ static int take_records(struct work *w)
 	struct cow_arc_block b;
 	int r;
 	while ((r = cow_arc_in_next(w->in, &type, &b, w->err)) > 0) {
-		r = type == COW_ARC_HEAD   ? take_head(w, &b)
-		    : type == COW_ARC_CONF ? take_conf(w, &b)
-					   : take_data(w, &b);
+		r = type == COW_ARC_HEAD     ? take_head(w, &b)
+		    : type == COW_ARC_CONF   ? take_conf(w, &b)
+		    : type == COW_ARC_STREAM ? take_stream(w)
+					     : take_data(w, &b);
 		if (r < 0)
 			return r;
 	}
 	if (r == 0 && !w->img)
 		r = bad(w, "its manifest is not complete");
+	if (r == 0 && w->rx->info.btrfs)
+		return w->rx->sink->end(w->rx->ctx, w->err);
 	return r < 0 ? r : cow_arc_tree_finish(&w->tree);
 }
 

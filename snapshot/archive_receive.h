@@ -10,6 +10,13 @@
 #include "snapshot/archive.h"
 #include "unpack.h"
 
+/* What makes the tree of an archive that holds a btrfs stream; image.ovm is in the stage by then. */
+struct cow_arc_sink {
+	int (*begin)(void *ctx, const struct cow_ovl_image *img, struct cow_err *err);
+	int (*take)(void *ctx, const void *p, size_t len, struct cow_err *err);
+	int (*end)(void *ctx, struct cow_err *err);
+};
+
 struct cow_arc_receive {
 	struct cow_fill *fill; /* its tree is empty */
 	int stage;	       /* image.ovm is made here */
@@ -18,6 +25,7 @@ struct cow_arc_receive {
 	 * receiver. < 0 ends it. */
 	int (*accept)(void *ctx, const struct cow_archive_info *info,
 		      struct cow_ovl_image **ret_base, struct cow_err *err);
+	const struct cow_arc_sink *sink; /* NULL: a btrfs stream is refused */
 	void *ctx;
 	/* Found out, also after a failure: */
 	struct cow_archive_info info;

@@ -42,6 +42,9 @@ int cow_arc_out_open(const char *path, int fd, struct cow_arc_out **ret, struct 
  */
 int cow_arc_out_begin(struct cow_arc_out *o, const char *head, const char *conf,
 		      const struct cow_arc_plan *plan, size_t *ret_first, struct cow_err *err);
+/* The same of an archive that has a btrfs stream; what is there is of no use. */
+int cow_arc_out_begin_btrfs(struct cow_arc_out *o, const char *head, const char *conf,
+			    struct cow_err *err);
 int cow_arc_out_write(struct cow_arc_out *o, const void *bytes, size_t len, struct cow_err *err);
 /* The end; all on disk; the name. */
 int cow_arc_out_finish(struct cow_arc_out *o, struct cow_err *err);
@@ -83,7 +86,35 @@ struct cow_arc_write {
 int cow_arc_write_blocks(const struct cow_arc_write *w, size_t first, struct cow_arc_out *out,
 			 struct cow_err *err);
 
+/* ---- archive_stream.c */
+
+/*
+ * cow_arc_write_stream - all that @fd gives, as STREAM records.
+ * @progress: now and then, with the bytes that were read and @total, what they will be about; may be NULL; < 0 ends it.
+ * @ret_plain: how many they were.
+ */
+struct cow_arc_stream {
+	int fd, level;
+	uint64_t total;
+	int (*progress)(void *ctx, uint64_t done, uint64_t total);
+	void *ctx;
+};
+int cow_arc_write_stream(const struct cow_arc_stream *s, struct cow_arc_out *out,
+			 uint64_t *ret_plain, struct cow_err *err);
+
 /* ---- image_export.c */
+
+/* What an archive of a version says of itself. Give back with cow_arc_version_done() whatever comes. */
+struct cow_arc_version {
+	struct cow_ovl_image *img, *base; /* base: NULL: none */
+	struct cow_archive_info info;
+	char *head, *conf;
+};
+/* @btrfs: its tree is a stream. @ret: zeroed. Return: as cow_image_export(). */
+int cow_arc_version_describe(struct cow_store *s, const struct cow_image *i,
+			     const struct cow_image *since, bool btrfs, struct cow_arc_version *ret,
+			     struct cow_err *err);
+void cow_arc_version_done(struct cow_arc_version *v);
 
 /* What an archive holds. @base: NULL: all of it; @head, @conf: text of the two records. */
 struct cow_arc_content {

@@ -12,14 +12,6 @@
 #include "common/kv.h"
 #include "image_internal.h"
 
-struct export {
-	struct cow_store *s;
-	const struct cow_image *i;
-	struct cow_ovl_image *img, *base;
-	struct cow_archive_info info;
-	char *head, *conf;
-};
-
 /* The manifest that is there, and the id it has. */
 static int load(struct cow_store *s, const struct cow_image *i, struct cow_ovl_image **ret,
 		char id[COW_IMAGE_ID_LEN + 1], struct cow_err *err)
@@ -37,35 +29,46 @@ static int load(struct cow_store *s, const struct cow_image *i, struct cow_ovl_i
 				 i->version);
 }
 
-static int describe(struct export *x, const struct cow_image *since, struct cow_err *err)
+static int describe(struct cow_store *s, const struct cow_image *i, const struct cow_image *since,
+		    struct cow_arc_version *v, struct cow_err *err)
 {
 	size_t len;
-	(void)cow_ovl_image_bytes(x->img, &len);
-	x->info.manifest_len = len;
-	x->info.version = x->i->version;
-	memcpy(x->info.name, x->i->name, sizeof(x->info.name));
+	(void)cow_ovl_image_bytes(v->img, &len);
+	v->info.manifest_len = len;
+	v->info.version = i->version;
+	memcpy(v->info.name, i->name, sizeof(v->info.name));
 	if (since) {
-		x->info.base_version = since->version;
-		memcpy(x->info.base_name, since->name, sizeof(x->info.base_name));
+		v->info.base_version = since->version;
+		memcpy(v->info.base_name, since->name, sizeof(v->info.base_name));
 	}
-	x->head = cow_arc_head_format(&x->info);
-	cow_autoclose int version = cow_image_version(x->s, x->i);
+	v->head = cow_arc_head_format(&v->info);
+	cow_autoclose int version = cow_image_version(s, i);
 	int r = version < 0
 		    ? version
-		    : cow_read_file_at(version, "image.conf", COW_KV_FILE_MAX, &x->conf, &len);
-	if (r == 0 && (!x->head || strlen(x->conf) != len))
-		r = x->head ? -EBADMSG : -ENOMEM;
-	return r < 0 ? cow_err_set(err, r, "read the record of image %s@%u", x->i->name,
-				   x->i->version)
+		    : cow_read_file_at(version, "image.conf", COW_KV_FILE_MAX, &v->conf, &len);
+	if (r == 0 && (!v->head || strlen(v->conf) != len))
+		r = v->head ? -EBADMSG : -ENOMEM;
+	return r < 0 ? cow_err_set(err, r, "read the record of image %s@%u", i->name, i->version)
 		     : 0;
 }
 
-static int prepare(struct export *x, const struct cow_image *since, struct cow_err *err)
+int cow_arc_version_describe(struct cow_store *s, const struct cow_image *i,
+			     const struct cow_image *since, bool btrfs, struct cow_arc_version *ret,
+			     struct cow_err *err)
 {
-	int r = load(x->s, x->i, &x->img, x->info.id, err);
+	ret->info.btrfs = btrfs;
+	int r = load(s, i, &ret->img, ret->info.id, err);
 	if (r == 0 && since)
-		r = load(x->s, since, &x->base, x->info.base, err);
-	return r < 0 ? r : describe(x, since, err);
+		r = load(s, since, &ret->base, ret->info.base, err);
+	return r < 0 ? r : describe(s, i, since, ret, err);
+}
+
+void cow_arc_version_done(struct cow_arc_version *v)
+{
+	cow_ovl_image_close(v->img);
+	cow_ovl_image_close(v->base);
+	free(v->head);
+	free(v->conf);
 }
 
 static int write_out(const struct cow_arc_content *c, const struct cow_arc_plan *plan,
@@ -123,18 +126,15 @@ int cow_image_export(struct cow_store *s, const struct cow_image *i, const struc
 		     const struct cow_export_opts *opts, struct cow_export_done *ret,
 		     struct cow_err *err)
 {
-	struct export x = {.s = s, .i = i};
+	struct cow_arc_version v = {.img = NULL};
 	int r = cow_arc_check_level(opts->level, err);
 	if (r < 0)
 		return r;
-	r = prepare(&x, since, err);
+	r = cow_arc_version_describe(s, i, since, false, &v, err);
 	if (r == 0) {
-		const struct cow_arc_content c = {x.img, x.base, x.head, x.conf};
+		const struct cow_arc_content c = {v.img, v.base, v.head, v.conf};
 		r = cow_arc_export(&c, opts, ret, err);
 	}
-	cow_ovl_image_close(x.img);
-	cow_ovl_image_close(x.base);
-	free(x.head);
-	free(x.conf);
+	cow_arc_version_done(&v);
 	return r < 0 ? cow_err_prefix(err, r, "export image %s@%u", i->name, i->version) : 0;
 }

@@ -146,8 +146,7 @@ static void become(int fd, int said, int dir, const char *const argv[])
 	_exit(127);
 }
 
-/* The last line a program said, without what a terminal would take for orders. */
-static void last_words(int said, char why[COW_PART_WHY])
+void cow_part_last_words(int said, char why[COW_PART_WHY])
 {
 	char buf[1024];
 	off_t end = lseek(said, 0, SEEK_END);
@@ -178,7 +177,7 @@ static int run(int fd, int dir, const char *const argv[], char why[COW_PART_WHY]
 	while (waitpid(pid, &status, 0) < 0)
 		if (errno != EINTR)
 			return -errno;
-	last_words(said, why);
+	cow_part_last_words(said, why);
 	if (!WIFEXITED(status))
 		return -ECHILD;
 	return WEXITSTATUS(status) == 127 ? -ENOENT : WEXITSTATUS(status);

@@ -34,4 +34,7 @@ int cow_part_replay(int fd, char why[COW_PART_WHY]);
  */
 int cow_part_copy_fat(int fd, const struct cow_disk_part *p, int dir, char why[COW_PART_WHY]);
 
+/* The last line a program said, in the file @said, without what a terminal would take for orders. */
+void cow_part_last_words(int said, char why[COW_PART_WHY]);
+
 #endif

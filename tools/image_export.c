@@ -15,7 +15,7 @@
 
 static const char export_help[] =
     "usage: cowherd image export NAME[@VERSION|:TAG] [--since NAME[@VERSION|:TAG]] -o FILE\n"
-    "                            [--level N]\n"
+    "                            [--level N] [--btrfs]\n"
     "       cowherd image export --oci NAME[@VERSION|:TAG] -o DIR\n"
     "\n"
     "Write a version as an archive, which 'cowherd image import' makes the same version of in\n"
@@ -24,6 +24,7 @@ static const char export_help[] =
     "\n"
     "  -o, --output FILE  \"-\" is standard output\n"
     "  --oci            write a container image instead: an OCI layout, for skopeo, podman, ...\n"
+    "  --btrfs          as a btrfs stream, from a store on btrfs to another one\n"
     "  --since REF      only what the version has otherwise than this one\n"
     "  --level N        of compression, 1 to 19; default: 9\n"
     "  --store DIR      default: COWHERD_STORE, [store] path of the configuration,\n"
@@ -36,19 +37,22 @@ static int step(void *ctx, uint64_t done, uint64_t total)
 }
 
 static int print_done(const struct cow_image *i, const struct cow_image *since,
-		      const char *output, bool oci, const struct cow_export_done *done)
+		      const struct cow_options *o, const struct cow_export_done *done)
 {
 	char bytes[COW_BYTES_LEN], plain[COW_BYTES_LEN];
-	if (strcmp(output, COW_EXPORT_STDOUT) == 0)
+	if (strcmp(o->output, COW_EXPORT_STDOUT) == 0)
 		return COW_OK;
 	cow_cli_bytes(done->bytes, bytes);
 	cow_cli_bytes(done->plain, plain);
 	(void)printf("exported %s@%u", i->name, i->version);
 	if (since)
 		(void)printf(" since %s@%u", since->name, since->version);
-	(void)printf(" to %s: %s%s, %llu %s of %s\n", output, bytes,
-		     done->resumed ? ", a part was there" : "", (unsigned long long)done->files,
-		     oci ? "objects" : "files", plain);
+	if (o->btrfs)
+		(void)printf(" to %s: %s, a btrfs stream of %s\n", o->output, bytes, plain);
+	else
+		(void)printf(" to %s: %s%s, %llu %s of %s\n", o->output, bytes,
+			     done->resumed ? ", a part was there" : "",
+			     (unsigned long long)done->files, o->oci ? "objects" : "files", plain);
 	if (done->left_out)
 		(void)printf("warning: %llu sockets are left out: tar has no place for them\n",
 			     (unsigned long long)done->left_out);
@@ -70,8 +74,8 @@ int cow_cmd_image_export(int argc, char **argv)
 			      1, 1, argc, argv, &o);
 	if (status >= 0 || (status = cow_options_output("image export", &o, &opts)) >= 0)
 		return status;
-	if (o.oci && (o.since || o.level || strcmp(o.output, COW_EXPORT_STDOUT) == 0))
-		return cow_cli_usage("image export", "--oci takes a directory, no --since or --level");
+	if (o.oci && (o.since || o.level || o.btrfs || strcmp(o.output, COW_EXPORT_STDOUT) == 0))
+		return cow_cli_usage("image export", "--oci takes a directory, no --since, --level or --btrfs");
 	int r = cow_cli_store_open(&o.where, &s, &err);
 	if (r == 0)
 		r = cow_image_find(s, argv[o.words], &i, &err);
@@ -80,8 +84,9 @@ int cow_cmd_image_export(int argc, char **argv)
 	if (r < 0 || !i)
 		return cow_cli_fail(&err, r);
 	cow_progress_begin(&progress);
-	r = o.oci ? cow_image_export_oci(s, i, &opts, &done, &err)
-		  : cow_image_export(s, i, since, &opts, &done, &err);
+	r = o.oci     ? cow_image_export_oci(s, i, &opts, &done, &err)
+	    : o.btrfs ? cow_image_export_btrfs(s, i, since, &opts, &done, &err)
+		      : cow_image_export(s, i, since, &opts, &done, &err);
 	cow_progress_end(&progress);
-	return r < 0 ? cow_cli_fail(&err, r) : print_done(i, since, o.output, o.oci, &done);
+	return r < 0 ? cow_cli_fail(&err, r) : print_done(i, since, &o, &done);
 }

@@ -46,6 +46,7 @@ enum {
 	OPT_SINCE,
 	OPT_LEVEL,
 	OPT_OCI,
+	OPT_BTRFS,
 	OPT_SSH,
 	OPT_REMOTE,
 	OPT_REBASE,
@@ -93,6 +94,7 @@ static const struct option options[] = {
     {"since", required_argument, NULL, OPT_SINCE},
     {"level", required_argument, NULL, OPT_LEVEL},
     {"oci", no_argument, NULL, OPT_OCI},
+    {"btrfs", no_argument, NULL, OPT_BTRFS},
     {"ssh", required_argument, NULL, OPT_SSH},
     {"remote", required_argument, NULL, OPT_REMOTE},
     {"rebase", no_argument, NULL, OPT_REBASE},
@@ -168,6 +170,7 @@ static unsigned needs(int opt)
 		return COW_OPT_OUTPUT;
 	case OPT_SINCE:
 	case OPT_OCI:
+	case OPT_BTRFS:
 		return COW_OPT_EXPORT;
 	case OPT_LEVEL:
 		return COW_OPT_LEVEL;
@@ -280,6 +283,9 @@ static int take(struct cow_options *o, int opt, const char *arg)
 		return 0;
 	case OPT_OCI:
 		o->oci = true;
+		return 0;
+	case OPT_BTRFS:
+		o->btrfs = true;
 		return 0;
 	case OPT_SSH:
 		o->ssh = arg;

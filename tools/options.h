@@ -37,7 +37,7 @@ enum {
 	COW_OPT_EXCLUDE = 1 << 15, /* --exclude, --everything */
 	COW_OPT_LEVEL = 1 << 20,
 	COW_OPT_PUSH = 1 << 21, /* --ssh, --remote */
-	COW_OPT_EXPORT = 1 << 16, /* --since, --oci */
+	COW_OPT_EXPORT = 1 << 16, /* --since, --oci, --btrfs */
 	COW_OPT_OUTPUT = 1 << 22,
 	COW_OPT_REBASE = 1 << 17, /* --rebase, --theirs, --both, --force */
 };
@@ -51,7 +51,7 @@ struct cow_options {
 	int ephemeral;
 	const char *commit;
 	const char *output, *since, *level, *ssh, *remote;
-	bool oci;
+	bool oci, btrfs;
 	int discard, keep, resume;
 	const char *group, *to, *keep_lists;
 	int factory;

@@ -67,7 +67,8 @@ int cow_progress_part(struct cow_progress *p, const char *what, uint64_t done, u
 		return 0;
 	cow_cli_bytes(done, have);
 	cow_cli_bytes(total, all);
-	(void)fprintf(stderr, "\r\033[K%s: %s of %s", what, have, all);
+	(void)fprintf(stderr, "\r\033[K%s: %s%s%s", what, have, total ? " of " : "",
+		      total ? all : "");
 	p->shown = 1;
 	return 0;
 }

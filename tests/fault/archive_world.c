@@ -52,6 +52,8 @@ WRAP_LIBRARY(size_t, ZSTD_compress2,
 WRAP_LIBRARY(size_t, ZSTD_decompressDCtx,
 	     (ZSTD_DCtx * c, void *at, size_t room, const void *p, size_t len),
 	     (c, at, room, p, len), NO_MEMORY)
+WRAP_LIBRARY(size_t, ZSTD_decompressStream,
+	     (ZSTD_DCtx * c, ZSTD_outBuffer *out, ZSTD_inBuffer *in), (c, out, in), NO_MEMORY)
 
 /* ---------------------------------------------------------------- two versions and their archives */
 

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later
  *
  * Archives of images. The first byte says what the others are: 'R' an archive; 'M' a manifest, which is packed as
- * a good archive would; else records of content behind a good beginning, each as
+ * a good archive would; 'S' the frame of a btrfs stream, 'Z' what is packed as one, both in pieces whose length the next
+ * byte says; else records of content behind a good beginning, each as
  *	nown nfrom | nown + nfrom times: number, offset u16, length u8 | content comes from the last bytes
  * whose sums and packing are made right here, since no fuzzer gets past them. The base has the same files.
- * Whatever the bytes are: nothing is made or changed beside the tree, and a tree that is made is what its manifest says.
+ * Whatever the bytes are: nothing is made or changed beside the tree, and a tree that is made is what its manifest says. A
+ * stream comes out as it went in.
  */
 #include <fcntl.h>
 #include <openssl/evp.h>
@@ -12,9 +14,12 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <xxhash.h>
+#include <zstd.h>
 
 #include "archive_receive.h"
 #include "archive_write.h"
+#include "common/checked.h"
 #include "common/fs.h"
 #include "common/kv.h"
 #include "image_internal.h"
@@ -96,12 +101,14 @@ static void append_text(struct bytes *to, enum cow_arc_type type, const char *te
 }
 
 /* Everything up to the manifest, which is @manifest. */
-static void begin(struct bytes *to, const void *manifest, size_t len)
+static void begin(struct bytes *to, const void *manifest, size_t len, bool btrfs)
 {
-	const struct cow_arc_file file = {.magic = COW_ARC_MAGIC, .version = {COW_ARC_VERSION}};
+	const struct cow_arc_file file = {.magic = COW_ARC_MAGIC,
+					  .version = {COW_ARC_VERSION},
+					  .flags = {btrfs ? COW_ARC_BTRFS : 0}};
 	static const char conf[] = "boot_dir = boot\n";
 	struct cow_archive_info about = {
-	    .name = "deb", .version = 3, .base_name = "deb", .base_version = 2, .manifest_len = len};
+	    .name = "deb", .version = 3, .base_name = "deb", .base_version = 2, .manifest_len = len, .btrfs = btrfs};
 	struct cow_ovl_image_info info;
 	uint8_t id[COW_OVM_ID_LEN];
 	cow_ovl_image_info(img, &info);
@@ -171,6 +178,36 @@ static void one_record(struct bytes *to, const uint8_t **p, const uint8_t *end)
 	append_record(to, COW_ARC_DATA, &b, prefix, plain);
 }
 
+static void append_pieces(struct bytes *to, const uint8_t *p, size_t size, size_t piece)
+{
+	for (size_t at = 0; at < size; at += piece) {
+		struct cow_arc_record h = {.zeros = {0}};
+		size_t len = size - at < piece ? size - at : piece;
+		cow_put_le32(h.type, COW_ARC_STREAM);
+		cow_put_le32(h.packed_len, (uint32_t)len);
+		cow_put_le64(h.sum, XXH64(p + at, len, 0));
+		cow_put_le64(h.head_sum, XXH64(&h, offsetof(struct cow_arc_record, head_sum), 0));
+		append(to, &h, sizeof(h));
+		append(to, p + at, len);
+	}
+}
+
+/* @plain: not packed yet. */
+static void append_stream(struct bytes *to, const uint8_t *data, size_t size, bool plain)
+{
+	size_t piece = 1 + data[0] * 3u;
+	if (!plain) {
+		append_pieces(to, data + 1, size - 1, piece);
+		return;
+	}
+	size_t room = ZSTD_compressBound(size);
+	cow_autofree uint8_t *packed = malloc(room);
+	must(packed != NULL);
+	size_t len = ZSTD_compress(packed, room, data + 1, size - 1, 1);
+	must(!ZSTD_isError(len));
+	append_pieces(to, packed, len, piece);
+}
+
 static void make(struct bytes *to, const uint8_t *data, size_t size)
 {
 	size_t len;
@@ -181,11 +218,17 @@ static void make(struct bytes *to, const uint8_t *data, size_t size)
 		return;
 	}
 	if (*data == 'M' && size > 1) {
-		begin(to, p, size - 1);
+		begin(to, p, size - 1, false);
 		finish(to);
 		return;
 	}
-	begin(to, manifest, len);
+	if ((*data == 'S' || *data == 'Z') && size > 1) {
+		begin(to, manifest, len, true);
+		append_stream(to, p, size - 1, *data == 'Z');
+		finish(to);
+		return;
+	}
+	begin(to, manifest, len, false);
 	while (size > 65 && p < end - 64)
 		one_record(to, &p, end);
 	finish(to);
@@ -218,9 +261,55 @@ static int enough(void *ctx, const struct cow_import_progress *p)
 	return p->bytes > UNPACKED_MAX || p->inodes > 2000 ? -EINTR : 0;
 }
 
+/* What came out of a stream; the receiver's context. */
+struct streamed {
+	bool begun, ended;
+	struct bytes out;
+};
+
+static int stream_begin(void *ctx, const struct cow_ovl_image *image, struct cow_err *err)
+{
+	struct streamed *s = ctx;
+	(void)err;
+	must(!s->begun && image);
+	s->begun = true;
+	return 0;
+}
+
+static int stream_take(void *ctx, const void *p, size_t len, struct cow_err *err)
+{
+	struct streamed *s = ctx;
+	must(s->begun && !s->ended && len);
+	if (s->out.len + len > UNPACKED_MAX)
+		return cow_err_set(err, -EFBIG, "enough");
+	append(&s->out, p, len);
+	return 0;
+}
+
+static int stream_end(void *ctx, struct cow_err *err)
+{
+	struct streamed *s = ctx;
+	(void)err;
+	must(s->begun && !s->ended);
+	s->ended = true;
+	return 0;
+}
+
+static const struct cow_arc_sink sink = {stream_begin, stream_take, stream_end};
+
+/* Only what is whole ends well, and what was packed here is. */
+static void check_stream(const struct streamed *s, int r, const uint8_t *data, size_t size)
+{
+	must(r == 0 ? s->ended : !s->ended || *data == 'R');
+	if (*data == 'Z' && size > 1)
+		must(r == 0 && s->out.len == size - 2 &&
+		     (size == 2 || memcmp(s->out.p, data + 2, size - 2) == 0));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct cow_err err = COW_ERR_INIT;
+	struct streamed streamed = {.begun = false};
 	struct bytes b = {.p = NULL};
 	const struct cow_import_opts opts = {.progress = enough};
 	char buf[8] = "";
@@ -236,14 +325,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	put(stage, "outside", "intact");
 	struct cow_fill fill = {.tree = cow_opendir_at(stage, "tree"), .opts = &opts};
 	struct cow_arc_receive rx = {
-	    .fill = &fill, .stage = stage, .what = "input", .accept = accept};
+	    .fill = &fill, .stage = stage, .what = "input", .accept = accept, .sink = &sink, .ctx = &streamed};
 	int r = cow_arc_receive(&rx, read_bytes, &b, &err);
-	must(r == 0 ? cow_ovl_image_verify(stage, NULL, NULL, NULL, NULL, &err) == 0
-		    : err.code != COW_OK && *cow_err_str(&err));
+	must(r == 0 || (err.code != COW_OK && *cow_err_str(&err)));
+	if (streamed.begun)
+		check_stream(&streamed, r, data, size);
+	else if (r == 0)
+		must(cow_ovl_image_verify(stage, NULL, NULL, NULL, NULL, &err) == 0);
 	cow_kv_free(rx.conf);
 	cow_fill_done(&fill);
 	(void)close(fill.tree);
 	free(b.p);
+	free(streamed.out.p);
 	cow_autoclose int fd = openat(stage, "outside", O_RDONLY | O_CLOEXEC);
 	must(read(fd, buf, 7) == 6 && strcmp(buf, "intact") == 0);
 	must(unlinkat(stage, "outside", 0) == 0);

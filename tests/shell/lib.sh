@@ -93,10 +93,13 @@ store()
 
 # used: bytes in use on the store's file system, when what was removed has been given back. XFS does that, and with
 # the space it set aside for files that were growing, in its own time, up to 400 KiB of it here: to be frozen makes
-# it do so at once. Btrfs removes a subvolume after its name.
+# it do so at once. Btrfs removes a subvolume after its name, up to half a minute later when nobody asks.
 used()
 {
-	[[ $(stat -f -c %T "$store") != btrfs ]] || btrfs subvolume sync "$store" >/dev/null
+	if [[ $(stat -f -c %T "$store") == btrfs ]]; then
+		btrfs filesystem sync "$store" >/dev/null
+		btrfs subvolume sync "$store" >/dev/null
+	fi
 	fsfreeze -f "$store"
 	fsfreeze -u "$store"
 	echo $(($(df --output=used -k "$store" | tail -n 1) * 1024))

@@ -6,6 +6,8 @@
 #ifndef COW_SNAPSHOT_ARCHIVE_H
 #define COW_SNAPSHOT_ARCHIVE_H
 
+#include <stdbool.h>
+
 #include "snapshot/image.h"
 #include "snapshot/mac.h"
 
@@ -40,6 +42,15 @@ struct cow_export_done {
 int cow_image_export(struct cow_store *s, const struct cow_image *i, const struct cow_image *since,
 		     const struct cow_export_opts *opts, struct cow_export_done *ret,
 		     struct cow_err *err);
+
+/*
+ * cow_image_export_btrfs - the same as a btrfs send stream, for stores on btrfs. The whole tree is compared with the
+ * manifest before. Nothing goes on from an export that was interrupted.
+ * Return: as cow_image_export(); -EOPNOTSUPP a tree is no subvolume; -EPERM. Threads: as there; needs CAP_SYS_ADMIN.
+ */
+int cow_image_export_btrfs(struct cow_store *s, const struct cow_image *i,
+			   const struct cow_image *since, const struct cow_export_opts *opts,
+			   struct cow_export_done *ret, struct cow_err *err);
 
 /*
  * cow_image_export_oci - write version @i as an OCI image layout with one layer: opts->output is a directory that
@@ -107,6 +118,7 @@ struct cow_archive_info {
 	unsigned base_version;
 	char base[COW_IMAGE_ID_LEN + 1];
 	uint64_t manifest_len;
+	bool btrfs; /* its tree is a btrfs send stream */
 };
 
 /* cow_archive_peek - of a file. Return: 0; -ENOENT; -EBADMSG it is none; -errno. */
