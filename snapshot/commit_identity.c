@@ -25,35 +25,11 @@ struct undo {
 
 /* ---------------------------------------------------------------- the image's object once more */
 
-/* A place: directory and name. */
-struct place {
-	int dir;
-	const char *name;
-	struct stat st; /* of the directory */
-};
-
-static int place_open(struct place *p, int tree, const char *path)
+static int place_close(struct cow_tree_place *p, int r)
 {
-	char above[COW_PATH_MAX + 1] = ".";
-	const char *slash = strrchr(path, '/');
-	if (slash)
-		(void)snprintf(above, sizeof(above), "%.*s", (int)(slash - path), path);
-	p->name = slash ? slash + 1 : path;
-	p->dir = cow_tree_open(tree, above, O_RDONLY | O_DIRECTORY);
-	if (p->dir < 0)
-		return p->dir;
-	return fstat(p->dir, &p->st) < 0 ? -errno : 0;
-}
-
-static int place_close(const struct place *p, int r)
-{
-	const struct timespec times[2] = {p->st.st_atim, p->st.st_mtim};
-	if (p->dir < 0)
-		return r;
-	if (r > 0 && futimens(p->dir, times) < 0)
-		r = -errno;
-	(void)close(p->dir); /* a directory: nothing to lose */
-	return r;
+	int closed = r > 0 ? cow_tree_place_as_before(p) : 0;
+	cow_tree_place_close(p);
+	return closed < 0 ? closed : r;
 }
 
 static int copy_xattrs(int src, int dst)
@@ -142,7 +118,7 @@ static int same_object(const struct stat *a, const struct stat *b)
 }
 
 /* Return: 1 changed, 0 not, -errno. */
-static int put_back_at(const struct undo *u, const struct place *p, const char *path)
+static int put_back_at(const struct undo *u, const struct cow_tree_place *p, const char *path)
 {
 	char hex[COW_HEX64_LEN + 1], temp[sizeof(".cowherd-") + COW_HEX64_LEN];
 	struct stat now, was;
@@ -174,9 +150,9 @@ static int put_back_at(const struct undo *u, const struct place *p, const char *
 
 static int put_back(struct undo *u, const char *path)
 {
-	struct place p = {.dir = -1};
+	struct cow_tree_place p = {.dir = -1};
 	struct stat st;
-	int r = place_open(&p, u->fix.tree, path);
+	int r = cow_tree_place_open(u->fix.tree, path, &p);
 	if (r == 0)
 		r = put_back_at(u, &p, path);
 	r = place_close(&p, r);
@@ -234,8 +210,8 @@ static int is_as_written(const struct undo *u, const struct hosts *h, const char
 
 static int edit_hosts(struct undo *u, struct hosts *h)
 {
-	struct place p = {.dir = -1};
-	int r = place_open(&p, u->fix.tree, "etc/hosts");
+	struct cow_tree_place p = {.dir = -1};
+	int r = cow_tree_place_open(u->fix.tree, "etc/hosts", &p);
 	if (r == 0)
 		r = cow_fix_lines(&u->fix, "etc/hosts", hosts_line, h);
 	r = place_close(&p, r);
@@ -278,11 +254,11 @@ static int undo_key(void *ctx, const char *name)
 /* Directories that were made for a file of ours. */
 static void drop_empty(const struct undo *u, const char *path)
 {
-	struct place p = {.dir = -1};
+	struct cow_tree_place p = {.dir = -1};
 	struct stat st;
 	if (u->golden >= 0 && cow_tree_lstat(u->golden, path, &st) == 0)
 		return;
-	int r = place_open(&p, u->fix.tree, path);
+	int r = cow_tree_place_open(u->fix.tree, path, &p);
 	if (r == 0) /* most often it is not there, or not empty */
 		r = unlinkat(p.dir, p.name, AT_REMOVEDIR) == 0;
 	(void)place_close(&p, r);

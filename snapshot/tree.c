@@ -93,7 +93,7 @@ int cow_tree_read(int tree, const char *path, size_t max, char **ret, size_t *re
 	if (st.st_size < 0 || (uint64_t)st.st_size > max)
 		return -EFBIG;
 	(void)snprintf(again, sizeof(again), "/proc/self/fd/%d", look);
-	cow_autoclose int fd = open(again, O_RDONLY | O_CLOEXEC);
+	cow_autoclose int fd = open(again, O_RDONLY | O_NOATIME | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
 	cow_autofree char *buf = malloc((size_t)st.st_size + 1);
@@ -182,6 +182,41 @@ int cow_tree_unlink(int tree, const char *path)
 	if (dir < 0)
 		return dir;
 	return unlinkat(dir, name, 0) < 0 ? -errno : 0;
+}
+
+int cow_tree_place_open(int tree, const char *path, struct cow_tree_place *ret)
+{
+	char above[COW_PATH_MAX + 1] = ".";
+	const char *slash = strrchr(path, '/');
+	ret->name = slash ? slash + 1 : path;
+	ret->dir = -1;
+	if (slash && (size_t)(slash - path) >= sizeof(above))
+		return -ENAMETOOLONG;
+	if (slash)
+		(void)snprintf(above, sizeof(above), "%.*s", (int)(slash - path), path);
+	ret->dir = cow_tree_open(tree, above, O_RDONLY | O_DIRECTORY);
+	if (ret->dir < 0)
+		return ret->dir;
+	if (fstat(ret->dir, &ret->st) == 0)
+		return 0;
+	int r = -errno;
+	cow_tree_place_close(ret);
+	return r;
+}
+
+void cow_tree_place_close(struct cow_tree_place *p)
+{
+	if (p->dir >= 0)
+		(void)close(p->dir); /* a directory: nothing to lose */
+	p->dir = -1;
+}
+
+int cow_tree_place_as_before(struct cow_tree_place *p)
+{
+	const struct timespec times[2] = {p->st.st_atim, p->st.st_mtim};
+	int r = futimens(p->dir, times) < 0 ? -errno : 0;
+	cow_tree_place_close(p);
+	return r;
 }
 
 int cow_tree_each(int tree, const char *path, int (*fn)(void *ctx, const char *name), void *ctx)

@@ -39,6 +39,18 @@ int cow_tree_symlink(int tree, const char *path, const char *target);
 /* Remove what is no directory. -ENOENT nothing there. */
 int cow_tree_unlink(int tree, const char *path);
 
+/* A place in a tree: the directory it is in, and its name there. */
+struct cow_tree_place {
+	int dir; /* open, not only as a path; -1 */
+	const char *name;
+	struct stat st; /* of the directory */
+};
+/* @ret->name points into @path. -ENOENT: the directory is not there. */
+int cow_tree_place_open(int tree, const char *path, struct cow_tree_place *ret);
+/* The directory gets back the times it had, and is closed: nothing that matters has happened in it. */
+int cow_tree_place_as_before(struct cow_tree_place *p);
+void cow_tree_place_close(struct cow_tree_place *p);
+
 /* Call @fn for each name in a directory (not "." and ".."); its non-zero value stops and is
  * returned. -ENOENT no such directory. */
 int cow_tree_each(int tree, const char *path, int (*fn)(void *ctx, const char *name), void *ctx);
