@@ -172,6 +172,29 @@ static int here(struct import *m, const struct cow_arc_receive *rx)
 	return r;
 }
 
+/* What the fix-ups changed came behind the record, in sections. */
+static int take_fixups(struct import *m, struct cow_arc_receive *rx, struct cow_err *err)
+{
+	const char *section, *key, *value;
+	cow_autokv conf = NULL;
+	cow_autokv fixups = NULL;
+	int r = cow_kv_new(&conf);
+	if (r == 0)
+		r = cow_kv_new(&fixups);
+	for (size_t n = 0; r == 0 && cow_kv_entry(rx->conf, n, &section, &key, &value) == 0; n++)
+		r = cow_kv_add(*section ? fixups : conf, section, key, value);
+	if (r == 0)
+		r = cow_fixlog_parse(fixups, &m->v->log);
+	if (r == -EBADMSG)
+		return cow_err_say(err, COW_ERR_FAILED, r,
+				   "'%s' is damaged: what it says the fix-ups changed", m->v->source);
+	if (r < 0)
+		return cow_err_set(err, r, "read what the fix-ups changed");
+	cow_kv_free(rx->conf);
+	rx->conf = cow_steal_ptr(&conf);
+	return cow_fixlog_write(m->v->stage, &m->v->log, err);
+}
+
 int cow_import_archive(struct cow_new_version *v, struct cow_unpack *u, struct cow_err *err)
 {
 	static const struct cow_arc_sink sink = {stream_begin, stream_take, stream_end};
@@ -186,6 +209,8 @@ int cow_import_archive(struct cow_new_version *v, struct cow_unpack *u, struct c
 	};
 	int r = cow_arc_receive_all(&rx, u, err);
 	cow_arc_btrfs_free(m.btrfs);
+	if (r == 0)
+		r = take_fixups(&m, &rx, err);
 	if (r == 0) {
 		r = here(&m, &rx);
 		if (r < 0)

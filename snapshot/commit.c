@@ -26,12 +26,12 @@ struct reading {
 	struct timespec since;
 };
 
-static int begin_reading(const struct cow_commit *c, struct cow_ovl_image *img, struct reading *rd,
-			 struct cow_err *err)
+static int begin_reading(const struct cow_commit *c, int root, struct cow_ovl_image *img,
+			 struct reading *rd, struct cow_err *err)
 {
 	char who[COW_OVL_HOLDER_MAX];
 	rd->since = cow_commit_stamp();
-	int r = cow_ovl_inst_open(c->root, img, 0, &rd->inst, err);
+	int r = cow_ovl_inst_open(root, img, 0, &rd->inst, err);
 	if (r != -EBUSY)
 		return r;
 	if (!c->is_client || cow_ovl_inst_holder(c->root, who) == -ENOENT)
@@ -67,7 +67,35 @@ struct work {
 	struct cow_commit_tree tree;
 	struct cow_image *image;   /* the root came from; NULL: gone */
 	struct cow_ovl_image *img; /* its manifest; NULL: none, or gone */
+	int own_root;		   /* for the time the image itself is read; -1 */
 };
+
+#define OWN_ROOT "root"
+
+/* A root on the image with nothing in it, in the staging directory: gone with it after a crash. */
+static int make_own_root(struct work *w, struct cow_err *err)
+{
+	const struct cow_root_how how = {
+	    .backend = COW_BACKEND_OVERLAY,
+	    .durability = COW_OVL_STRICT,
+	};
+	int r = cow_mkdir_at(w->v.stage, OWN_ROOT, 0700);
+	if (r == 0)
+		r = w->own_root = cow_opendir_at(w->v.stage, OWN_ROOT);
+	if (r < 0)
+		return cow_err_set(err, r, "make a root of image %s", w->image->name);
+	return cow_root_fill(w->c->s, w->own_root, w->image, &how, err);
+}
+
+static int drop_own_root(struct work *w, int r, struct cow_err *err)
+{
+	if (w->own_root < 0)
+		return r;
+	(void)close(w->own_root); /* nothing in it that must last */
+	w->own_root = -1;
+	int gone = r < 0 ? 0 : cow_tree_delete_at(w->v.stage, OWN_ROOT);
+	return gone < 0 ? cow_err_set(err, gone, "remove a root of image %s", w->image->name) : r;
+}
 
 static int fill_overlay(struct work *w, struct cow_err *err)
 {
@@ -81,15 +109,19 @@ static int fill_overlay(struct work *w, struct cow_err *err)
 	int r = cow_new_version_begin(&w->v, -1, err);
 	if (r < 0)
 		return r;
-	r = begin_reading(w->c, w->img, &rd, err);
+	if (w->c->root < 0)
+		r = make_own_root(w, err);
+	if (r == 0)
+		r = begin_reading(w->c, w->c->root < 0 ? w->own_root : w->c->root, w->img, &rd, err);
 	if (r == 0)
 		r = cow_commit_fill(&w->tree, rd.inst);
-	return end_reading(w->c, &rd, r, err);
+	return drop_own_root(w, end_reading(w->c, &rd, r, err), err);
 }
 
 static int fill_btrfs(struct work *w, struct cow_err *err)
 {
-	cow_autoclose int tree = cow_opendir_at(w->c->root, "tree");
+	cow_autoclose int tree = w->c->root < 0 ? cow_image_tree(w->c->s, w->image)
+						: cow_opendir_at(w->c->root, "tree");
 	if (tree < 0)
 		return cow_err_set(err, tree, "open the tree of the root");
 	int r = cow_new_version_begin(&w->v, tree, err);
@@ -113,32 +145,85 @@ static int find_image(struct work *w, struct cow_err *err)
 	return r;
 }
 
-/* Fix-ups the image did without as asked stay left out. */
+/* Fix-ups the image did without as asked, or that were taken back, stay left out. */
 struct asked {
 	char *name[COW_FIXUPS_MAX];
 	const char *list[COW_FIXUPS_MAX + 1]; /* NULL at the end */
 	size_t n;
 };
 
+/* Name of a fix-up whose line in the record begins with "NAME: @result"; NULL. The caller frees it. */
+static int take_name(const char *line, const char *result, char **ret)
+{
+	const char *colon = strstr(line, ": ");
+	*ret = NULL;
+	if (!colon || strncmp(colon + 2, result, strlen(result)) != 0)
+		return 0;
+	*ret = strndup(line, (size_t)(colon - line));
+	return *ret ? 1 : -ENOMEM;
+}
+
+static int take_asked(struct asked *a, const char *line)
+{
+	static const char *const results[] = {"skipped: as asked", COW_FIXUP_UNDONE};
+	int r = 0;
+	for (size_t i = 0; r == 0 && i < 2 && a->n < COW_FIXUPS_MAX; i++)
+		r = take_name(line, results[i], &a->name[a->n]);
+	if (r <= 0)
+		return r;
+	a->list[a->n] = a->name[a->n];
+	a->n++;
+	return 0;
+}
+
+/* Of a version made by a cowherd that recorded nothing, that is known. */
+static int take_unrecorded(struct cow_fixlog *log, const char *line)
+{
+	cow_autofree char *name = NULL;
+	int r = take_name(line, "done", &name);
+	return r <= 0 || cow_fixlog_find(log, name) || strcmp(name, "identity") == 0
+		   ? r < 0 ? r : 0
+		   : cow_fixlog_lost(log, name);
+}
+
+static int read_log(struct work *w, struct cow_err *err)
+{
+	struct cow_err why = COW_ERR_INIT;
+	cow_autoclose int version = cow_image_version(w->c->s, w->image);
+	if (version < 0)
+		return cow_err_set(err, version, "open image %s@%u", w->image->name,
+				   w->image->version);
+	int r = cow_fixlog_read(version, &w->v.log, &why);
+	if (r == -EBADMSG && !w->c->change) {
+		cow_fill_note(&w->v.fill,
+			      "what the fix-ups of %s@%u changed cannot be taken back: its %s is damaged",
+			      w->image->name, w->image->version, COW_FIXLOG_NAME);
+		return 0;
+	}
+	if (r < 0 && err)
+		*err = why;
+	return r < 0 ? cow_err_prefix(err, r, "image %s@%u is damaged", w->image->name,
+				      w->image->version)
+		     : 0;
+}
+
 static int read_asked(struct work *w, struct asked *a, struct cow_err *err)
 {
-	static const char mark[] = ": skipped: as asked";
 	const char *line;
 	cow_autokv conf = NULL;
 	if (!w->image)
 		return 0;
 	int r = cow_image_conf(w->c->s, w->image, &conf, err);
+	if (r == 0)
+		r = read_log(w, err);
+	if (r < 0)
+		return r;
 	for (size_t i = 0; r == 0 && (line = cow_kv_get_nth(conf, "", "fixup", i)); i++) {
-		const char *end = strstr(line, mark);
-		if (!end || a->n == COW_FIXUPS_MAX)
-			continue;
-		a->name[a->n] = strndup(line, (size_t)(end - line));
-		if (!a->name[a->n])
-			return cow_err_set(err, -ENOMEM, "read the record of the image");
-		a->list[a->n] = a->name[a->n];
-		a->n++;
+		r = take_asked(a, line);
+		if (r == 0)
+			r = take_unrecorded(&w->v.log, line);
 	}
-	return r;
+	return r < 0 ? cow_err_set(err, r, "read the record of the image") : 0;
 }
 
 static void asked_done(struct asked *a)
@@ -167,6 +252,8 @@ static int describe(struct work *w, struct cow_err *err)
 	if (r == 0)
 		r = read_asked(w, &asked, err);
 	w->v.also_skip = asked.list;
+	w->v.change = w->c->change;
+	w->v.change_ctx = w->c->change_ctx;
 	if (r == 0)
 		r = cow_new_version_describe(&w->v, err);
 	w->v.also_skip = NULL;
@@ -251,6 +338,7 @@ int cow_commit_root(const struct cow_commit *c, unsigned *ret_version, struct co
 		    .stage = -1,
 		    .tree = -1,
 		},
+	    .own_root = -1,
 	};
 	int r = c->opts ? cow_fixup_check(c->opts->skip_fixups, err) : 0;
 	if (r < 0)

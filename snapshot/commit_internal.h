@@ -79,7 +79,7 @@ int cow_commit_no_identity(int tree, int golden, cow_fixup_report report, void *
 
 struct cow_commit {
 	struct cow_store *s;
-	int root; /* directory of the root: instance and layers */
+	int root; /* directory of the root: instance and layers; -1: as the image is, see .change */
 	struct cow_root conf;
 	int is_client; /* its root: what makes it one machine's leaves it before it is published */
 	int in_use;	 /* also while it is in use */
@@ -89,6 +89,9 @@ struct cow_commit {
 	 * published. */
 	int (*use)(void *ctx, const struct cow_new_version *v, struct cow_err *err);
 	void *use_ctx;
+	/* What becomes of the tree instead of the fix-ups; see struct cow_new_version. NULL: they are made. */
+	int (*change)(void *ctx, struct cow_new_version *v, struct cow_err *err);
+	void *change_ctx;
 };
 /* @ret_version: not set with .use */
 int cow_commit_root(const struct cow_commit *c, unsigned *ret_version, struct cow_err *err);

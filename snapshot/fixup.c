@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -76,31 +77,58 @@ int cow_fixup_skipped(const struct cow_fixup_skip *skip, const char *name)
 	return 0;
 }
 
-/* The image's own oddity, or the host's trouble? */
-static int is_host_trouble(int r)
+/* Return: 1 it changed something; 0 it did not; -errno. */
+static int run(const struct fixup *x, int tree, const char *boot_dir, struct cow_fixlog *log,
+	       cow_fixup_report report, void *ctx, struct cow_err *err)
 {
-	return r == -ENOSPC || r == -EDQUOT || r == -EIO || r == -ENOMEM || r == -EROFS ||
-	       r == -EMFILE || r == -ENFILE;
+	struct cow_fix f = {.tree = tree, .boot_dir = boot_dir, .log = log, .name = x->name};
+	int r = x->run(&f);
+	int done = r == 0 && *f.what;
+	if (f.trouble)
+		r = f.trouble;
+	if (cow_fix_is_trouble(r))
+		return cow_err_set(err, r, "fix-up %s", x->name);
+	if (r < 0)
+		cow_fix_did(&f, "stopped by: %s", strerrordesc_np(-r));
+	/* Words without a change are kept once: what was "done" is then known to be nothing. */
+	bool says = f.changes > 0 || (done && log && !cow_fixlog_find(log, x->name));
+	if (log && says && cow_fixlog_did(log, x->name, f.what) < 0)
+		return cow_err_set(err, -ENOMEM, "fix-up %s", x->name);
+	report(ctx, x->name, done ? "done" : r < 0 ? "skipped" : "not needed", f.what);
+	return f.changes > 0;
+}
+
+static int find_links(int tree, struct cow_fixlog *log, struct cow_err *err)
+{
+	const struct cow_fix f = {.tree = tree, .log = log};
+	int r = log ? cow_fix_find_links(&f) : 0;
+	return r < 0 ? cow_err_set(err, r, "look for links of what the fix-ups changed") : 0;
 }
 
 int cow_fixup_tree(int tree, const char *boot_dir, const struct cow_fixup_skip *skip,
-		   cow_fixup_report report, void *ctx, struct cow_err *err)
+		   struct cow_fixlog *log, cow_fixup_report report, void *ctx, struct cow_err *err)
 {
 	for (size_t i = 0; i < NFIXUPS; i++) {
-		struct cow_fix f = {.tree = tree, .boot_dir = boot_dir};
 		if (cow_fixup_skipped(skip, fixups[i].name)) {
 			report(ctx, fixups[i].name, "skipped", "as asked");
 			continue;
 		}
-		int r = fixups[i].run(&f);
-		if (is_host_trouble(r))
-			return cow_err_set(err, r, "fix-up %s", fixups[i].name);
-		if (r < 0) {
-			cow_fix_did(&f, "stopped by: %s", strerrordesc_np(-r));
-			report(ctx, fixups[i].name, "skipped", f.what);
-			continue;
-		}
-		report(ctx, fixups[i].name, *f.what ? "done" : "not needed", f.what);
+		int r = run(&fixups[i], tree, boot_dir, log, report, ctx, err);
+		if (r < 0)
+			return r;
 	}
-	return 0;
+	return find_links(tree, log, err);
+}
+
+int cow_fixup_one(int tree, const char *boot_dir, const char *name, struct cow_fixlog *log,
+		  cow_fixup_report report, void *ctx, struct cow_err *err)
+{
+	for (size_t i = 0; i < NFIXUPS; i++) {
+		if (strcmp(fixups[i].name, name) != 0)
+			continue;
+		int r = run(&fixups[i], tree, boot_dir, log, report, ctx, err);
+		int found = r < 0 ? r : find_links(tree, log, err);
+		return found < 0 ? found : r;
+	}
+	return cow_err_say(err, COW_ERR_USAGE, -EINVAL, "no fix-up is called %s", COW_Q(name));
 }

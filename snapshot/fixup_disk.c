@@ -14,13 +14,13 @@
 int cow_fix_swap(struct cow_fix *f)
 {
 	int r = cow_fix_mask(f, "dphys-swapfile.service");
-	if (r == 0 && cow_tree_has(f->tree, "etc/dphys-swapfile"))
+	if (r == 0 && cow_fix_has(f, "etc/dphys-swapfile"))
 		r = cow_fix_remove(f, "var/swap");
 	/* rpi-swap (Raspberry Pi OS from Debian 13): compressed memory is fine, a file behind it
 	 * not. */
 	if (r == 0 &&
-	    (cow_tree_has(f->tree, "etc/rpi/swap.conf") ||
-	     cow_tree_has(f->tree, "usr/lib/systemd/system-generators/rpi-swap-generator")))
+	    (cow_fix_has(f, "etc/rpi/swap.conf") ||
+	     cow_fix_has(f, "usr/lib/systemd/system-generators/rpi-swap-generator")))
 		r = cow_fix_put(f, "etc/rpi/swap.conf.d/90-cowherd.conf",
 				"[Main]\nMechanism=zram\n", 0644);
 	return r;

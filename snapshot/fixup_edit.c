@@ -27,7 +27,29 @@ void cow_fix_did(struct cow_fix *f, const char *fmt, ...)
 		(void)snprintf(f->what + len, sizeof(f->what) - len, ", ...");
 }
 
-int cow_fix_has_unit(const struct cow_fix *f, const char *unit)
+bool cow_fix_is_trouble(int r)
+{
+	return r == -ENOSPC || r == -EDQUOT || r == -EIO || r == -ENOMEM || r == -EROFS ||
+	       r == -EMFILE || r == -ENFILE;
+}
+
+int cow_fix_lstat(struct cow_fix *f, const char *path, struct stat *ret)
+{
+	int r = cow_tree_lstat(f->tree, path, ret);
+	if (cow_fix_is_trouble(r))
+		f->trouble = r;
+	return r;
+}
+
+int cow_fix_has(struct cow_fix *f, const char *path)
+{
+	cow_autoclose int fd = cow_tree_open(f->tree, path, O_PATH);
+	if (cow_fix_is_trouble(fd))
+		f->trouble = fd;
+	return fd >= 0;
+}
+
+int cow_fix_has_unit(struct cow_fix *f, const char *unit)
 {
 	static const char *const dirs[] = {"usr/lib/systemd/system", "lib/systemd/system",
 					   "etc/systemd/system"};
@@ -35,12 +57,31 @@ int cow_fix_has_unit(const struct cow_fix *f, const char *unit)
 	struct stat st;
 	for (size_t i = 0; i < sizeof(dirs) / sizeof(*dirs); i++) {
 		(void)snprintf(path, sizeof(path), "%s/%s", dirs[i], unit);
-		if (cow_tree_lstat(f->tree, path, &st) == 0)
+		if (cow_fix_lstat(f, path, &st) == 0)
 			return 1;
 	}
 	const char *dot = strrchr(unit, '.');
 	(void)snprintf(path, sizeof(path), "etc/init.d/%.*s", dot ? (int)(dot - unit) : 255, unit);
-	return dot && strcmp(dot, ".service") == 0 && cow_tree_has(f->tree, path);
+	return dot && strcmp(dot, ".service") == 0 && cow_fix_has(f, path);
+}
+
+int cow_fix_write(struct cow_fix *f, const char *path, const char *old, const char *text,
+		  unsigned mode)
+{
+	const struct cow_fix_to to = {
+	    .kind = COW_FIXLOG_FILE,
+	    .bytes = text,
+	    .len = strlen(text),
+	    .mode = mode,
+	    .old = {(char *)(uintptr_t)old, old ? strlen(old) : 0},
+	};
+	return cow_fix_change(f, path, &to);
+}
+
+int cow_fix_link(struct cow_fix *f, const char *path, const char *target)
+{
+	const struct cow_fix_to to = {.kind = COW_FIXLOG_LINK, .target = target};
+	return cow_fix_change(f, path, &to);
 }
 
 /* Is there a link of exactly this target, as it is in the image: 1 or 0. */
@@ -61,7 +102,7 @@ int cow_fix_mask(struct cow_fix *f, const char *unit)
 	(void)snprintf(path, sizeof(path), UNIT_DIR "%s", unit);
 	if (!cow_fix_has_unit(f, unit) || is_link_to(f, path, "/dev/null"))
 		return 0;
-	int r = cow_tree_symlink(f->tree, path, "/dev/null");
+	int r = cow_fix_link(f, path, "/dev/null");
 	if (r == 0)
 		cow_fix_did(f, "masked %s", unit);
 	return r;
@@ -87,12 +128,13 @@ int cow_fix_add_unit(struct cow_fix *f, const char *unit, const char *text, cons
 	(void)snprintf(path, sizeof(path), UNIT_DIR "%s.wants/%s", target, unit);
 	(void)snprintf(link, sizeof(link), "../%s", unit);
 	/* A version made of an older one has it. */
-	return is_link_to(f, path, link) ? 0 : cow_tree_symlink(f->tree, path, link);
+	return is_link_to(f, path, link) ? 0 : cow_fix_link(f, path, link);
 }
 
 int cow_fix_remove(struct cow_fix *f, const char *path)
 {
-	int r = cow_tree_unlink(f->tree, path);
+	const struct cow_fix_to none = {.kind = COW_FIXLOG_NONE};
+	int r = cow_fix_change(f, path, &none);
 	if (r == -ENOENT)
 		return 0;
 	if (r == 0)
@@ -118,7 +160,7 @@ int cow_fix_put(struct cow_fix *f, const char *path, const char *text, unsigned 
 	cow_autofree char *old = NULL;
 	if (cow_fix_read(f, path, &old) == 0 && strcmp(old, text) == 0)
 		return 0;
-	int r = cow_tree_write(f->tree, path, text, strlen(text), mode);
+	int r = cow_fix_write(f, path, old, text, mode);
 	if (r == 0)
 		cow_fix_did(f, "wrote /%s", path);
 	return r;
@@ -156,7 +198,7 @@ int cow_fix_lines(struct cow_fix *f, const char *path,
 		p += *p == '\n';
 	}
 	if (r == 0 && strcmp(old, out.s) != 0) {
-		r = cow_tree_write(f->tree, path, out.s, out.len, 0644);
+		r = cow_fix_write(f, path, old, out.s, 0644);
 		if (r == 0)
 			r = 1;
 	}

@@ -101,7 +101,7 @@ static int drop_swap_files(struct cow_fix *f, const char *text)
 		if (strcmp(v.type, "swap") != 0 || v.what[0] != '/' ||
 		    strncmp(v.what, "/dev/", 5) == 0)
 			continue;
-		if (cow_tree_lstat(f->tree, v.what + 1, &st) == 0 && S_ISREG(st.st_mode)) {
+		if (cow_fix_lstat(f, v.what + 1, &st) == 0 && S_ISREG(st.st_mode)) {
 			int r = cow_fix_remove(f, v.what + 1);
 			if (r < 0)
 				return r;
@@ -122,10 +122,10 @@ static int add_lines(struct cow_fix *f, const struct state *st)
 	}
 	if (r < 0)
 		return r;
-	if (cow_tree_has(f->tree, "boot/firmware"))
+	if (cow_fix_has(f, "boot/firmware"))
 		(void)snprintf(bind, sizeof(bind),
 			       "/boot/firmware /boot/firmware none bind,nofail 0 0\n");
-	else if (cow_tree_has(f->tree, "boot/config.txt"))
+	else if (cow_fix_has(f, "boot/config.txt"))
 		(void)snprintf(bind, sizeof(bind), "/boot /boot none bind,nofail 0 0\n");
 	if (*bind && strstr(old, bind))
 		*bind = 0;
@@ -134,7 +134,7 @@ static int add_lines(struct cow_fix *f, const struct state *st)
 		return 0;
 	if (asprintf(&text, "%s%s%s", old, proc, bind) < 0)
 		return -ENOMEM;
-	r = cow_tree_write(f->tree, "etc/fstab", text, strlen(text), 0644);
+	r = cow_fix_write(f, "etc/fstab", old, text, 0644);
 	if (r == 0 && *proc)
 		cow_fix_did(f, "added /proc");
 	if (r == 0 && *bind)
@@ -146,7 +146,7 @@ int cow_fix_fstab(struct cow_fix *f)
 {
 	cow_autofree char *before = NULL;
 	struct state st = {0};
-	if (!cow_tree_has(f->tree, "etc"))
+	if (!cow_fix_has(f, "etc"))
 		return 0;
 	int r = cow_fix_read(f, "etc/fstab", &before);
 	if (r < 0 && r != -ENOENT)

@@ -13,17 +13,18 @@ int cow_fix_machine_id(struct cow_fix *f)
 {
 	struct stat st;
 	/* Empty, not absent: systemd can then bind an id over it even on a read-only root. */
-	if (cow_tree_lstat(f->tree, "etc/machine-id", &st) == 0 &&
+	if (cow_fix_lstat(f, "etc/machine-id", &st) == 0 &&
 	    !(S_ISREG(st.st_mode) && st.st_size == 0)) {
-		int r = cow_tree_unlink(f->tree, "etc/machine-id");
+		const struct cow_fix_to none = {.kind = COW_FIXLOG_NONE};
+		int r = cow_fix_change(f, "etc/machine-id", &none);
 		if (r == 0)
-			r = cow_tree_write(f->tree, "etc/machine-id", "", 0, 0444);
+			r = cow_fix_write(f, "etc/machine-id", NULL, "", 0444);
 		if (r < 0)
 			return r;
 		cow_fix_did(f, "emptied /etc/machine-id");
 	}
-	if (cow_tree_lstat(f->tree, "var/lib/dbus/machine-id", &st) == 0 && !S_ISLNK(st.st_mode)) {
-		int r = cow_tree_symlink(f->tree, "var/lib/dbus/machine-id", "/etc/machine-id");
+	if (cow_fix_lstat(f, "var/lib/dbus/machine-id", &st) == 0 && !S_ISLNK(st.st_mode)) {
+		int r = cow_fix_link(f, "var/lib/dbus/machine-id", "/etc/machine-id");
 		if (r < 0)
 			return r;
 		cow_fix_did(f, "linked /var/lib/dbus/machine-id");
@@ -57,7 +58,7 @@ int cow_fix_ssh_host_keys(struct cow_fix *f)
 		return 0;
 	if (r < 0)
 		return r;
-	if (!cow_tree_has(f->tree, "usr/sbin/sshd") || !cow_tree_has(f->tree, "usr/bin/ssh-keygen"))
+	if (!cow_fix_has(f, "usr/sbin/sshd") || !cow_fix_has(f, "usr/bin/ssh-keygen"))
 		return 0;
 	/* Raspberry Pi OS has one of its own, which switches itself off after the first run. */
 	r = cow_fix_mask(f, "regenerate_ssh_host_keys.service");

@@ -61,7 +61,14 @@ static int write_with(struct cow_fix *f, const char *path, const struct cow_text
 	buf = grown;
 	memset(buf + len, 0, pad);
 	memcpy(buf + len + pad, part->s, part->len);
-	return cow_tree_write(f->tree, path, buf, len + pad + part->len, 0644);
+	const struct cow_fix_to to = {
+	    .kind = COW_FIXLOG_FILE,
+	    .bytes = buf,
+	    .len = len + pad + part->len,
+	    .mode = 0644,
+	    .old = {buf, len},
+	};
+	return cow_fix_change(f, path, &to);
 }
 
 static int append(struct cow_fix *f, const char *path, const char *version)
@@ -97,8 +104,8 @@ static int each_initrd(void *ctx, const char *name)
 	(void)snprintf(path, sizeof(path), "%s/%s", x->dir, name);
 	(void)snprintf(modules, sizeof(modules), "lib/modules/%s/modules.dep", version);
 	/* Backups and leftovers have no modules. */
-	if (cow_tree_lstat(x->f->tree, path, &st) < 0 || !S_ISREG(st.st_mode) ||
-	    !cow_tree_has(x->f->tree, modules))
+	if (cow_fix_lstat(x->f, path, &st) < 0 || !S_ISREG(st.st_mode) ||
+	    !cow_fix_has(x->f, modules))
 		return 0;
 	if (mounts_itself(x->f, version)) {
 		x->without++;
@@ -128,10 +135,10 @@ static int walk(struct initrds *x)
 	return r == -ENOENT ? 0 : r;
 }
 
-static int newer_of(const struct cow_fix *f, const char *path, struct timespec *since)
+static int newer_of(struct cow_fix *f, const char *path, struct timespec *since)
 {
 	struct stat st;
-	int r = cow_tree_lstat(f->tree, path, &st);
+	int r = cow_fix_lstat(f, path, &st);
 	if (r == 0 && is_older(since, &st.st_mtim))
 		*since = st.st_mtim;
 	return r;
@@ -140,12 +147,12 @@ static int newer_of(const struct cow_fix *f, const char *path, struct timespec *
 int cow_fix_initramfs(struct cow_fix *f)
 {
 	struct initrds x = {.f = f};
-	if (!cow_tree_has(f->tree, TOOLS))
+	if (!cow_fix_has(f, TOOLS))
 		return 0;
 	int r = walk(&x); /* since is 0: counts only */
 	if (r < 0 || (x.with == 0 && x.without > 0))
 		return r;
-	if (!cow_tree_has(f->tree, KLIBC)) {
+	if (!cow_fix_has(f, KLIBC)) {
 		cow_fix_did(f, "NOTHING: klibc-utils is missing, NFS version 4 is not possible");
 		return 0;
 	}

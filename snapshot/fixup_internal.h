@@ -8,21 +8,55 @@
 
 #include <stddef.h>
 
+#include "fixlog.h"
+
 struct cow_fix {
 	int tree;
 	const char *boot_dir;
-	char what[384]; /* what was done, for people */
+	struct cow_fixlog *log; /* what is changed is recorded here; NULL: nowhere */
+	const char *name;	/* of the fix-up, for the log */
+	unsigned changes;	/* of the tree */
+	int trouble;		/* a look at the tree failed, see cow_fix_is_trouble(); 0 */
+	char what[384];		/* what was done, for people */
 };
 
 /* Add to what was done: "a, b, c"; too much is cut with "...". */
 void cow_fix_did(struct cow_fix *f, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/*
+ * cow_fix_change - the one way to change the tree: as cow_tree_write(), _symlink() or _unlink(), but recorded, and
+ * the directories keep their times.
+ */
+struct cow_fix_to {
+	enum cow_fixlog_kind kind; /* FILE, LINK; NONE: it goes */
+	const void *bytes;	   /* FILE */
+	size_t len;
+	mode_t mode;
+	struct cow_fixlog_bytes old; /* FILE: what a file there holds now, if the caller has read it */
+	const char *target;	     /* LINK */
+};
+int cow_fix_change(struct cow_fix *f, const char *path, const struct cow_fix_to *to);
+/* Text for a file, which held @old (NULL: not known). */
+int cow_fix_write(struct cow_fix *f, const char *path, const char *old, const char *text,
+		  unsigned mode);
+int cow_fix_link(struct cow_fix *f, const char *path, const char *target);
+
+/* After all: other names of what was changed, where it had some. */
+int cow_fix_find_links(const struct cow_fix *f);
+
+/* The host's trouble, and no oddity of the image? */
+bool cow_fix_is_trouble(int r);
+
+/* As cow_tree_has() and cow_tree_lstat(); trouble is noted, so that it is not taken for absence. */
+int cow_fix_has(struct cow_fix *f, const char *path);
+int cow_fix_lstat(struct cow_fix *f, const char *path, struct stat *ret);
 
 /* Mask a systemd unit (link to /dev/null) if the image has it, as unit or as init script. */
 int cow_fix_mask(struct cow_fix *f, const char *unit);
 int cow_fix_mask_all(struct cow_fix *f, const char *const *units); /* NULL at the end */
 
 /* Does the image have the unit? */
-int cow_fix_has_unit(const struct cow_fix *f, const char *unit);
+int cow_fix_has_unit(struct cow_fix *f, const char *unit);
 
 /* Add a unit of ours and link it into a target's wants. */
 int cow_fix_add_unit(struct cow_fix *f, const char *unit, const char *text, const char *target);

@@ -90,7 +90,7 @@ static int one_interfaces_file(struct cow_fix *f, const char *path)
 {
 	struct ifupdown st = {0};
 	struct stat sb;
-	if (cow_tree_lstat(f->tree, path, &sb) < 0 || !S_ISREG(sb.st_mode))
+	if (cow_fix_lstat(f, path, &sb) < 0 || !S_ISREG(sb.st_mode))
 		return 0;
 	int r = cow_fix_lines(f, path, interfaces_line, &st);
 	if (r > 0)
@@ -119,7 +119,7 @@ static int dhcpcd(struct cow_fix *f)
 	/* In front of everything: behind an "interface" line it would belong to that interface. */
 	if (asprintf(&text, DHCPCD_MARK "\ndenyinterfaces eth* en*\n%s", old) < 0)
 		return -ENOMEM;
-	r = cow_tree_write(f->tree, "etc/dhcpcd.conf", text, strlen(text), 0644);
+	r = cow_fix_write(f, "etc/dhcpcd.conf", old, text, 0644);
 	if (r == 0)
 		cow_fix_did(f, "dhcpcd leaves wired interfaces alone");
 	return r;
@@ -208,8 +208,8 @@ static const char dns_unit[] =
 
 int cow_fix_dns(struct cow_fix *f)
 {
-	if (!cow_tree_has(f->tree, "usr/lib/systemd/systemd") &&
-	    !cow_tree_has(f->tree, "lib/systemd/systemd"))
+	if (!cow_fix_has(f, "usr/lib/systemd/systemd") &&
+	    !cow_fix_has(f, "lib/systemd/systemd"))
 		return 0;
 	int r = cow_fix_put(f, "usr/lib/cowherd/netboot-dns", dns_script, 0755);
 	return r < 0 ? r : cow_fix_add_unit(f, "cowherd-dns.service", dns_unit, "sysinit.target");

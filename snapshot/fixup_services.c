@@ -6,10 +6,10 @@
 #include "image_internal.h"
 #include "tree.h"
 
-static int has_systemd(const struct cow_fix *f)
+static int has_systemd(struct cow_fix *f)
 {
-	return cow_tree_has(f->tree, "usr/lib/systemd/systemd") ||
-	       cow_tree_has(f->tree, "lib/systemd/systemd");
+	return cow_fix_has(f, "usr/lib/systemd/systemd") ||
+	       cow_fix_has(f, "lib/systemd/systemd");
 }
 
 /* Journal files are mapped into memory, which is slow over NFS and breaks when the server restarts.
@@ -52,7 +52,7 @@ int cow_fix_tmp(struct cow_fix *f)
 int cow_fix_first_boot(struct cow_fix *f)
 {
 	int r = 0;
-	if (cow_tree_has(f->tree, "etc/cloud"))
+	if (cow_fix_has(f, "etc/cloud"))
 		r = cow_fix_put(f, "etc/cloud/cloud-init.disabled",
 				"Each root is made complete by cowherd.\n", 0644);
 	if (r == 0)

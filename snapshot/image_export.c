@@ -10,6 +10,7 @@
 #include "archive_write.h"
 #include "common/fs.h"
 #include "common/kv.h"
+#include "fixlog.h"
 #include "image_internal.h"
 
 /* The manifest that is there, and the id it has. */
@@ -29,6 +30,34 @@ static int load(struct cow_store *s, const struct cow_image *i, struct cow_ovl_i
 				 i->version);
 }
 
+static int read_text(int version, const char *name, char **ret)
+{
+	size_t len;
+	int r = cow_read_file_at(version, name, COW_KV_FILE_MAX, ret, &len);
+	return r == 0 && strlen(*ret) != len ? -EBADMSG : r;
+}
+
+/* image.conf, and behind it, in sections, what the fix-ups changed. */
+static int read_conf(struct cow_store *s, const struct cow_image *i, char **ret, struct cow_err *err)
+{
+	cow_autofree char *conf = NULL;
+	cow_autofree char *fixups = NULL;
+	cow_autoclose int version = cow_image_version(s, i);
+	int r = version < 0 ? version : read_text(version, "image.conf", &conf);
+	if (r < 0)
+		return cow_err_set(err, r, "read image.conf");
+	r = read_text(version, COW_FIXLOG_NAME, &fixups);
+	if (r < 0 && r != -ENOENT)
+		return cow_err_set(err, r, "read " COW_FIXLOG_NAME);
+	if (asprintf(ret, "%s%s", conf, fixups ? fixups : "") < 0) {
+		*ret = NULL;
+		return cow_err_set(err, -ENOMEM, "read image.conf");
+	}
+	return strlen(*ret) <= COW_KV_FILE_MAX
+		   ? 0
+		   : cow_err_set(err, -EFBIG, "image.conf and " COW_FIXLOG_NAME);
+}
+
 static int describe(struct cow_store *s, const struct cow_image *i, const struct cow_image *since,
 		    struct cow_arc_version *v, struct cow_err *err)
 {
@@ -42,14 +71,9 @@ static int describe(struct cow_store *s, const struct cow_image *i, const struct
 		memcpy(v->info.base_name, since->name, sizeof(v->info.base_name));
 	}
 	v->head = cow_arc_head_format(&v->info);
-	cow_autoclose int version = cow_image_version(s, i);
-	int r = version < 0
-		    ? version
-		    : cow_read_file_at(version, "image.conf", COW_KV_FILE_MAX, &v->conf, &len);
-	if (r == 0 && (!v->head || strlen(v->conf) != len))
-		r = v->head ? -EBADMSG : -ENOMEM;
-	return r < 0 ? cow_err_set(err, r, "read the record of image %s@%u", i->name, i->version)
-		     : 0;
+	int r = v->head ? read_conf(s, i, &v->conf, err)
+			: cow_err_set(err, -ENOMEM, "describe the archive");
+	return r < 0 ? cow_err_prefix(err, r, "record of image %s@%u", i->name, i->version) : 0;
 }
 
 int cow_arc_version_describe(struct cow_store *s, const struct cow_image *i,

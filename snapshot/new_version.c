@@ -113,6 +113,7 @@ void cow_new_version_end(struct cow_new_version *v, int r)
 	cow_ovl_share_free(v->fill.share);
 	cow_ovl_image_close(v->newest);
 	cow_fill_done(&v->fill);
+	cow_fixlog_done(&v->log);
 	cow_kv_free(v->conf);
 }
 

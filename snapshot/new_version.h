@@ -19,6 +19,7 @@
 
 #include "common/fs.h"
 #include "fill.h"
+#include "fixlog.h"
 #include "image_internal.h"
 #include "snapshot/archive.h"
 #include "unpack.h"
@@ -30,6 +31,10 @@ struct cow_new_version {
 	const char *doing;		    /* for messages: "import of 'SOURCE'" */
 	const struct cow_import_opts *opts; /* may be NULL */
 	const char *const *also_skip;	    /* fix-ups besides opts->skip_fixups; may be NULL */
+	/* Instead of the fix-ups of an import; calls cow_new_version_fixup() or adds lines itself. NULL: they are
+	 * made. */
+	int (*change)(void *ctx, struct cow_new_version *v, struct cow_err *err);
+	void *change_ctx;
 
 	unsigned number; /* it had elsewhere; 0: none. Taken where it can be */
 	int carried;	 /* came complete, with record and manifest: nothing is to be changed in it */
@@ -40,6 +45,7 @@ struct cow_new_version {
 	char stage_name[sizeof(COW_IMPORT_PREFIX) + COW_HEX64_LEN];
 	struct cow_fill fill; /* what counts and notes */
 	struct cow_kv *conf;
+	struct cow_fixlog log;	      /* what fix-ups changed, also in versions before it was made of */
 	struct cow_ovl_image *newest; /* with a manifest; NULL: none, or not looked for yet */
 	int looked;
 };
@@ -55,7 +61,7 @@ int cow_new_version_begin(struct cow_new_version *v, int subvol, struct cow_err 
 /* Before the tree is filled: files that the newest version has are shared with it. */
 int cow_new_version_share(struct cow_new_version *v, struct cow_err *err);
 
-/* Begin the record, run the fix-ups on the full tree. */
+/* Begin the record, run the fix-ups on the full tree, record what they change. */
 int cow_new_version_describe(struct cow_new_version *v, struct cow_err *err);
 
 /* One fix-up that was made, for the record and the caller; see cow_import_opts. @ctx: @v */

@@ -116,14 +116,21 @@ static int conf_bootable(struct cow_new_version *v)
 					 cow_kv_get(v->conf, "", "arch"), initramfs, add_found, v);
 }
 
+static int fixups(struct cow_new_version *v, struct cow_err *err)
+{
+	const char *boot_dir = cow_kv_get(v->conf, "", "boot_dir");
+	struct cow_fixup_skip skip = {{v->opts ? v->opts->skip_fixups : NULL, v->also_skip}};
+	return cow_fixup_tree(v->tree, boot_dir, &skip, &v->log, cow_new_version_fixup, v, err);
+}
+
 int cow_new_version_describe(struct cow_new_version *v, struct cow_err *err)
 {
 	int r = conf_begin(v);
 	if (r < 0)
 		return cow_err_set(err, r, "describe image %s", v->name);
-	const char *boot_dir = cow_kv_get(v->conf, "", "boot_dir");
-	struct cow_fixup_skip skip = {{v->opts ? v->opts->skip_fixups : NULL, v->also_skip}};
-	r = cow_fixup_tree(v->tree, boot_dir, &skip, cow_new_version_fixup, v, err);
+	r = v->change ? v->change(v->change_ctx, v, err) : fixups(v, err);
+	if (r == 0)
+		r = cow_fixlog_write(v->stage, &v->log, err);
 	if (r < 0)
 		return r;
 	r = conf_bootable(v);
