@@ -78,7 +78,7 @@ static const struct action {
 } reset = {COW_SWAP_RESET, "client reset", reset_help, "reset", "reset", COW_OPT_KEEP_LISTS},
   roll = {COW_SWAP_ROLL, "client roll",
 	  roll_help,	 "rolled",
-	  "roll",	 COW_OPT_KEEP_LISTS | COW_OPT_TO | COW_OPT_FOLLOW | COW_OPT_REBASE},
+	  "roll",	 COW_OPT_KEEP_LISTS | COW_OPT_TO | COW_OPT_FOLLOW | COW_OPT_REBASE | COW_OPT_FORCE},
   rollback = {COW_SWAP_ROLLBACK, "client rollback", rollback_help,
 	      "rolled back",	 "roll back",	    COW_OPT_TO};
 

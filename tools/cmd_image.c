@@ -14,6 +14,7 @@
 #include "image_diff.h"
 #include "image_edit.h"
 #include "image_export.h"
+#include "image_fixup.h"
 #include "image_push.h"
 #include "options.h"
 #include "snapshot/archive.h"
@@ -392,6 +393,8 @@ int cow_cmd_image(int argc, char **argv)
 	    {"receive", cow_cmd_image_receive, "", "the other end of push"},
 	    {"edit", cow_cmd_image_edit, "NAME [-- COMMAND...]",
 	     "change one from inside: a new version"},
+	    {"fixup", cow_cmd_image_fixup, "NAME[@VERSION] [--undo FIXUP]",
+	     "what was changed for the network, and to take it back"},
 	    {"tag", cmd_tag, "NAME[@VERSION] TAG", "name a version"},
 	    {"rm", cmd_rm, "NAME@VERSION", "remove one"},
 	    {NULL, NULL, NULL, NULL},

@@ -53,6 +53,8 @@ enum {
 	OPT_THEIRS,
 	OPT_BOTH,
 	OPT_FORCE,
+	OPT_UNDO,
+	OPT_DO,
 };
 
 static const struct option options[] = {
@@ -101,6 +103,8 @@ static const struct option options[] = {
     {"theirs", required_argument, NULL, OPT_THEIRS},
     {"both", required_argument, NULL, OPT_BOTH},
     {"force", no_argument, NULL, OPT_FORCE},
+    {"undo", required_argument, NULL, OPT_UNDO},
+    {"do", required_argument, NULL, OPT_DO},
     {"help", no_argument, NULL, 'h'},
     {NULL, 0, NULL, 0},
 };
@@ -152,8 +156,12 @@ static unsigned needs(int opt)
 	case OPT_REBASE:
 	case OPT_THEIRS:
 	case OPT_BOTH:
-	case OPT_FORCE:
 		return COW_OPT_REBASE;
+	case OPT_FORCE:
+		return COW_OPT_FORCE;
+	case OPT_UNDO:
+	case OPT_DO:
+		return COW_OPT_FIXUP;
 	case OPT_COMMENT:
 	case OPT_NO_FIXUP:
 		return COW_OPT_IMPORT;
@@ -216,6 +224,10 @@ static int take(struct cow_options *o, int opt, const char *arg)
 		return add(o->theirs, arg);
 	case OPT_BOTH:
 		return add(o->both, arg);
+	case OPT_UNDO:
+		return add(o->undo, arg);
+	case OPT_DO:
+		return add(o->redo, arg);
 	case OPT_REBASE:
 		o->rebase = true;
 		return 0;

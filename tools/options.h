@@ -39,7 +39,9 @@ enum {
 	COW_OPT_PUSH = 1 << 21, /* --ssh, --remote */
 	COW_OPT_EXPORT = 1 << 16, /* --since, --oci, --btrfs */
 	COW_OPT_OUTPUT = 1 << 22,
-	COW_OPT_REBASE = 1 << 17, /* --rebase, --theirs, --both, --force */
+	COW_OPT_REBASE = 1 << 17, /* --rebase, --theirs, --both */
+	COW_OPT_FIXUP = 1 << 23,  /* --undo, --do */
+	COW_OPT_FORCE = 1 << 24,
 };
 
 #define COW_OPTION_LIST_MAX 32 /* of one that may be given several times */
@@ -60,6 +62,7 @@ struct cow_options {
 	const char *no_fixup[COW_OPTION_LIST_MAX + 1], *exclude[COW_OPTION_LIST_MAX + 1]; /* NULL at the end */
 	bool rebase, force;
 	const char *theirs[COW_OPTION_LIST_MAX + 1], *both[COW_OPTION_LIST_MAX + 1];
+	const char *undo[COW_OPTION_LIST_MAX + 1], *redo[COW_OPTION_LIST_MAX + 1];
 	int words; /* argv index of the first word that is no option */
 };
 

@@ -24,7 +24,7 @@ compare cowherd.8.pod '' init
 compare cowherd-events.8.pod events
 compare cowherd-gc.8.pod gc
 compare cowherd-image.8.pod 'image import' 'image export' 'image push' 'image list' 'image show' 'image verify' 'image dump' 'image edit' \
-	'image rm'
+	'image fixup' 'image rm'
 compare cowherd-client.8.pod 'client add' 'client list' 'client show' 'client set' 'client diff' 'client check' 'client eeprom' 'client rm' \
 	'client commit' 'client export' 'client import' 'client mount' 'client unmount' 'client exec' 'client reset' 'client roll' 'client rollback'
 exit "$status"
