@@ -3,7 +3,8 @@
 #
 # tftp.sh [--short | --rounds N] [--tsv FILE] [SERVER...] - cowherd-tftpd side by side with dnsmasq, tftpd-hpa and atftpd of this Debian:
 # the same files to the same clients (tftpload.c), in turns, in one run. Prints medians: milliseconds, the server's
-# CPU milliseconds, what clients had to send again; ends with 1 when a file did not come whole.
+# CPU milliseconds, what clients had to send again; ends with 1 when a file did not come whole. "floor" is no server:
+# the packets of lock-step alone (tftpfloor.c), which nobody can undercut who sends each by itself.
 # The other servers are fetched and unpacked, not installed: two of them exclude each other.
 # shellcheck source-path=SCRIPTDIR source=../shell/lib.sh
 if [[ -z ${COW_BENCH_OTHERS:-} ]]; then
@@ -39,7 +40,7 @@ while (($# > 0)); do
 	esac
 	shift
 done
-((${#servers[@]} > 0)) || servers=(cowherd dnsmasq tftpd-hpa atftpd)
+((${#servers[@]} > 0)) || servers=(floor cowherd dnsmasq tftpd-hpa atftpd)
 ip link set lo up
 ip link add out0 type veth peer name out1 # tftpd-hpa wants an interface besides
 ip address add 192.0.2.1/24 dev out0
@@ -57,7 +58,8 @@ trap end_server EXIT
 mac=02-00-00-00-00-01
 
 # ------------------------------------------------------------ servers
-declare -A program=([dnsmasq]=$(command -v dnsmasq || true) [cowherd]=${TFTPD:?names cowherd-tftpd})
+declare -A program=([dnsmasq]=$(command -v dnsmasq || true) [cowherd]=${TFTPD:?names cowherd-tftpd}
+	[floor]=${TFTPFLOOR:?names tftpfloor})
 program[tftpd-hpa]=$COW_BENCH_OTHERS/tftpd-hpa/usr/sbin/in.tftpd
 program[atftpd]=$COW_BENCH_OTHERS/atftpd/usr/sbin/atftpd
 for server in "${servers[@]}"; do
@@ -67,11 +69,16 @@ for server in "${servers[@]}"; do
 	}
 done
 
-# serve SERVER: starts it; sets $pid, and $prefix of the names it knows.
+# serve SERVER [BLKSIZE]: starts it; sets $pid, and $prefix of the names it knows.
 serve()
 {
+	local name=tiny.img bytes=10
 	prefix=''
 	case $1 in
+	floor)
+		"${program[floor]}" 127.0.0.1 "$files/mib.img" "$2" 2>"$work/log" &
+		name=mib.img bytes=$mib
+		;;
 	cowherd)
 		"${program[cowherd]}" --store "$store" --listen 127.0.0.1 --log-level warning 2>"$work/log" &
 		prefix=$mac/
@@ -88,7 +95,7 @@ serve()
 	esac
 	pid=$!
 	local tries=0
-	until "$TFTPLOAD" 127.0.0.1 "${prefix}tiny.img" 10 1 512 1 0 2>/dev/null | grep -q ' 0$'; do
+	until "$TFTPLOAD" 127.0.0.1 "$prefix$name" "$bytes" 1 "${2:-512}" 1 0 2>/dev/null | grep -q ' 0$'; do
 		if ((tries++ > 100)) || ! kill -0 "$pid" 2>/dev/null; then
 			cat "$work/log"
 			die "$1 does not answer"
@@ -124,6 +131,18 @@ measure()
 windows() # SERVER
 {
 	[[ $1 == cowherd || $1 == atftpd ]] # the others of Debian 12 know none
+}
+
+# One file and one block size for its whole life.
+floor_round()
+{
+	local size
+	for size in 512 1468; do
+		serve floor "$size"
+		measure "$many x 1 MiB, $size" mib.img "$mib" "$many" "$size" 1 0
+		[[ -n $short || $size == 512 ]] || measure '1000 x 1 MiB, 1468' mib.img "$mib" 1000 1468 1 0
+		ends
+	done
 }
 
 one_round()
@@ -163,7 +182,7 @@ cow image import --no-fixup all herd "$work/tree" >/dev/null
 cow client add 02:00:00:00:00:01 --image herd >/dev/null
 for ((round = 1; round <= rounds; round++)); do
 	for server in "${servers[@]}"; do
-		one_round
+		if [[ $server == floor ]]; then floor_round; else one_round; fi
 	done
 done
 echo "medians of $rounds rounds; 2 shared cores, Debian 12, kernel $(uname -r | cut -d. -f1,2)"
