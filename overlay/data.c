@@ -170,6 +170,18 @@ bool cow_ovl_open_is_golden(const struct cow_ovl_open *o)
 	return o->fd->lower && (o->flags & COW_OPEN_STAY || !atomic_load(&o->node->has_up));
 }
 
+int cow_ovl_open_golden_id(const struct cow_ovl_open *o, uint64_t *ret_dev, uint64_t *ret_ino)
+{
+	struct stat st;
+	if (!o->fd->lower || !(o->flags & COW_OPEN_STAY))
+		return -ENOENT;
+	if (fstat(o->fd->fd, &st) < 0)
+		return cow_nerr();
+	*ret_dev = st.st_dev;
+	*ret_ino = st.st_ino;
+	return 0;
+}
+
 struct cow_ovl_node *cow_ovl_open_node(const struct cow_ovl_open *o)
 {
 	return o->node;

@@ -11,6 +11,7 @@
 
 #include "common/cleanup.h"
 #include "common/fs.h"
+#include "pieces.h"
 #include "tftp/limits.h"
 
 void cow_tftp_content_free(struct cow_tftp_content *c)
@@ -111,29 +112,14 @@ int cow_tftp_content_fd(int fd, uint64_t size, struct cow_tftp_content **ret)
 struct buffered_content {
 	struct cow_tftp_content base;
 	struct cow_tftp_content *inner;
-	uint8_t *piece; /* NULL before the first block */
-	uint64_t at;	/* where it begins */
-	size_t len;
+	struct cow_tftp_piece *piece; /* NULL before the first block */
 };
 
-static size_t least(uint64_t n)
+static int move_to(struct buffered_content *b, uint64_t off)
 {
-	return n < COW_TFTP_PIECE ? (size_t)n : COW_TFTP_PIECE;
-}
-
-static int next_piece(struct buffered_content *b, uint64_t off)
-{
-	if (!b->piece)
-		b->piece = malloc(least(b->base.size));
-	if (!b->piece)
-		return -ENOMEM;
-	b->at = off;
-	b->len = least(b->base.size - off);
-	int r = b->inner->read(b->inner, b->piece, b->len, off);
-
-	if (r < 0)
-		b->len = 0;
-	return r;
+	cow_tftp_piece_put(b->piece);
+	b->piece = NULL;
+	return cow_tftp_piece_get(b->inner, off, &b->piece);
 }
 
 static int buffered_read(struct cow_tftp_content *c, void *buf, size_t len, uint64_t off)
@@ -141,15 +127,18 @@ static int buffered_read(struct cow_tftp_content *c, void *buf, size_t len, uint
 	struct buffered_content *b = (struct buffered_content *)c;
 
 	while (len > 0) {
-		if (!b->piece || off < b->at || off >= b->at + b->len) {
-			int r = next_piece(b, off);
+		const struct cow_tftp_piece *p = b->piece;
+
+		if (!p || off < p->at || off >= p->at + p->len) {
+			int r = move_to(b, off);
 
 			if (r < 0)
 				return r;
+			p = b->piece;
 		}
-		size_t there = (size_t)(b->at + b->len - off), n = len < there ? len : there;
+		size_t there = (size_t)(p->at + p->len - off), n = len < there ? len : there;
 
-		memcpy(buf, b->piece + (off - b->at), n);
+		memcpy(buf, p->data + (off - p->at), n);
 		buf = (uint8_t *)buf + n;
 		off += n;
 		len -= n;
@@ -161,8 +150,8 @@ static void buffered_free(struct cow_tftp_content *c)
 {
 	struct buffered_content *b = (struct buffered_content *)c;
 
+	cow_tftp_piece_put(b->piece); /* before the file it is of */
 	cow_tftp_content_free(b->inner);
-	free(b->piece);
 	free(b);
 }
 

@@ -54,6 +54,7 @@ static int lend(struct cow_tftp_pin *p, struct cow_tftp_content *content,
 	l->base = (struct cow_tftp_content){.size = content->size,
 					    .in_memory = content->in_memory,
 					    .settled = content->settled,
+					    .file = content->file,
 					    .read = lease_read,
 					    .free = lease_free};
 	l->base.ticket = p->id;

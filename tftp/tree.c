@@ -120,7 +120,11 @@ int cow_tftp_tree_open(struct cow_tftp_view *v, const char *path, struct cow_tft
 		free(t);
 		return r;
 	}
+	struct cow_tftp_file_id file = {0};
+
+	(void)cow_ovl_open_golden_id(t->open, &file.dev, &file.ino); /* the client's own has none */
 	t->base = (struct cow_tftp_content){.size = attr.size,
+					    .file = file,
 					    .settled = cow_ovl_open_is_golden(t->open),
 					    .read = tree_read,
 					    .free = tree_free};

@@ -138,20 +138,26 @@ static void an_open_that_stays_reads_what_was_there(void **state)
 	struct ovl *s = both.server;
 	const unsigned stay = COW_OPEN_READ | COW_OPEN_STAY;
 	struct cow_ovl_open *none = NULL;
+	uint64_t dev = 0, ino = 0, now = 0;
 	cow_autonode n = get(&both.view, "file");
 	cow_autoopen o = NULL;
 	cow_autoopen later = NULL;
 	cow_autoopen follows = open_seen("file");
 	ok(cow_ovl_open(n, &cow_ovl_root_cred, stay, &o));
 	assert_true(cow_ovl_open_is_golden(o));
+	ok(cow_ovl_open_golden_id(o, &dev, &ino));
+	assert_int_equal(cow_ovl_open_golden_id(follows, &dev, &now), -ENOENT); /* not for ever */
 	put_at(s, "file", "changed");
 	assert_reads(follows, "changed");
 	assert_reads(o, "of the image");
 	assert_true(cow_ovl_open_is_golden(o));
+	ok(cow_ovl_open_golden_id(o, &dev, &now));
+	assert_int_equal(now, ino);
 	assert_false(cow_ovl_open_is_golden(follows));
 	ok(cow_ovl_open(n, &cow_ovl_root_cred, stay, &later));
 	assert_reads(later, "changed");
 	assert_false(cow_ovl_open_is_golden(later));
+	assert_int_equal(cow_ovl_open_golden_id(later, &dev, &now), -ENOENT);
 	assert_int_equal(cow_ovl_open(n, &cow_ovl_root_cred, stay | COW_OPEN_WRITE, &none),
 			 -EINVAL);
 	cow_ovl_close(cow_steal_ptr(&o));

@@ -518,6 +518,12 @@ int cow_ovl_backing(struct cow_ovl_open *o);
 /* Is what it reads the image's own, which nobody writes? With COW_OPEN_STAY for as long as it is open. */
 bool cow_ovl_open_is_golden(const struct cow_ovl_open *o);
 
+/*
+ * cow_ovl_open_golden_id - device and inode of the image's file it reads, the same through every root of the image.
+ * Return: 0; -ENOENT it is not the image's, or may become the root's own while it is open; -errno.
+ */
+int cow_ovl_open_golden_id(const struct cow_ovl_open *o, uint64_t *ret_dev, uint64_t *ret_ino);
+
 /* Node of an open: borrowed. */
 struct cow_ovl_node *cow_ovl_open_node(const struct cow_ovl_open *o);
 

@@ -11,6 +11,11 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+/* Which file of an image, whose bytes nobody changes while it is open. No inode: it is none, or a client's own. */
+struct cow_tftp_file_id {
+	uint64_t dev, ino;
+};
+
 struct cow_tftp_content {
 	uint64_t size;
 	bool in_memory; /* reading costs a copy, nothing else */
@@ -19,6 +24,7 @@ struct cow_tftp_content {
 	void (*free)(struct cow_tftp_content *c);
 	uint64_t ticket; /* whoever opened it knows it by; for cow_tftp_resolver.ended() */
 	bool settled;	 /* its bytes are the same for as long as it is there */
+	struct cow_tftp_file_id file;
 };
 
 /* Ownership: @buf (malloc) and @fd belong to the content on success. Return: 0, -ENOMEM. */
@@ -33,8 +39,8 @@ int cow_tftp_content_copy(struct cow_tftp_content **c, uint64_t max);
 
 /*
  * cow_tftp_content_buffered - *c read in pieces of COW_TFTP_PIECE bytes, where blocks are asked for one after the
- * other. A file of one piece is a copy from the first block on. The memory for it is there only while blocks are
- * read. Ownership of *c goes to the new one. Return: 0; -ENOMEM, *c is as it was.
+ * other. A file of one piece is a copy from the first block on. Contents of one file of an image have their pieces in
+ * common. The memory for it is there only while blocks are read. Ownership of *c goes to the new one. Return: 0; -ENOMEM, *c is as it was.
  */
 int cow_tftp_content_buffered(struct cow_tftp_content **c);
 
