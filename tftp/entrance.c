@@ -4,6 +4,7 @@
  */
 #include "entrance.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -81,6 +82,9 @@ static int open_listen(struct cow_tftp_entrance *e, const union cow_tftp_addr *l
 		return cow_err_set(err, e->listen_fd, "listen on port %u of %s", port, text);
 	if (getsockname(e->listen_fd, &e->bound.sa, &len) < 0)
 		return cow_err_set(err, -errno, "name the listening socket");
+	e->one_address = listen->sa.sa_family == AF_INET6
+			     ? !IN6_IS_ADDR_UNSPECIFIED(&listen->in6.sin6_addr)
+			     : listen->in.sin_addr.s_addr != htonl(INADDR_ANY);
 	return 0;
 }
 

@@ -17,6 +17,7 @@
 
 struct cow_tftp_entrance {
 	union cow_tftp_addr bound;
+	bool one_address; /* bound to it: what goes out by these sockets comes from nowhere else */
 	struct cow_tftp_grants grants; /* what its network carries */
 	int listen_fd, pool[COW_TFTP_POOL];
 	in_port_t pool_port[COW_TFTP_POOL];

@@ -22,8 +22,8 @@ void cow_tftp_outbox_free(struct cow_tftp_outbox *o);  /* NULL is fine; what is 
 struct cow_tftp_route {
 	int fd;
 	union cow_tftp_addr to;
-	struct in6_addr local;
-	unsigned flags; /* COW_TFTP_SEND_* */
+	struct in6_addr local; /* in6addr_any: the one the socket is bound to */
+	unsigned flags;	       /* COW_TFTP_SEND_* */
 };
 
 /* Room for one packet of COW_TFTP_PACKET_MAX bytes, until the next call. Never NULL: makes room by sending. */

@@ -106,10 +106,12 @@ static bool is_live(const struct cow_tftp_slot *slot)
 static struct cow_tftp_route route_of(const struct cow_tftp_server *s,
 				      const struct cow_tftp_slot *slot)
 {
+	const struct cow_tftp_entrance *e = &s->entrance[slot->entrance];
+
 	return (struct cow_tftp_route){
-	    .fd = cow_tftp_entrance_fd(&s->entrance[slot->entrance], slot->socket),
+	    .fd = cow_tftp_entrance_fd(e, slot->socket),
 	    .to = address_of(&slot->peer),
-	    .local = slot->local,
+	    .local = e->one_address ? in6addr_any : slot->local,
 	    .flags =
 		slot->transfer.confirmed && slot->transfer.tries == 0 ? COW_TFTP_SEND_CONFIRM : 0,
 	};

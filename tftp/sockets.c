@@ -156,6 +156,8 @@ int cow_tftp_socket_recv_many(int fd, struct cow_tftp_inbox *in)
 size_t cow_tftp_socket_source(struct cmsghdr *c, const union cow_tftp_addr *to,
 			      const struct in6_addr *local)
 {
+	if (IN6_IS_ADDR_UNSPECIFIED(local))
+		return 0;
 	if (to->sa.sa_family == AF_INET6) {
 		/* An address of a link belongs to an interface: that of the peer. */
 		const struct in6_pktinfo info = {.ipi6_addr = *local,

@@ -51,7 +51,10 @@ int cow_tftp_socket_send(int fd, const void *buf, size_t len, const union cow_tf
 /* Room for the control message that says from which of our addresses a datagram goes. */
 #define COW_TFTP_SOURCE_SPACE CMSG_SPACE(sizeof(struct in6_pktinfo))
 
-/* Write that message for a datagram to @to at @c, which is zeroed. Return: the room it takes. */
+/*
+ * Write that message for a datagram to @to at @c, which is zeroed. Return: the room it takes; 0: @local is
+ * in6addr_any, and none is needed.
+ */
 size_t cow_tftp_socket_source(struct cmsghdr *c, const union cow_tftp_addr *to,
 			      const struct in6_addr *local);
 
