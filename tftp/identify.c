@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "neigh.h"
 
@@ -55,6 +56,12 @@ static bool has_serial(const struct cow_tftp_client *c)
 	return c->conf->serial && *c->conf->serial;
 }
 
+/* Its client is another board. The record is newer than the table of serial numbers, which may not have it yet. */
+static bool is_another(const struct cow_tftp_client *c, const char *serial)
+{
+	return has_serial(c) && strcasecmp(c->conf->serial, serial) != 0;
+}
+
 /* Boards up to Pi 3 have the last three bytes of their serial number in their Ethernet address; later ones have not. */
 static bool is_derived(const struct cow_mac *mac)
 {
@@ -80,7 +87,7 @@ static int by_derived(struct cow_tftp_files *f, const struct cow_tftp_who *who, 
 
 	if (r < 0)
 		return r;
-	if (has_serial(*ret))
+	if (is_another(*ret, serial))
 		return -EPERM;
 	r = check_sender(f, who, &mac, ret_mac);
 	if (r == 0)
@@ -122,8 +129,8 @@ int cow_tftp_identify(struct cow_tftp_files *f, const struct cow_tftp_who *who,
 		if (r != -ENOENT)
 			return r;
 		r = by_neighbour(f, who, ret, ret_mac);
-		if (r == 0 && has_serial(*ret))
-			return -EPERM; /* that client is another board */
+		if (r == 0 && is_another(*ret, name->serial))
+			return -EPERM;
 		return r == -ENOENT ? by_derived(f, who, name->serial, ret, ret_mac) : r;
 	case COW_TFTP_PREFIX_NONE:
 		break;

@@ -442,6 +442,10 @@ static void neighbour_table_finds_the_rest(void **state)
 	add_client("b8-27-eb-6c-4c-16");
 	expect_text_from(NULL, "b66c4c16/overlays/x.dtbo", "overlay");
 	expect_refused("b66c4c17/overlays/x.dtbo", 1);
+	/* enrolled a moment ago: the table of serial numbers was read before */
+	add_client("b8-27-eb-6c-4c-17");
+	set_key("b8-27-eb-6c-4c-17", "serial", "b66c4c17");
+	expect_text_from(NULL, "b66c4c17/overlays/x.dtbo", "overlay");
 	assert_string_equal(next_of("learn"), "");
 	set_key(MAC_C, "serial", "11112222");
 	records_age();
