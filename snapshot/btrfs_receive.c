@@ -170,7 +170,7 @@ int cow_btrfs_receive_begin(int dir, int (*tick)(void *ctx), void *ctx,
 
 static int wait_for(struct cow_btrfs_receive *x)
 {
-	int status = 0;
+	int status = -1; /* of somebody else's waiting: a signal, as it were */
 	while (waitpid(x->pid, &status, 0) < 0 && errno == EINTR)
 		;
 	x->pid = 0;

@@ -27,9 +27,11 @@
 #include <sys/vfs.h>
 #include <sys/xattr.h>
 #include <time.h>
+#include <unistd.h>
 
 static struct {
 	bool armed, kill;
+	pid_t pid; /* a process that it starts is not meant */
 	int errnum; /* 0: allocations */
 	atomic_bool fired;
 	atomic_ulong left;
@@ -52,6 +54,7 @@ void fault_arm(int errnum, unsigned long nth)
 	fault.errnum = errnum;
 	fault.left = nth;
 	fault.fired = false;
+	fault.pid = getpid();
 	fault.where = "";
 	fault.armed = true;
 }
@@ -83,7 +86,7 @@ static bool due(bool alloc, const char *where)
 {
 	if (!fault.armed || fault.fired || alloc != (fault.errnum == 0))
 		return false;
-	if (fault.only && strcmp(fault.only, where) != 0)
+	if ((fault.only && strcmp(fault.only, where) != 0) || fault.pid != getpid())
 		return false;
 	if (atomic_fetch_sub(&fault.left, 1) > 0)
 		return false;

@@ -3,13 +3,10 @@
  * Streams that no kernel has made: what `btrfs receive` is kept from where it is let loose on them, and archives with
  * them, which make nothing. On a btrfs of its own, in a mount namespace that goes with the process.
  */
+#include "btrfs_test.h"
 #include "stream_test.h"
 
 #include <openssl/evp.h>
-#include <sched.h>
-#include <spawn.h>
-#include <sys/mount.h>
-#include <sys/wait.h>
 #include <xxhash.h>
 #include <zstd.h>
 
@@ -25,44 +22,23 @@ static char point[80];
 static int fs = -1; /* the btrfs */
 static struct stream s;
 
-static int run(const char *const argv[])
+static int mount_btrfs(void)
 {
-	extern char **environ;
-	pid_t pid;
-	int status;
-	if (posix_spawnp(&pid, argv[0], NULL, NULL, (char **)(uintptr_t)argv, environ) != 0 ||
-	    waitpid(pid, &status, 0) != pid)
-		return -1;
-	return status;
-}
-
-static int mount_btrfs(void **state)
-{
-	char image[80];
 	void *dir = NULL;
-	(void)state;
 	if (tmpdir_setup(&dir) < 0)
 		return -1;
 	tmp = dir;
-	(void)snprintf(image, sizeof(image), "%s/img", tmp->path);
-	(void)snprintf(point, sizeof(point), "%s/fs", tmp->path);
-	const char *const mkfs[] = {"mkfs.btrfs", "-q", image, NULL};
-	const char *const mount_it[] = {"mount", "-o", "loop,noatime", image, point, NULL};
-	cow_autoclose int fd = openat(tmp->fd, "img", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
-	    mkdirat(tmp->fd, "fs", 0700) < 0 || fd < 0 || ftruncate(fd, 256 << 20) < 0 ||
-	    run(mkfs) != 0 || run(mount_it) != 0)
+	if (btrfs_test_mount(tmp, point) < 0)
 		return -1;
 	fs = open(point, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	return fs < 0 ? -1 : 0;
 }
 
-static int unmount_btrfs(void **state)
+static int unmount_btrfs(void)
 {
 	void *dir = tmp;
-	(void)state;
 	(void)close(fs);
-	(void)umount2(point, MNT_DETACH);
+	btrfs_test_unmount(point);
 	return tmpdir_teardown(&dir);
 }
 
@@ -532,11 +508,11 @@ int main(void)
 		(void)fputs("needs root: mounts\n", stderr);
 		return 77;
 	}
-	if (mount_btrfs(NULL) < 0) {
+	if (mount_btrfs() < 0) {
 		(void)fputs("cannot make and mount a btrfs\n", stderr);
 		return 77;
 	}
 	int failed = cmocka_run_group_tests(program, NULL, NULL);
 	failed += cmocka_run_group_tests(archives, make_store, drop_store);
-	return unmount_btrfs(NULL) < 0 || failed;
+	return unmount_btrfs() < 0 || failed;
 }
