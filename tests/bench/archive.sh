@@ -18,30 +18,10 @@ store 6G ext4
 if [[ $# == 2 ]]; then
 	old=$1 new=$2
 else
-	mkimage=$(dirname "$0")/../../tools/mkimage
-	old=$("$mkimage") || die "tools/mkimage made no Debian root"
-	mirror=$("$mkimage" --print-mirror)
+	old=$("$(dirname "$0")/../../tools/mkimage") || die "tools/mkimage made no Debian root"
 	new=$work/disk/new
 	cp -a "$old" "$new"
-	# shellcheck disable=SC2016 # apt's variables, not the shell's
-	security=$(apt-get indextargets --format '$(RELEASE) $(SITE)' 'Created-By: Packages' |
-		awk '$1 == "bookworm-security" && !n++ { print $2 }')
-	[[ -n $security ]] || die "this machine's apt knows no bookworm-security"
-	cat >"$new/etc/apt/sources.list" <<-END
-		deb $mirror bookworm main
-		deb $mirror bookworm-updates main
-		deb $security bookworm-security main
-	END
-	printf '#!/bin/sh\nexit 101\n' >"$new/usr/sbin/policy-rc.d"
-	chmod 755 "$new/usr/sbin/policy-rc.d"
-	mount -t proc proc "$new/proc"
-	for words in update '-y --no-install-recommends dist-upgrade' clean; do
-		# shellcheck disable=SC2086 # the words of the command
-		chroot "$new" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8 \
-			DEBIAN_FRONTEND=noninteractive apt-get $words >"$out" 2>&1 || die "apt-get $words: $(tail "$out")"
-	done
-	umount "$new/proc"
-	rm -rf "$new/usr/sbin/policy-rc.d" "$new"/var/lib/apt/lists/*
+	"$(dirname "$0")/dist-upgrade" "$new" >"$out" 2>&1 || die "$(tail "$out")"
 fi
 cow image import --no-fixup all deb "$old" >"$out"
 cow image import --no-fixup all deb "$new" >"$out"
