@@ -85,7 +85,10 @@ static int write_hosts(const struct cow_identity *to, const char *name)
 	return r;
 }
 
-/* Every Debian has systemd-networkd, few use it, and its setting costs three blocks on ext4. */
+/*
+ * Every Debian has systemd-networkd, few use it, and its setting costs three blocks on ext4. Without
+ * NetworkManager netplan makes files for networkd and starts it at each boot; theirs come after ours.
+ */
 static int networkd_runs(int tree)
 {
 	static const char *const enabled[] = {
@@ -96,7 +99,7 @@ static int networkd_runs(int tree)
 	for (size_t k = 0; k < sizeof(enabled) / sizeof(*enabled); k++)
 		if (cow_tree_lstat(tree, enabled[k], &st) == 0)
 			return 1;
-	return 0;
+	return cow_tree_has(tree, "etc/netplan") && !cow_tree_has(tree, "usr/sbin/NetworkManager");
 }
 
 static int write_network(const struct cow_identity *to, const struct cow_mac *mac)

@@ -226,6 +226,19 @@ wait
 	die "resets at once got into each other's way"
 ok "24 adds and 6 resets at once"
 
+# ------------------------------------------------------------ netplan
+mkdir -p "$work/netplan"/{etc/netplan,usr/sbin} # Ubuntu's, which starts networkd when the machine boots
+echo 'network: {version: 2, ethernets: {eth0: {dhcp4: true}}}' >"$work/netplan/etc/netplan/50-cloud-init.yaml"
+cow image import netplan "$work/netplan" >"$out"
+add 02:00:00:00:00:77 --image netplan >"$out"
+grep -q 'MACAddress=02:00:00:00:00:77' "$(root 02-00-00-00-00-77)"/etc/systemd/network/*.network || die "netplan"
+: >"$work/netplan/usr/sbin/NetworkManager"
+cow image import netplan "$work/netplan" >"$out"
+cow client reset 02:00:00:00:00:77 >"$out"
+[[ ! -e $(root 02-00-00-00-00-77)/etc/systemd/network ]] || die "a file for networkd, which does not run there"
+cow client rm 02:00:00:00:00:77 >"$out"
+ok "netplan: networkd is told, unless NetworkManager does the work"
+
 unview
 [[ $("$TREECMP" --sum "$store/images/img/2/tree") == "$sum" ]] || die "the golden image was written (I1)"
 ok "the image is as it was"
