@@ -269,24 +269,21 @@ unfinished()
 {
 	compgen -G "$store/images/img/.import-*" || compgen -G "$store/clients/.add-*"
 }
-killed=0 middle=0
-for ((ms = 2; ; ms = ms * 4 / 3 + 1)); do
+middle=0
+look()
+{
+	! unfinished >"$out" || middle=$((middle + 1))
+	if "$COWHERD" client show desk >"$out" 2>"$err"; then # it was past the publication
+		through=1
+		return
+	fi
+	grep -q 'no client' "$err" || die "after SIGKILL at $killed_ms ms: $(cat "$err")"
 	cow gc >"$out"
 	left_over "$first"
-	"$COWHERD" client import "$work/desk.cow" >"$out" 2>&1 &
-	pid=$!
-	sleep "$((ms / 1000)).$(printf %03d $((ms % 1000)))"
-	if ! kill -KILL "$pid" 2>/dev/null; then
-		wait "$pid" || die "the import that was left alone failed: $(cat "$out")"
-		break
-	fi
-	wait "$pid" 2>/dev/null || true
-	killed=$((killed + 1))
-	! unfinished >"$out" || middle=$((middle + 1))
-	! "$COWHERD" client show desk >"$out" 2>"$err" || break # it was past the publication
-	grep -q 'no client' "$err" || die "after SIGKILL at $ms ms: $(cat "$err")"
-	[[ $ms -lt 60000 ]] || die "no import ended within a minute"
-done
+}
+cow gc >"$out"
+left_over "$first"
+kill_later 2 4/3 look "$COWHERD" client import "$work/desk.cow"
 [[ $middle -gt 1 ]] || die "only $middle of $killed imports were killed in the middle: the test tests nothing"
 cow gc >"$out"
 left_over "$first"

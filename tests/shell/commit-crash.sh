@@ -56,23 +56,18 @@ listing | diff "$work/before" - >&2 || die "something was left behind by SIGTERM
 still
 ok "SIGTERM: stopped and cleaned up"
 
-killed=0 unfinished=0
-for ((ms = 5; ; ms = ms * 3 / 2 + 1)); do
-	"$COWHERD" client commit desk killed >"$out" 2>&1 &
-	pid=$!
-	sleep "$((ms / 1000)).$(printf %03d $((ms % 1000)))"
-	if ! kill -KILL "$pid" 2>/dev/null; then
-		wait "$pid" || die "the commit that was left alone failed: $(cat "$out")"
-		break
-	fi
-	wait "$pid" 2>/dev/null || true
-	killed=$((killed + 1))
+unfinished=0
+look()
+{
 	! compgen -G "$store/images/killed/.import-*" >/dev/null || unfinished=$((unfinished + 1))
-	cow image list >"$out" 2>"$err" || die "after SIGKILL at $ms ms: $(cat "$err")"
-	! grep -q '^killed@' "$out" || break # it was past the publication
-	fails 3 'no image .killed.|image killed has no version' cow image show killed
-	[[ $ms -lt 60000 ]] || die "no commit ended within a minute"
-done
+	cow image list >"$out" 2>"$err" || die "after SIGKILL at $killed_ms ms: $(cat "$err")"
+	if grep -q '^killed@' "$out"; then # it was past the publication
+		through=1
+	else
+		fails 3 'no image .killed.|image killed has no version' cow image show killed
+	fi
+}
+kill_later 5 3/2 look "$COWHERD" client commit desk killed
 [[ $unfinished -gt 2 ]] || die "only $unfinished of $killed commits were killed in the middle: the test tests nothing"
 diff -r --exclude=hole --exclude=etc "$work/want" "$store/images/killed/1/tree" >&2 || die "killed@1 is not what the client had"
 [[ $(cat "$store/images/killed/1/tree/etc/hostname") == golden ]] || die "a name in the golden image"

@@ -70,25 +70,17 @@ ok "SIGTERM: stopped and cleaned up"
 
 # SIGKILL later and later, until one import is through.
 rm "$src/more"
-killed=0
-for ((ms = 2; ; ms = ms * 4 / 3 + 1)); do
-	"$COWHERD" image import killed "$src" >"$out" 2>&1 &
-	pid=$!
-	sleep "$((ms / 1000)).$(printf %03d $((ms % 1000)))"
-	if ! kill -KILL "$pid" 2>/dev/null; then
-		wait "$pid" || die "the import that was left alone failed: $(cat "$out")"
-		break
-	fi
-	wait "$pid" 2>/dev/null || true
-	killed=$((killed + 1))
-	cow image list >"$out" 2>"$err" || die "after SIGKILL at $ms ms: $(cat "$err")"
+look()
+{
+	cow image list >"$out" 2>"$err" || die "after SIGKILL at $killed_ms ms: $(cat "$err")"
 	if grep -q '^killed@' "$out"; then # it was past the publication
 		same_tree --ignore etc "$src" "$store"/images/killed/1/tree
-		break
+		through=1
+	else
+		fails 3 'no image .killed.|image killed has no version' cow image show killed
 	fi
-	fails 3 'no image .killed.|image killed has no version' cow image show killed
-	[[ $ms -lt 20000 ]] || die "no import ended within 20 s"
-done
+}
+kill_later 2 4/3 look "$COWHERD" image import killed "$src"
 [[ $killed -gt 3 ]] || die "only $killed imports were killed: the test tests nothing"
 [[ -z $(find "$store/images" -name '.import-*') ]] || die "left: $(find "$store/images" -name '.import-*')"
 [[ -z $(ls -A "$store/trash") ]] || die "the trash is not empty"
@@ -119,7 +111,9 @@ listing | diff "$work/before" - >&2 || die "something was left behind by SIGTERM
 for wait in 0.1 0.6 1.1; do
 	begin "$wait"
 	kill -KILL "$pid" || die "the import ended too early"
-	wait "$pid" 2>/dev/null || true
+	status=0
+	wait "$pid" 2>/dev/null || status=$?
+	[[ $status == 137 ]] || die "SIGKILL: status $status"
 	fails 3 'no image .hole.|image hole has no version' cow image show hole
 	compgen -G "$store/images/hole/.import-*" >/dev/null || die "SIGKILL tested nothing"
 done

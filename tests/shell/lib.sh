@@ -159,6 +159,40 @@ fails()
 	[[ ! -s $out ]] || die "'${*:2}' failed but printed '$(cat "$out")'"
 }
 
+# killed_at MS COMMAND...: the command, killed after so many milliseconds. Status 1: it had ended before, and well.
+killed_at()
+{
+	local ms=$1 pid status=0
+	shift
+	"$@" >"$out" 2>&1 &
+	pid=$!
+	sleep "$((ms / 1000)).$(printf %03d $((ms % 1000)))"
+	kill -KILL "$pid" 2>"$err" || [[ $(cat "$err") == *'No such process'* ]] || die "kill: $(cat "$err")"
+	wait "$pid" 2>/dev/null || status=$? # the shell says who was killed
+	case $status in
+	0) return 1 ;;
+	137) return 0 ;;
+	*) die "'${*:2}' that was left alone for $ms ms ended with $status: $(cat "$out")" ;;
+	esac
+}
+
+# kill_later FIRST FACTOR LOOK COMMAND...: the command again and again, killed later each time, from FIRST
+# milliseconds, until one of them is through. LOOK runs after each kill, and sets through=1 when it was past the
+# end of what counts. $killed: how many were killed; $killed_ms: when the last one was.
+kill_later()
+{
+	local factor=$2 look=$3
+	killed=0 killed_ms=$1 through=
+	shift 3
+	for (( ; ; killed_ms = killed_ms * ${factor%/*} / ${factor#*/} + 1)); do
+		killed_at "$killed_ms" "$@" || return 0
+		killed=$((killed + 1))
+		"$look"
+		[[ -z $through ]] || return 0
+		[[ $killed_ms -lt 60000 ]] || die "'${*:2}' has not ended within a minute"
+	done
+}
+
 # Everything in the store, as one text to compare before and after.
 listing()
 {
