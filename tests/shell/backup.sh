@@ -62,7 +62,7 @@ copy()
 	# Sockets cannot be in a tar file.
 	tar -C "$v" --format=posix -S --xattrs --xattrs-include='*' --acls --warning=no-file-ignored -c . |
 		tar -C "$work/$3" --warning=no-timestamp --same-owner -p --xattrs --xattrs-include='*' --acls -x
-	find "$work/$3" -exec setfattr -h -x trusted.cowherd.id {} + 2>/dev/null || true
+	unmark "$work/$3"
 	unview
 }
 # settings STORE ID: what an administrator has set.

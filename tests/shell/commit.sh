@@ -48,7 +48,7 @@ copy()
 	tar -C "$1" --format=posix -S --xattrs --xattrs-include='*' --acls --warning=no-file-ignored -c . |
 		tar -C "$work/$2" --warning=no-timestamp --same-owner -p --xattrs --xattrs-include='*' --acls -x
 	# The kernel shows cowherd's marks in a client's root.
-	find "$work/$2" -exec setfattr -h -x trusted.cowherd.id {} + 2>/dev/null || true
+	unmark "$work/$2"
 }
 copy "$golden" golden
 # number IMAGE PATH: from the manifest.

@@ -132,6 +132,25 @@ unview()
 	done
 }
 
+# unmark DIR: a copy of a client's root without cowherd's marks, which the kernel shows.
+unmark()
+{
+	python3 - "$1" <<'END'
+import errno, os, sys
+def unmark(path):
+    try:
+        os.removexattr(path, 'trusted.cowherd.id', follow_symlinks=False)
+    except OSError as e:
+        if e.errno != errno.ENODATA: # most have none
+            raise
+def stop(e):
+    raise e
+for path, dirs, files in os.walk(os.fsencode(sys.argv[1]), onerror=stop):
+    for name in [b'.'] + files + [d for d in dirs if os.path.islink(os.path.join(path, d))]:
+        unmark(os.path.join(path, name))
+END
+}
+
 # need_backend BACKEND IMAGE: ends with 77 where this build cannot make roots of that kind.
 need_backend()
 {

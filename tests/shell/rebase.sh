@@ -166,8 +166,7 @@ copy()
 	mkdir "$work/$2"
 	tar -C "$1" --format=posix -S --xattrs --xattrs-include='*' --acls --warning=no-file-ignored -c . |
 		tar -C "$work/$2" --warning=no-timestamp --same-owner -p --xattrs --xattrs-include='*' --acls -x
-	# The kernel shows cowherd's marks in a client's root.
-	find "$work/$2" -exec setfattr -h -x trusted.cowherd.id {} + 2>/dev/null || true
+	unmark "$work/$2"
 	find "$work/$2" -type d -exec touch -d '2000-01-01' {} +
 }
 # shown: a directory that shows the client's root, to work in; hidden: it is not shown any more.
