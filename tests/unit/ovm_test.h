@@ -8,9 +8,13 @@
 
 #include "cow_test.h"
 
+#include <stdbool.h>
+
 #include <linux/posix_acl.h>
 #include <linux/posix_acl_xattr.h>
+#include <sys/socket.h>
 #include <sys/sysmacros.h>
+#include <sys/un.h>
 #include <sys/xattr.h>
 
 #include "image_internal.h"
@@ -143,6 +147,51 @@ static inline size_t make_acl(uint8_t ret[64])
 		cow_put_le32(ret + len + 4, entries[k].id);
 	}
 	return len;
+}
+
+static inline bool is_root(void)
+{
+	return geteuid() == 0;
+}
+
+static inline void make_socket(int dirfd, const char *name)
+{
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	cow_autoclose int s = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_true(s >= 0);
+	(void)snprintf(addr.sun_path, sizeof(addr.sun_path), "/proc/self/fd/%d/%s", dirfd, name);
+	ok(bind(s, (struct sockaddr *)&addr, sizeof(addr)));
+}
+
+/* One of each type the caller may make. */
+static inline void make_zoo(int tree)
+{
+	put_file(tree, "file", "hello\n");
+	put_file(tree, "empty", "");
+	ok(mkdirat(tree, "dir", 01777));
+	ok(mkdirat(tree, "dir/sub", 0750));
+	ok(symlinkat("../over/there", tree, "dir/link"));
+	ok(mkfifoat(tree, "fifo", 0620));
+	make_socket(tree, "sock");
+	if (!is_root())
+		return;
+	ok(mknodat(tree, "chr", S_IFCHR | 0660, makedev(5, 1)));
+	ok(mknodat(tree, "blk", S_IFBLK | 0600, makedev(259, 123456)));
+	ok(mknodat(tree, "dir/chr", S_IFCHR | 0600, makedev(0, 1)));
+	ok(fchownat(tree, "file", 1000, 2000, AT_SYMLINK_NOFOLLOW));
+	ok(fchmodat(tree, "file", 06755, 0));
+	ok(fchownat(tree, "dir/link", 7, 8, AT_SYMLINK_NOFOLLOW));
+}
+
+static const char *const zoo[] = {"file", "empty", "dir", "dir/sub", "dir/link",
+				  "fifo", "sock",  "chr", "blk",     "dir/chr"};
+
+static inline void set_on_path(const struct ovm *f, const char *name, const char *xattr,
+			       const void *value, size_t len)
+{
+	char path[64];
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d/%s", f->tree, name);
+	ok(lsetxattr(path, xattr, value, len, 0));
 }
 
 #endif
