@@ -321,15 +321,20 @@ static int fill_up(struct cow_rebase *rb)
 
 int cow_rebase_plan(struct cow_rebase *rb, struct cow_err *err)
 {
+	struct cow_err why = COW_ERR_INIT;
 	int r = cow_ovl_image_diff(rb->v1, rb->v2, take_theirs, rb);
 	if (r < 0)
 		return cow_err_set(err, r, "compare the two versions");
 	if (rb->nchanged)
 		qsort(rb->changed, rb->nchanged, sizeof(*rb->changed), string_cmp);
-	r = cow_client_diff_root(rb->s, &rb->at, take_change, rb, err);
-	if (r < 0)
+	r = cow_client_diff_root(rb->s, &rb->at, take_change, rb, &why);
+	if (r < 0 && why.code != COW_OK) {
+		if (err)
+			*err = why;
 		return r;
-	r = fill_up(rb);
+	}
+	if (r == 0) /* else it was take_change() */
+		r = fill_up(rb);
 	if (r < 0)
 		return cow_err_set(err, r, "look through the changes");
 	r = refuse_packages(rb, err);
