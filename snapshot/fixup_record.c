@@ -442,13 +442,14 @@ static int walk(struct links *l, int dir, unsigned depth)
 {
 	const struct dirent *e;
 	size_t old;
-	int fd = cow_opendir_at(dir, "."), r = fd < 0 ? fd : 0;
-	if (r < 0 || depth > COW_DEPTH_MAX)
+	int fd = depth > COW_DEPTH_MAX ? -ELOOP : cow_opendir_at(dir, "."), r = fd < 0 ? fd : 0;
+	if (r < 0)
 		return r;
 	cow_autodir DIR *d = fdopendir(fd);
 	if (!d) {
+		r = -errno;
 		(void)close(fd);
-		return -ENOMEM;
+		return r;
 	}
 	while (r == 0 && (r = cow_readdir(d, &e)) == 1) {
 		r = cow_growpath_push(&l->path, e->d_name, &old);
