@@ -1,16 +1,12 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later
  *
- * Two stores for tests of what carries versions between them: @from has two versions, @to the first of them. And
- * the loops that make each call fail, or kill the process there.
+ * Two stores for tests of what carries versions between them: @from has two versions, @to the first of them.
  */
 #ifndef COW_TESTS_ARCHIVE_WORLD_H
 #define COW_TESTS_ARCHIVE_WORLD_H
 
-#include "cow_test.h"
+#include "world.h"
 
-#include <stdbool.h>
-
-#include "fault.h"
 #include "snapshot/archive.h"
 
 struct bytes {
@@ -18,7 +14,6 @@ struct bytes {
 	size_t len;
 };
 
-extern struct tmpdir *tmp;
 extern struct cow_store *from, *to;
 /* img@1 and img@2 in @from; @to has the first, too, as base@1. */
 extern struct cow_image *one, *two;
@@ -30,12 +25,6 @@ extern size_t big;		      /* bytes of a file in it; set before group_setup() */
 
 int group_setup(void **state);
 int group_teardown(void **state);
-const char *path_of(const char *name); /* in the temporary directory; good for some calls */
-void must(int r, const struct cow_err *err);
-/* Does it say what has failed? */
-bool says(const struct cow_err *err);
-
-int import_as(struct cow_store *s, const char *name, const char *what, struct cow_err *err);
 /* Of @two. @path NULL: to the pipe @fd. @ret_resumed: may be NULL. */
 int export_as(const char *path, int fd, const struct cow_image *since, int *ret_resumed,
 	      struct cow_err *err);
@@ -46,19 +35,5 @@ unsigned look_at_all(bool only_two);
 void only_base(void);
 /* After whatever came; sweeps. @done: there must be one more. Return: versions of img. */
 unsigned check_left(bool done, bool only_two);
-
-/* What is tried, and what must hold after it. */
-struct trial {
-	const char *what;
-	unsigned step; /* short: each of these calls */
-	void (*before)(const struct trial *t);
-	int (*act)(const struct trial *t, struct cow_err *err);
-	void (*after)(const struct trial *t, bool done); /* does it again, too */
-	const char *input;				 /* of an import */
-	const struct bytes *archive;			 /* that is made or read; NULL: none */
-};
-unsigned long step_of(unsigned brief);
-/* With no memory, EIO and ENOSPC at each call; killed at each system call. */
-void each_fault_and_kill(const struct trial *t);
 
 #endif

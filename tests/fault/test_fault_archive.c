@@ -14,19 +14,6 @@
 
 static unsigned long resumed;
 
-static bool is_there(const char *name)
-{
-	return faccessat(tmp->fd, name, F_OK, 0) == 0;
-}
-
-static bool holds(const char *name, const void *p, size_t len)
-{
-	cow_autofree char *got = NULL;
-	size_t got_len;
-	assert_int_equal(cow_read_file_at(tmp->fd, name, len + 1, &got, &got_len), 0);
-	return got_len == len && memcmp(got, p, len) == 0;
-}
-
 static void drop(const char *name)
 {
 	assert_true(unlinkat(tmp->fd, name, 0) == 0 || errno == ENOENT);
@@ -150,7 +137,7 @@ static void clean_store(const struct trial *t)
 
 static int import(const struct trial *t, struct cow_err *err)
 {
-	return import_as(to, "img", path_of(t->input), err);
+	return import_as(to, "img", path_of(t->input), NULL, err);
 }
 
 /* The tree that was imported is the source: with its manifest there is no difference. */
@@ -172,7 +159,7 @@ static void check_store(const struct trial *t, bool done)
 {
 	struct cow_err err = COW_ERR_INIT;
 	(void)check_left(done, t->archive != NULL);
-	must(import_as(to, "img", path_of(t->input), &err), &err);
+	must(import_as(to, "img", path_of(t->input), NULL, &err), &err);
 	if (t->archive)
 		assert_int_equal(look_at_all(true), 1);
 	else

@@ -44,7 +44,7 @@ static pid_t start(bool receiver, const struct cow_image *since, int fd, int apa
 	if (receiver && dup2(fd, STDIN_FILENO) < 0)
 		_exit(BADLY);
 	arm(f);
-	int r = receiver ? import_as(to, "img", COW_IMPORT_STDIN, &err)
+	int r = receiver ? import_as(to, "img", COW_IMPORT_STDIN, NULL, &err)
 			 : export_as(NULL, fd, since, NULL, &err);
 	bool fired = fault_disarm();
 	if (r == 0)

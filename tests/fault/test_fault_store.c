@@ -4,39 +4,17 @@
  * calls, and with each of their allocations and system calls failing once. What is left is whole or invisible, other versions
  * are as they were, a sweep cleans up, and a repeated run ends where an undisturbed one does (I1, I2, I3).
  */
-#include "cow_test.h"
+#include "world.h"
 
-#include <errno.h>
-#include <sys/wait.h>
 #include <sys/xattr.h>
 
-#include "fault.h"
 #include "snapshot/fixups.h"
 #include "snapshot/gc.h"
 
-static struct tmpdir *tmp;
 static char store_path[96], source[96];
 static struct cow_store *store;
 
-static void must(int r, const struct cow_err *err)
-{
-	if (r < 0)
-		fail_msg("%s", cow_err_str(err));
-}
-
 /* ---------------------------------------------------------------- a store with something to remove */
-
-static void put(int dir, const char *name, const char *text)
-{
-	assert_int_equal(cow_write_file_at(dir, name, text, strlen(text), 0644), 0);
-}
-
-static int try_import(unsigned *ret_version, struct cow_err *err)
-{
-	static const char *const no_fixups[] = {"all", NULL};
-	const struct cow_import_opts opts = {.skip_fixups = no_fixups};
-	return cow_image_import(store, "img", source, &opts, ret_version, err);
-}
 
 static unsigned import(const char *text)
 {
@@ -45,18 +23,16 @@ static unsigned import(const char *text)
 	cow_autoclose int dir = openat(tmp->fd, "src", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	assert_true(dir >= 0);
 	put(dir, "changes", text);
-	must(try_import(&version, &err), &err);
+	must(import_as(store, "img", source, &version, &err), &err);
 	return version;
 }
 
 static int setup(void **state)
 {
 	struct cow_err err = COW_ERR_INIT;
-	void *t = NULL;
-	if (tmpdir_setup(&t) < 0)
+	(void)state;
+	if (world_begin() < 0)
 		return -1;
-	tmp = t;
-	*state = t;
 	(void)snprintf(store_path, sizeof(store_path), "%s/store", tmp->path);
 	(void)snprintf(source, sizeof(source), "%s/src", tmp->path);
 	assert_int_equal(mkdirat(tmp->fd, "src", 0755), 0);
@@ -73,16 +49,17 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
+	(void)state;
 	cow_store_close(store);
-	return tmpdir_teardown(state);
+	return world_end();
 }
 
-static int gc(void)
+static int gc(const struct trial *t, struct cow_err *err)
 {
 	const struct cow_gc_opts opts = {.keep_last = 1};
 	struct cow_gc_sum sum;
-	struct cow_err err = COW_ERR_INIT;
-	return cow_store_gc(store, &opts, &sum, &err);
+	(void)t;
+	return cow_store_gc(store, &opts, &sum, err);
 }
 
 /* ---------------------------------------------------------------- what must hold */
@@ -113,167 +90,90 @@ static struct seen look_at_all(void)
 	return s;
 }
 
-static bool is_empty(const char *path)
-{
-	const struct dirent *e;
-	cow_autodir DIR *d = opendir(path);
-	assert_non_null(d);
-	return cow_readdir(d, &e) == 0;
-}
+static unsigned version; /* before: of the trial at hand */
 
-static void check_what_is_left(unsigned newest)
+static void check_what_is_left(const struct trial *t, bool done)
 {
-	char trash[112];
 	struct cow_err err = COW_ERR_INIT;
+	(void)done;
 	struct seen s = look_at_all();
-	assert_int_equal(s.newest, newest);
+	assert_int_equal(s.newest, version);
 	must(cow_store_sweep(store, &err), &err);
-	(void)snprintf(trash, sizeof(trash), "%s/trash", store_path);
-	assert_true(is_empty(trash));
+	assert_int_equal(entries("store/trash", ""), 0);
 	assert_int_equal(look_at_all().count, s.count); /* a sweep removes no version */
-	assert_int_equal(gc(), 0);
+	must(gc(t, &err), &err);
 	s = look_at_all();
-	assert_int_equal(s.newest, newest);
+	assert_int_equal(s.newest, version);
 	assert_int_equal(s.count, 1);
 }
 
-/* Two versions to remove, and something that a killed import left. -> the one that stays */
-static unsigned prepare(void)
+/* Two versions to remove, and something that a killed import left. The third stays. */
+static void prepare(const struct trial *t)
 {
 	int fd = cow_store_fd(store);
+	(void)t;
 	(void)import("one");
 	(void)import("two");
-	unsigned newest = import("three");
+	version = import("three");
 	assert_int_equal(mkdirat(fd, "images/img/.import-0123456789abcdef", 0700), 0);
 	assert_int_equal(mkdirat(fd, "images/img/.import-0123456789abcdef/tree", 0700), 0);
-	return newest;
 }
 
 /* ---------------------------------------------------------------- tests */
 
-/* @act in a process of its own, killed at its call number @nth. Return: was it? */
-static bool killed(int (*act)(void), unsigned long nth)
-{
-	int status = 0;
-	pid_t pid = fork();
-	assert_true(pid >= 0);
-	if (pid == 0) {
-		fault_arm_kill(nth);
-		_exit(act() == 0 ? 0 : 1);
-	}
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	if (WIFSIGNALED(status))
-		return true;
-	assert_int_equal(WEXITSTATUS(status), 0);
-	return false;
-}
-
-/* @act, whose fault number @nth comes here. Return: did it? */
-static bool failed(int (*act)(void), int errnum, unsigned long nth)
-{
-	fault_arm(errnum, nth);
-	int r = act();
-	bool fired = fault_disarm();
-	if (!fired)
-		assert_int_equal(r, 0);
-	return fired;
-}
-
-/* What is tried, on what, and what must hold after it, whatever came of it. */
-struct trial {
-	unsigned (*before)(void); /* -> a version */
-	int (*act)(void);
-	void (*after)(unsigned version);
-	unsigned step; /* without COWHERD_TEST_LONG: each of so many; 0: each */
-};
-
-static unsigned long step_of(const struct trial *t)
-{
-	const char *is_long = getenv("COWHERD_TEST_LONG"); /* NOLINT(concurrency-mt-unsafe): one thread */
-	return is_long || t->step == 0 ? 1 : t->step;
-}
-
-static void kill_at_each_call(const struct trial *t)
-{
-	unsigned long nth = 0;
-	unsigned long kills = 0;
-	for (bool again = true; again; nth += step_of(t), kills += again) {
-		unsigned version = t->before();
-		again = killed(t->act, nth);
-		t->after(version);
-	}
-	print_message("killed at %lu calls\n", kills);
-	assert_true(nth > 200);
-}
-
-static void try_each_fault(const struct trial *t)
-{
-	static const int errnums[] = {0, EIO};
-	unsigned long points = 0;
-	for (size_t k = 0; k < sizeof(errnums) / sizeof(*errnums); k++) {
-		unsigned long nth = 0;
-		for (bool again = true; again; nth += step_of(t), points++) {
-			unsigned version = t->before();
-			again = failed(t->act, errnums[k], nth);
-			t->after(version);
-		}
-	}
-	print_message("%lu faults\n", points);
-	assert_true(points * step_of(t) > 200);
-}
-
-static const struct trial gc_trial = {prepare, gc, check_what_is_left};
+static const struct trial gc_trial = {
+    .what = "gc", .least = 200, .before = prepare, .act = gc, .after = check_what_is_left};
 
 static void gc_killed_at_each_call(void **state)
 {
 	(void)state;
-	kill_at_each_call(&gc_trial);
+	each_kill(&gc_trial);
 }
 
 static void gc_with_each_fault(void **state)
 {
 	(void)state;
-	try_each_fault(&gc_trial);
+	each_fault(&gc_trial);
 }
 
 /* ---------------------------------------------------------------- an import that shares */
 
-static int import_again(void)
+static int import_again(const struct trial *t, struct cow_err *err)
 {
-	struct cow_err err = COW_ERR_INIT;
-	unsigned version;
-	return try_import(&version, &err);
+	(void)t;
+	return import_as(store, "img", source, NULL, err);
 }
 
 /* The source has changed: a file has moved, which is found by its digest, one has a new content and two are as they
- * were, of which one is a link. -> the version before the change */
-static unsigned prepare_import(void)
+ * were, of which one is a link. */
+static void prepare_import(const struct trial *t)
 {
 	static unsigned long round;
 	char text[32];
-	unsigned before = import("one");
-	assert_int_equal(gc(), 0);
+	struct cow_err err = COW_ERR_INIT;
+	version = import("one");
+	must(gc(t, &err), &err);
 	cow_autoclose int dir = openat(tmp->fd, "src", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	assert_true(dir >= 0);
 	(void)snprintf(text, sizeof(text), "content of round %lu", round++);
 	put(dir, "changes", text);
 	if (renameat(dir, "moves", dir, "sub/moves") < 0)
 		assert_int_equal(renameat(dir, "sub/moves", dir, "moves"), 0);
-	return before;
 }
 
 /* The version before is there, at most one more, and a repeated import makes one that shares with it. */
-static void check_import(unsigned before)
+static void check_import(const struct trial *t, bool done)
 {
 	char path[128];
 	struct stat old, new;
 	struct cow_err err = COW_ERR_INIT;
 	struct seen s = look_at_all();
-	assert_in_range(s.newest, before, before + 1);
+	(void)done;
+	assert_in_range(s.newest, version, version + 1);
 	assert_in_range(s.count, 1, 2);
 	must(cow_store_sweep(store, &err), &err);
 	assert_int_equal(look_at_all().count, s.count);
-	assert_int_equal(import_again(), 0);
+	must(import_again(t, &err), &err);
 	/* With the one right before: it may be the one that was disturbed, which need not share. */
 	(void)snprintf(path, sizeof(path), "%s/images/img/%u/tree/same", store_path, s.newest);
 	s = look_at_all();
@@ -281,21 +181,25 @@ static void check_import(unsigned before)
 	(void)snprintf(path, sizeof(path), "%s/images/img/%u/tree/same", store_path, s.newest);
 	assert_int_equal(stat(path, &new), 0);
 	assert_int_equal(old.st_ino, new.st_ino);
-	assert_int_equal(gc(), 0);
+	must(gc(t, &err), &err);
 }
 
-static const struct trial import_trial = {prepare_import, import_again, check_import};
+static const struct trial import_trial = {.what = "import that shares",
+					  .least = 200,
+					  .before = prepare_import,
+					  .act = import_again,
+					  .after = check_import};
 
 static void import_killed_at_each_call(void **state)
 {
 	(void)state;
-	kill_at_each_call(&import_trial);
+	each_kill(&import_trial);
 }
 
 static void import_with_each_fault(void **state)
 {
 	(void)state;
-	try_each_fault(&import_trial);
+	each_fault(&import_trial);
 }
 
 /* ---------------------------------------------------------------- fix-ups taken back, and made */
@@ -314,7 +218,7 @@ static void put_in(int dir, const char *sub, const char *name, const char *text)
 static int setup_fixups(void **state)
 {
 	struct cow_err err = COW_ERR_INIT;
-	unsigned version = 0;
+	unsigned imported = 0;
 	if (setup(state) < 0)
 		return -1;
 	cow_autoclose int dir = openat(tmp->fd, "src", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -325,55 +229,56 @@ static int setup_fixups(void **state)
 	assert_int_equal(linkat(dir, "etc/machine-id", dir, "usr/machine-id", 0), 0);
 	cow_autoclose int fd = openat(dir, "etc/fstab", O_RDONLY | O_CLOEXEC);
 	assert_int_equal(fsetxattr(fd, "trusted.note", "x", 1, 0), 0);
-	must(cow_image_import(store, "img", source, NULL, &version, &err), &err);
-	assert_int_equal(version, 1);
+	must(cow_image_import(store, "img", source, NULL, &imported, &err), &err);
+	assert_int_equal(imported, 1);
 	return 0;
 }
 
 static unsigned undone; /* the version that fix-ups are made in after all */
 
-static int change_fixups(unsigned version_of, const struct cow_fixup_opts *what)
+static int change_fixups(unsigned version_of, const struct cow_fixup_opts *what,
+			 struct cow_err *err)
 {
-	struct cow_err err = COW_ERR_INIT;
 	char ref[32];
 	cow_autoimage i = NULL;
-	unsigned version = 0;
+	unsigned made = 0;
 	(void)snprintf(ref, sizeof(ref), "img@%u", version_of);
-	int r = cow_image_find(store, ref, &i, &err);
+	int r = cow_image_find(store, ref, &i, err);
 	if (r == 0)
-		r = cow_image_fixup(store, i, what, NULL, &version, &err);
+		r = cow_image_fixup(store, i, what, NULL, &made, err);
 	if (r == 0)
-		assert_int_not_equal(version, 0);
-	else
-		assert_true(err.code != COW_OK && *cow_err_str(&err));
+		assert_int_not_equal(made, 0);
 	return r;
 }
 
-static int undo_fixups(void)
+static int undo_fixups(const struct trial *t, struct cow_err *err)
 {
-	return change_fixups(1, &(struct cow_fixup_opts){.undo = all});
+	(void)t;
+	return change_fixups(1, &(struct cow_fixup_opts){.undo = all}, err);
 }
 
-static int redo_fixups(void)
+static int redo_fixups(const struct trial *t, struct cow_err *err)
 {
-	return change_fixups(undone, &(struct cow_fixup_opts){.redo = all});
+	(void)t;
+	return change_fixups(undone, &(struct cow_fixup_opts){.redo = all}, err);
 }
 
 static struct seen there; /* before */
 
-static unsigned look_before(void)
+static void look_before(const struct trial *t)
 {
+	(void)t;
 	there = look_at_all();
-	return there.newest;
+	version = there.newest;
 }
 
 /* The tree of a version has what it should, or there is none. */
-static void check_fixups(unsigned version, bool made)
+static void check_fixups(unsigned of, bool made)
 {
 	char path[128], *text = NULL;
 	struct stat st, other;
 	size_t len;
-	(void)snprintf(path, sizeof(path), "%s/images/img/%u/tree", store_path, version);
+	(void)snprintf(path, sizeof(path), "%s/images/img/%u/tree", store_path, of);
 	cow_autoclose int tree = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	assert_true(tree >= 0);
 	assert_int_equal(cow_read_file_at(tree, "etc/fstab", 4096, &text, &len), 0);
@@ -400,7 +305,7 @@ static int rm_newer(void *ctx, const struct cow_image *i)
 }
 
 /* The versions of before are there, at most one more; a repeated run makes it. */
-static void check_change(unsigned newest, bool made, int (*act)(void))
+static void check_change(const struct trial *t, bool made)
 {
 	struct cow_err err = COW_ERR_INIT;
 	struct seen s = look_at_all(), swept;
@@ -411,49 +316,62 @@ static void check_change(unsigned newest, bool made, int (*act)(void))
 	must(cow_store_sweep(store, &err), &err);
 	swept = look_at_all();
 	assert_int_equal(swept.count, s.count);
-	assert_int_equal(act(), 0);
+	must(t->act(t, &err), &err);
 	check_fixups(look_at_all().newest, made);
-	must(cow_image_each(store, rm_newer, &newest, &err), &err);
+	must(cow_image_each(store, rm_newer, &version, &err), &err);
 	assert_int_equal(look_at_all().count, there.count);
 }
 
-static void check_undo(unsigned newest)
+static void check_undo(const struct trial *t, bool done)
 {
-	check_change(newest, false, undo_fixups);
+	(void)done;
+	check_change(t, false);
 }
 
-static void check_redo(unsigned newest)
+static void check_redo(const struct trial *t, bool done)
 {
-	check_change(newest, true, redo_fixups);
+	(void)done;
+	check_change(t, true);
 }
 
-static const struct trial undo_trial = {look_before, undo_fixups, check_undo, 5};
-static const struct trial redo_trial = {look_before, redo_fixups, check_redo, 7};
+static const struct trial undo_trial = {.what = "fix-ups taken back",
+					.step = 5,
+					.least = 200,
+					.before = look_before,
+					.act = undo_fixups,
+					.after = check_undo};
+static const struct trial redo_trial = {.what = "fix-ups made",
+					.step = 7,
+					.least = 200,
+					.before = look_before,
+					.act = redo_fixups,
+					.after = check_redo};
 
 static void undo_killed_at_each_call(void **state)
 {
 	(void)state;
-	kill_at_each_call(&undo_trial);
+	each_kill(&undo_trial);
 }
 
 static void undo_with_each_fault(void **state)
 {
 	(void)state;
-	try_each_fault(&undo_trial);
+	each_fault(&undo_trial);
 }
 
 static void redo_killed_at_each_call(void **state)
 {
 	(void)state;
-	assert_int_equal(undo_fixups(), 0);
+	struct cow_err err = COW_ERR_INIT;
+	must(undo_fixups(NULL, &err), &err);
 	undone = look_at_all().newest;
-	kill_at_each_call(&redo_trial);
+	each_kill(&redo_trial);
 }
 
 static void redo_with_each_fault(void **state)
 {
 	(void)state;
-	try_each_fault(&redo_trial);
+	each_fault(&redo_trial);
 }
 
 int main(int argc, char **argv)
