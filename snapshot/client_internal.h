@@ -149,6 +149,11 @@ int cow_client_check_unique(struct cow_store *s, const char *id, const char *nam
 /* The keys of client.conf an administrator sets (client_set.c), the @n-th; NULL: no more. */
 const char *cow_client_key(size_t n);
 int cow_client_keys_copy(const struct cow_kv *from, struct cow_kv *to); /* those that are there */
+/* May a client follow it from now on? NULL: nothing is asked. The caller holds STORE/lock. */
+int cow_client_follow_check(struct cow_store *s, const char *id, const char *ref,
+			    struct cow_err *err);
+/* Change one in an open directory, durably. The caller holds the client's lock and has checked it. NULL: remove. */
+int cow_client_key_write(int client_dir, const char *key, const char *value, struct cow_err *err);
 /* Would cow_client_set() take it, which has STORE/lock? @value: may be normalised in place. */
 int cow_client_key_check(struct cow_store *s, const char *id, const char *key, char *value,
 			 struct cow_err *err);
@@ -242,9 +247,15 @@ int cow_client_no_root(const struct cow_client *c, unsigned n, struct cow_err *e
 
 /* ---------------------------------------------------------------- at the next boot (client_next.c) */
 
+#define COW_NEXT_NAME "next"
+
 /* clients/ID/next. Return: 0, ret->what is COW_SWAP_NONE when there is none or it has been done; -errno. */
 int cow_next_read(int client_dir, struct cow_next *ret, struct cow_err *err);
 int cow_next_drop(int client_dir);
+/* It could not be done at a boot. To lose that is no failure of its own. */
+void cow_next_failed(int client_dir, bool hold, const char *why);
+/* The root of an order is the current one: what else belongs to it, then it goes. None: 0. */
+int cow_next_finish(int client_dir, struct cow_err *err);
 
 /* ---------------------------------------------------------------- keep-lists (client_keep.c) */
 
@@ -269,12 +280,18 @@ int cow_client_keep_names(struct cow_store *s, const struct cow_client *c, char 
 
 /* ---------------------------------------------------------------- rebase (client_rebase.c) */
 
+struct cow_rebase_how {
+	const struct cow_rebase_opts *opts;
+	bool boots;		/* the machine boots: it does not run, whenever its root was used */
+	int (*stop)(void *ctx); /* see cow_carry_opts */
+	void *ctx;
+};
 /*
  * cow_rebase_apply - make the client's changes in @to, the directory of a fresh root that nobody has.
- * @c: as it is; nobody changes its current root. Return: as cow_clients_swap() with a rebase.
+ * @c: as it is; nobody changes its current root. Return: as cow_clients_swap() with a rebase; what stop() says.
  */
 int cow_rebase_apply(struct cow_store *s, const struct cow_client *c, int to,
-		     const struct cow_rebase_opts *opts, struct cow_err *err);
+		     const struct cow_rebase_how *how, struct cow_err *err);
 
 /* Lines of words with v=1 of a file, which may be missing; and a file replaced by rename, not synced: one writer. */
 int cow_lines_each_at(int dir, const char *name, size_t max, cow_history_fn fn, void *ctx);

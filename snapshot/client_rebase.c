@@ -56,6 +56,8 @@ static int open_ours(struct cow_rebase *rb, struct cow_err *err)
 	struct cow_ovl_inst *inst = NULL;
 	struct cow_err why = COW_ERR_INIT;
 	char who[COW_OVL_HOLDER_MAX];
+	if (rb->opts->flags & COW_REBASE_RUNNING) /* its server may want it at any time */
+		return cow_ovl_inst_open(rb->at.root, below, COW_OVL_OBSERVER, &rb->ours, err);
 	int r = cow_ovl_inst_open(rb->at.root, below, 0, &inst, &why);
 	if (r == 0)
 		r = cow_ovl_inst_close(inst);
@@ -110,15 +112,24 @@ static int replay(struct cow_rebase *rb, int dir, struct cow_err *err)
 	return r < 0 || closed == 0 ? r : cow_err_set(err, closed, "detach the new root");
 }
 
+static int refuse_in_use(struct cow_store *s, const struct cow_client *c, bool boots,
+			 struct cow_err *err)
+{
+	return boots ? cow_client_refuse_mounted(s, &c->mac, "rebase", err)
+		     : cow_client_refuse_running(s, &c->mac, 0, "rebase", err);
+}
+
 int cow_rebase_apply(struct cow_store *s, const struct cow_client *c, int to,
-		     const struct cow_rebase_opts *opts, struct cow_err *err)
+		     const struct cow_rebase_how *how, struct cow_err *err)
 {
 	struct cow_rebase rb = COW_REBASE_EMPTY;
 	struct cow_root conf;
 	cow_autoimage image = NULL;
 	rb.s = s;
 	rb.client = c;
-	rb.opts = opts;
+	rb.opts = how->opts;
+	rb.stop = how->stop;
+	rb.stop_ctx = how->ctx;
 	int r = cow_root_read(to, &conf, err);
 	if (r == 0)
 		r = cow_client_find_image(s, &conf, &image, err);
@@ -128,7 +139,7 @@ int cow_rebase_apply(struct cow_store *s, const struct cow_client *c, int to,
 		r = replay(&rb, to, err);
 	/* It may have been switched on since. */
 	if (r == 0)
-		r = cow_client_refuse_running(s, &c->mac, 0, "rebase", err);
+		r = refuse_in_use(s, c, how->boots, err);
 	if (r == 0)
 		r = report(&rb);
 	cow_rebase_done(&rb);
@@ -153,7 +164,7 @@ int cow_client_rebase_plan(struct cow_store *s, const struct cow_mac *mac, const
 	rb.opts = opts;
 	int r = cow_client_load(s, mac, &c, err);
 	rb.client = c;
-	if (r == 0)
+	if (r == 0 && !(opts->flags & COW_REBASE_RUNNING))
 		r = cow_client_refuse_running(s, mac, 0, "rebase", err);
 	if (r == 0)
 		r = find_image(s, c, image, &to, err);

@@ -165,25 +165,28 @@ static int check(const struct key *k, struct ask *a)
 	return r;
 }
 
-static int set_locked(struct cow_store *s, const char *id, const char *key, const char *value,
-		      struct cow_err *err)
+int cow_client_key_write(int client_dir, const char *key, const char *value, struct cow_err *err)
 {
-	int lock = -1;
 	cow_autokv kv = NULL;
 	cow_autoclient c = calloc(1, sizeof(*c));
 	if (!c)
 		return cow_err_set(err, -ENOMEM, "set %s", key);
-	cow_autoclose int dir = cow_client_lock(s, id, COW_LOCK_WAIT_MS, &lock, err);
-	cow_autoclose __attribute__((unused)) int held = lock; /* given back with the scope */
-	if (dir < 0)
-		return dir;
-	int r = cow_client_conf_read(dir, c, &kv, err);
+	int r = cow_client_conf_read(client_dir, c, &kv, err);
 	if (r < 0)
 		return r;
-	r = cow_kv_set(kv, "", key, *value ? value : NULL);
+	r = cow_kv_set(kv, "", key, value);
 	if (r < 0)
 		return cow_err_set(err, r, "set %s", key);
-	return cow_client_conf_write(dir, kv, COW_PUT_DURABLE, err);
+	return cow_client_conf_write(client_dir, kv, COW_PUT_DURABLE, err);
+}
+
+static int set_locked(struct cow_store *s, const char *id, const char *key, const char *value,
+		      struct cow_err *err)
+{
+	int lock = -1;
+	cow_autoclose int dir = cow_client_lock(s, id, COW_LOCK_WAIT_MS, &lock, err);
+	cow_autoclose __attribute__((unused)) int held = lock; /* given back with the scope */
+	return dir < 0 ? dir : cow_client_key_write(dir, key, *value ? value : NULL, err);
 }
 
 const char *cow_client_key(size_t n)
@@ -208,6 +211,16 @@ int cow_client_key_check(struct cow_store *s, const char *id, const char *key, c
 	struct ask a = {.s = s, .id = id, .value = value, .err = err};
 	int r = find_key(key, &k, err);
 	return r < 0 ? r : check(k, &a);
+}
+
+int cow_client_follow_check(struct cow_store *s, const char *id, const char *ref,
+			    struct cow_err *err)
+{
+	cow_autofree char *copy = ref ? strdup(ref) : NULL;
+	if (!ref)
+		return 0;
+	return copy ? cow_client_key_check(s, id, "follows", copy, err)
+		    : cow_err_set(err, -ENOMEM, "follow %s", ref);
 }
 
 int cow_client_set(struct cow_store *s, const struct cow_mac *mac, const char *key,

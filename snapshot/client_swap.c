@@ -7,7 +7,8 @@
  *	1 roots/.new-HEX or roots/N	above what was ever current: swept
  *	2 `current` swapped		once that is on disk the new root counts; `epoch` is repaired by the sweep and
  *					at attach. Nobody is told of the new root before it is on disk
- *	3 `epoch` written		done; `next` is known to be done by the root's order
+ *	3 `epoch` written		done; `next` is known to be done by the root's order, and what else belongs to
+ *					it (what the client follows) is done by the sweep
  *	4 roots that are not kept	in the trash or swept; deleted by the command's end or the next sweep
  *
  * STORE/lock is held while roots are made, not while keep-lists are carried: a root that is being made
@@ -23,6 +24,7 @@
 #include "common/clock.h"
 #include "common/fs.h"
 #include "keep.h"
+#include "next_rebase.h"
 
 #define AT_ONCE 64 /* two descriptors each */
 
@@ -33,8 +35,10 @@ struct one {
 	struct cow_client *c; /* as it was */
 	/* What is to be done: as the caller says, or what waits for the boot. */
 	enum cow_swap_what what;
-	const char *to, *keep, *order;
+	const char *to, *keep, *order, *follow;
 	unsigned root;
+	const struct cow_rebase_opts *rebase;
+	struct cow_next_rebase ordered;
 	unsigned n; /* the root to swap to; 0: none, or none any more */
 };
 
@@ -67,6 +71,11 @@ static int say_late(struct one *o)
 			   "it took too long for a machine that boots; it keeps its root");
 }
 
+static int follow(struct one *o)
+{
+	return o->follow ? cow_client_key_write(o->dir, "follows", o->follow, &o->w->err) : 0;
+}
+
 /* ---------------------------------------------------------------- a fresh root */
 
 /* One above everything there is, so that a number names one root for ever. */
@@ -90,7 +99,7 @@ static int make_fresh(struct batch *b, struct one *o)
 		return o->to ? r : cow_err_prefix(err, r, "it follows %s", ref);
 	if (o->what == COW_SWAP_ROLL && image->version == o->c->version &&
 	    strcmp(image->name, o->c->image) == 0)
-		return 1;
+		return (r = follow(o)) < 0 ? r : 1;
 	unsigned n = 0;
 	r = next_root(o->dir, &n);
 	cow_autoclose int roots = r < 0 ? r : cow_opendir_at(o->dir, "roots");
@@ -132,8 +141,16 @@ static int keep(struct batch *b, struct one *o)
 	struct watched w = {o};
 	if (from < 0 || to < 0)
 		return cow_err_set(&o->w->err, from < 0 ? from : to, "open its roots");
-	if (o->w->rebase)
-		return cow_rebase_apply(b->s, o->c, to, o->w->rebase, &o->w->err);
+	if (o->rebase) {
+		const struct cow_rebase_how how = {
+		    .opts = o->rebase,
+		    .boots = o->w->what == COW_SWAP_BOOT,
+		    .stop = stop,
+		    .ctx = &w,
+		};
+		int rebased = cow_rebase_apply(b->s, o->c, to, &how, &o->w->err);
+		return rebased == -ETIME ? say_late(o) : rebased;
+	}
 	b->use.c = o->c;
 	b->use.names = o->w->flags & COW_SWAP_FACTORY ? COW_KEEP_NONE : o->keep;
 	b->use.from = from;
@@ -156,22 +173,56 @@ static void decide(struct one *o)
 	if (o->what != COW_SWAP_BOOT)
 		return;
 	o->what = next->what;
-	if (next->what == COW_SWAP_NONE)
+	if (next->what == COW_SWAP_NONE || next->held) {
 		o->what = o->c->ephemeral ? COW_SWAP_RESET : COW_SWAP_NONE;
-	else
-		o->order = next->order;
+		return;
+	}
+	o->order = next->order;
 	o->to = *next->to ? next->to : NULL;
 	o->keep = *next->keep ? next->keep : NULL;
+	o->follow = *next->follow ? next->follow : NULL;
 	o->root = next->root;
+}
+
+static int on_line(void *ctx, const struct cow_rebase_line *line)
+{
+	const struct one *o = ctx;
+	if (line->result != COW_REBASE_CONFLICT)
+		return 0;
+	o->w->conflicts++;
+	if (o->w->conflict)
+		o->w->conflict(o->w->ctx, line->change.path, line->why);
+	return 0;
+}
+
+/* A rebase as it was ordered. */
+static int read_rebase(struct one *o)
+{
+	if (!o->order || !o->c->next.rebase)
+		return 0;
+	int r = cow_next_rebase_read(o->dir, &o->ordered, &o->w->err);
+	o->ordered.opts.fn = on_line;
+	o->ordered.opts.ctx = o;
+	o->rebase = &o->ordered.opts;
+	return r;
+}
+
+/* Others boot, too: nobody waits for a lock longer than for the root. */
+static unsigned lock_wait_ms(const struct one *o)
+{
+	uint64_t now = cow_now_ms(), until = o->w->until_ms;
+	if (!until || until >= now + COW_LOCK_WAIT_MS)
+		return COW_LOCK_WAIT_MS;
+	return until > now ? (unsigned)(until - now) : 0;
 }
 
 /* With STORE/lock held. */
 static int begin(struct batch *b, struct one *o)
 {
 	struct cow_swap *w = o->w;
-	o->dir = cow_client_lock(b->s, o->id, COW_LOCK_WAIT_MS, &o->lock, &w->err);
+	o->dir = cow_client_lock(b->s, o->id, lock_wait_ms(o), &o->lock, &w->err);
 	if (o->dir < 0)
-		return o->dir;
+		return o->dir == -EBUSY && too_late(o) ? say_late(o) : o->dir;
 	int r = w->what == COW_SWAP_BOOT
 		    ? 0
 		    : cow_client_refuse_running(b->s, &w->mac, w->flags, doing(o), &w->err);
@@ -185,7 +236,10 @@ static int begin(struct batch *b, struct one *o)
 		return 1;
 	if (too_late(o))
 		return say_late(o);
-	return o->what == COW_SWAP_ROLLBACK ? 0 : make_fresh(b, o);
+	r = read_rebase(o);
+	if (r == 0)
+		r = cow_client_follow_check(b->s, o->id, o->follow, &w->err);
+	return r < 0 || o->what == COW_SWAP_ROLLBACK ? r : make_fresh(b, o);
 }
 
 static int fill(struct batch *b, struct one *o)
@@ -239,10 +293,10 @@ static void tell_servers(struct one *o)
 	if (!o->n)
 		return;
 	int r = cow_client_epoch_repair(o->dir, &o->w->err);
-	if (r == 0 && o->order && (r = cow_next_drop(o->dir)) < 0)
-		r = cow_err_set(&o->w->err, r, "the swap is done, but removing its order");
+	if (r == 0)
+		r = o->order ? cow_next_finish(o->dir, &o->w->err) : follow(o);
 	if (r < 0)
-		failed(o, r);
+		failed(o, cow_err_prefix(&o->w->err, r, "the swap is done, but not all of it"));
 }
 
 /* What is out of use hinders nobody; after a failure that is the new root. */
@@ -263,8 +317,17 @@ static void tidy(struct batch *b, struct one *o)
 		o->w->now = cow_steal_ptr(&now);
 }
 
+/* A rebase that packages are in the way of would be refused at every boot. */
+static void note_failure(const struct one *o)
+{
+	if (o->order && o->w->r < 0 && o->dir >= 0)
+		cow_next_failed(o->dir, o->rebase && o->w->r == -EPERM, cow_err_str(&o->w->err));
+}
+
 static void end(struct one *o)
 {
+	note_failure(o);
+	cow_next_rebase_done(&o->ordered);
 	cow_client_free(o->c);
 	if (o->lock >= 0)
 		(void)close(o->lock);
@@ -283,7 +346,9 @@ static void start_one(struct one *o, struct cow_swap *w)
 	    .what = w->what,
 	    .to = w->to,
 	    .keep = w->keep,
+	    .follow = w->follow,
 	    .root = w->root,
+	    .rebase = w->rebase,
 	};
 	cow_mac_text(&w->mac, o->id);
 }

@@ -39,6 +39,8 @@ struct cow_rebase {
 	struct cow_store *s;
 	const struct cow_client *client;
 	const struct cow_rebase_opts *opts;
+	int (*stop)(void *ctx); /* see cow_rebase_how; NULL */
+	void *stop_ctx;
 	struct cow_client_at at; /* the root that is rebased */
 	struct cow_ovl_image *v1, *v2;
 	int tree1, tree2;	   /* their trees */
@@ -64,6 +66,8 @@ struct cow_rebase {
 /* cow_rebase_plan - fill the entries. All up to `numbers` is given. Return: 0; -EPERM package databases
  * are in the way; -errno. */
 int cow_rebase_plan(struct cow_rebase *rb, struct cow_err *err);
+/* Is it to go on? 0; else it ends with that. */
+int cow_rebase_stop(const struct cow_rebase *rb);
 void cow_rebase_done(struct cow_rebase *rb); /* all of it but `client` and `opts` */
 /* Among the sorted ones; NULL: the client did not change it. */
 struct cow_rebase_entry *cow_rebase_find(const struct cow_rebase *rb, const char *path, size_t len);

@@ -41,9 +41,14 @@ struct cow_rebase_entry *cow_rebase_add(struct cow_rebase *rb, const struct cow_
 	return e;
 }
 
+int cow_rebase_stop(const struct cow_rebase *rb)
+{
+	return rb->stop ? rb->stop(rb->stop_ctx) : 0;
+}
+
 static int take_change(void *ctx, const struct cow_ovl_change *change)
 {
-	return cow_rebase_add(ctx, change) ? 0 : -ENOMEM;
+	return cow_rebase_add(ctx, change) ? cow_rebase_stop(ctx) : -ENOMEM;
 }
 
 static int by_path(const void *a, const void *b)
@@ -263,7 +268,9 @@ static int judge_all(struct cow_rebase *rb)
 	int r = 0;
 	for (size_t k = 0; r == 0 && k < rb->sorted; k++) {
 		enum cow_rebase_cover cover = cover_above(rb, rb->entries[k].path);
-		r = cover ? 0 : judge(rb, &rb->entries[k]);
+		r = cow_rebase_stop(rb);
+		if (r == 0 && !cover)
+			r = judge(rb, &rb->entries[k]);
 		if (r == 0 && !cover && makes_something(&rb->entries[k]))
 			r = need_directories(rb, k);
 	}

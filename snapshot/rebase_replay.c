@@ -251,7 +251,9 @@ static int arrive(struct replay *p, size_t k)
 static int replay_one(struct replay *p, size_t k)
 {
 	const struct cow_rebase_entry *e = &p->rb->entries[k];
-	int r = e->v.save ? save(p, k) : 0;
+	int r = cow_rebase_stop(p->rb);
+	if (r == 0 && e->v.save)
+		r = save(p, k);
 	if (r < 0)
 		return r;
 	switch (e->v.act) {
@@ -290,7 +292,8 @@ static int finish(struct replay *p)
 int cow_rebase_replay(struct cow_rebase *rb, struct cow_ovl_inst *to, struct cow_err *err)
 {
 	struct replay p = {.rb = rb, .to = to, .err = err};
-	const struct cow_carry_opts opts = {.from = rb->ours, .to = to, .from_golden = -1};
+	const struct cow_carry_opts opts = {
+	    .from = rb->ours, .to = to, .from_golden = -1, .stop = rb->stop, .ctx = rb->stop_ctx};
 	int r = cow_carry_new(&opts, &p.carry, err);
 	if (r == 0)
 		r = depart_all(&p);

@@ -56,7 +56,7 @@ static int sweep_client(struct cow_store *s, int clients, const char *id, struct
 		return r;
 	r = cow_sweep_tmp_at(dir);
 	if (r == 0 && c->next.what == COW_SWAP_NONE)
-		r = cow_next_drop(dir); /* it has been done */
+		r = cow_next_finish(dir, err); /* it has been done */
 	if (r == 0)
 		r = cow_client_sweep_roots(s, dir, c);
 	return r < 0 ? cow_err_set(err, r, "sweep client %s", id) : 0;

@@ -37,7 +37,8 @@ void cow_tftp_fresh_ask(struct cow_tftp_files *f, const struct cow_tftp_who *who
 {
 	const struct cow_client *conf = c->pin->conf; /* read when the boot began */
 
-	if (!conf->ephemeral && conf->next.what == COW_SWAP_NONE)
+	bool ordered = conf->next.what != COW_SWAP_NONE && !conf->next.held;
+	if (!conf->ephemeral && !ordered)
 		return;
 	if (f->site.trust != COW_TFTP_TRUST_OPEN && !cow_tftp_is_sender(f, who, &c->conf->mac)) {
 		cow_log(COW_LOG_NOTICE,

@@ -61,6 +61,11 @@ static struct json_object *next_json(const struct cow_next *n)
 	cow_cli_json_str(o, "to", n->to);
 	cow_cli_json_u64(o, "root", n->root);
 	cow_cli_json_str(o, "keep", n->keep);
+	cow_cli_json_str(o, "follow", n->follow);
+	json_object_object_add(o, "rebase", json_object_new_boolean(n->rebase));
+	json_object_object_add(o, "held", json_object_new_boolean(n->held));
+	cow_cli_json_time(o, "failed", n->failed_s);
+	cow_cli_json_str(o, "why", n->why);
 	cow_cli_json_time(o, "since", n->since_s);
 	return o;
 }
@@ -154,10 +159,11 @@ static int list_one(void *ctx, const struct cow_client *c, const char *id,
 	if (l->array)
 		return json_object_array_add(l->array, client_json(c, &st)) < 0 ? -ENOMEM : 0;
 	int64_t now = cow_realtime_s();
-	(void)snprintf(image, sizeof(image), "%s@%u%s%s%s", c->image, c->version,
+	(void)snprintf(image, sizeof(image), "%s@%u%s%s%s%s", c->image, c->version,
 		       c->next.what != COW_SWAP_NONE ? " -> " : "", *c->next.to ? c->next.to : "",
 		       c->next.what != COW_SWAP_NONE && !*c->next.to ? cow_swap_name(c->next.what)
-								     : "");
+								     : "",
+		       c->next.held ? " (held)" : "");
 	cow_cli_ago(st.boot_s, now, ago);
 	const char *cells[] = {c->id, c->name,		 image, state_name(&st, now),
 			       ago,   address_of(c, &st)};
@@ -243,17 +249,23 @@ static int root_line(void *ctx, const struct cow_root_info *root)
 	return 0;
 }
 
-static void next_line(const struct cow_client *c)
+static void next_line(const struct cow_next *n, const char *follows)
 {
-	char since[COW_TIME_TEXT_LEN + 1] = "", root[24] = "";
-	cow_time_text(c->next.since_s, since);
-	if (c->next.root)
-		(void)snprintf(root, sizeof(root), "root %u", c->next.root);
-	(void)printf("%-11s %s to %s, ordered %s\n", "next boot", cow_swap_name(c->next.what),
-		     *root	   ? root
-		     : *c->next.to ? c->next.to
-				   : c->follows,
-		     since);
+	char since[COW_TIME_TEXT_LEN + 1] = "", failed[COW_TIME_TEXT_LEN + 1] = "", root[24] = "";
+	cow_time_text(n->since_s, since);
+	if (n->root)
+		(void)snprintf(root, sizeof(root), "root %u", n->root);
+	(void)printf("%-11s %s to %s%s%s%s%s, ordered %s\n", "next boot", cow_swap_name(n->what),
+		     *root    ? root
+		     : *n->to ? n->to
+			      : follows,
+		     n->rebase ? " with all its changes" : "", *n->follow ? ", follows " : "",
+		     n->follow, *n->follow ? " then" : "", since);
+	if (!n->failed_s)
+		return;
+	cow_time_text(n->failed_s, failed);
+	(void)printf("%-11s %s, %s: %s\n", "failed", failed,
+		     n->held ? "and is not tried again" : "and is tried at each boot", n->why);
 }
 
 static void print_client(const struct cow_client *c, const struct cow_client_state *st)
@@ -266,7 +278,7 @@ static void print_client(const struct cow_client *c, const struct cow_client_sta
 	line("state", state_name(st, cow_realtime_s()));
 	(void)printf("%-11s %s@%u (root %u%s)\n", "image", c->image, c->version, c->root, kept);
 	if (c->next.what != COW_SWAP_NONE)
-		next_line(c);
+		next_line(&c->next, c->follows);
 	line("follows", c->follows);
 	line("group", c->group);
 	line("keep", c->keep);

@@ -47,16 +47,16 @@ static const char roll_help[] =
     "                           [--at-boot|--now|--cancel] [--keep LISTS|--factory] [--dry-run]\n"
     "                           [--json]\n"
     "       cowherd client roll MAC|NAME...|--group GROUP|--all --rebase [--to REF [--follow]]\n"
-    "                           [--theirs GLOB]... [--both GLOB]... [--force] [--dry-run] "
-    "[--json]\n"
+    "                           [--theirs GLOB]... [--both GLOB]... [--force] [--at-boot]\n"
+    "                           [--dry-run] [--json]\n"
     "\n"
     "Give clients a fresh root from another version, with what the keep-lists name carried over:\n"
     "at once, or at its next boot when the machine runs. 'cowherd client rollback' undoes it.\n"
     "\n"
     "  --to REF         NAME@VERSION, NAME:TAG or NAME; default: the newest of what each follows\n"
-    "  --follow         follow REF from now on\n"
+    "  --follow         follow REF from then on\n"
     "  --rebase         take along all that the client changed, merged with what the versions\n"
-    "                   differ in; not while it runs\n"
+    "                   differ in; not while it runs, but with --at-boot\n"
     "  --theirs GLOB    for these paths: the new version's where both changed something\n"
     "  --both GLOB      for these paths: the new version's is kept beside, as NAME.cowherd-new\n"
     "  --force          take packages from the new version, whatever the client did to "
@@ -196,11 +196,50 @@ static void cancel(struct run *run, const struct cow_client *c)
 		(void)printf("%s (%s) keeps its root at its next boot\n", c->id, c->name);
 }
 
-static void order(struct run *run, const struct cow_client *c, const struct cow_swap *w)
+static struct cow_rebase_report *new_report(struct run *run, const struct cow_client *c)
 {
 	struct cow_err err = COW_ERR_INIT;
+	struct cow_rebase_report *report = NULL;
+	int r = cow_rebase_report_new(&run->o, &report);
+	if (r < 0)
+		tell_failed(run, c, &err, cow_err_set(&err, r, "rebase client %s", c->id));
+	return report;
+}
+
+/* Where it goes, for people. */
+static void target(const struct cow_client *now, enum cow_swap_what what, char *to, size_t room)
+{
+	if (what == COW_SWAP_ROLLBACK)
+		(void)snprintf(to, room, "root %u", now->next.root);
+	else
+		(void)snprintf(to, room, "%s", *now->next.to ? now->next.to : now->follows);
+}
+
+static void tell_ordered(struct run *run, const struct cow_client *c, const struct cow_swap *w,
+			 const char *to, struct cow_rebase_report *report)
+{
+	(void)cow_store_event(run->s, "order", "client", c->id, "name", c->name, "what",
+			      cow_swap_name(w->what), "to", to, NULL);
+	struct json_object *o = run->json ? result(run, c, "at boot") : NULL;
+	if (o)
+		cow_cli_json_str(o, "to", to);
+	else
+		(void)printf("%s (%s) is %s to %s when it boots next%s%s%s\n", c->id, c->name,
+			     run->a->done, to, w->follow ? ", and follows " : "",
+			     w->follow ? w->follow : "", w->follow ? " then" : "");
+	if (report)
+		cow_rebase_report_tell(report, o);
+}
+
+static void order(struct run *run, const struct cow_client *c, struct cow_swap *w)
+{
+	struct cow_err err = COW_ERR_INIT;
+	cow_autorebasereport report = run->o.rebase ? new_report(run, c) : NULL;
 	cow_autoclient now = NULL;
 	char to[sizeof(c->next.to) + 16] = "";
+	if (run->o.rebase && !report)
+		return;
+	w->rebase = report ? &report->opts : NULL;
 	int r = cow_client_next_set(run->s, w, &err);
 	if (r == 0)
 		r = cow_client_load(run->s, &c->mac, &now, &err);
@@ -212,27 +251,18 @@ static void order(struct run *run, const struct cow_client *c, const struct cow_
 		tell_already(run, c);
 		return;
 	}
-	if (w->what == COW_SWAP_ROLLBACK)
-		(void)snprintf(to, sizeof(to), "root %u", now->next.root);
-	else
-		(void)snprintf(to, sizeof(to), "%s", *now->next.to ? now->next.to : now->follows);
-	(void)cow_store_event(run->s, "order", "client", c->id, "name", c->name, "what",
-			      cow_swap_name(w->what), "to", to, NULL);
-	if (run->json)
-		cow_cli_json_str(result(run, c, "at boot"), "to", to);
-	else
-		(void)printf("%s (%s) is %s to %s when it boots next\n", c->id, c->name,
-			     run->a->done, to);
+	target(now, w->what, to, sizeof(to));
+	tell_ordered(run, c, w, to, report);
 }
 
 /* A roll that is not said when to happen does not take the root from under a machine. */
 static int waits(struct run *run, const struct cow_client *c, struct cow_err *err)
 {
 	int64_t ago_s;
-	if (run->o.rebase)
-		return 0; /* it is refused */
 	if (run->o.given & COW_OPT_AT_BOOT)
 		return 1;
+	if (run->o.rebase)
+		return 0; /* it is refused */
 	return run->a->what == COW_SWAP_ROLL && !(run->o.given & COW_OPT_NOW)
 		   ? cow_client_is_running(run->s, &c->mac, &ago_s, err)
 		   : 0;
@@ -262,15 +292,17 @@ static int say_kept(void *ctx, const char *path, uint64_t objects, uint64_t byte
 
 /* *ret: NULL without --rebase. What fails is told. */
 static int plan_rebase(struct run *run, const struct cow_client *c, const struct cow_swap *w,
-		       struct cow_rebase_report **ret)
+		       int later, struct cow_rebase_report **ret)
 {
 	struct cow_err err = COW_ERR_INIT;
 	cow_autorebasereport report = NULL;
 	int r = run->o.rebase ? cow_rebase_report_new(&run->o, &report) : 0;
 	if (r < 0)
 		(void)cow_err_set(&err, r, "rebase client %s", c->id);
-	else if (report)
+	else if (report) {
+		report->opts.flags |= later ? COW_REBASE_RUNNING : 0;
 		r = cow_client_rebase_plan(run->s, &c->mac, w->to, &report->opts, &err);
+	}
 	if (r < 0)
 		tell_failed(run, c, &err, r);
 	else
@@ -294,7 +326,7 @@ static void dry_fresh(struct run *run, const struct cow_client *c, const struct 
 		tell_already(run, c);
 		return;
 	}
-	if (plan_rebase(run, c, w, &report) < 0)
+	if (plan_rebase(run, c, w, later, &report) < 0)
 		return;
 	struct json_object *o =
 	    run->json ? result(run, c, later ? "would at boot" : "would") : NULL;
@@ -334,17 +366,6 @@ static void dry_back(struct run *run, const struct cow_client *c, const struct c
 
 /* ---------------------------------------------------------------- doing */
 
-static int follow(struct run *run, const struct cow_client *c)
-{
-	struct cow_err err = COW_ERR_INIT;
-	int r = run->o.given & COW_OPT_FOLLOW && !(run->o.given & COW_OPT_DRY_RUN)
-		    ? cow_client_set(run->s, &c->mac, "follows", run->o.to, &err)
-		    : 0;
-	if (r < 0)
-		tell_failed(run, c, &err, r);
-	return r;
-}
-
 static int refuse_ephemeral(struct run *run, const struct cow_client *c)
 {
 	struct cow_err err = COW_ERR_INIT;
@@ -364,13 +385,9 @@ static int refuse_ephemeral(struct run *run, const struct cow_client *c)
 
 static void add(struct run *run, const struct cow_client *c, const struct cow_swap *w)
 {
-	struct cow_err err = COW_ERR_INIT;
-	struct cow_rebase_report *report = NULL;
-	int r = run->o.rebase ? cow_rebase_report_new(&run->o, &report) : 0;
-	if (r < 0) {
-		tell_failed(run, c, &err, cow_err_set(&err, r, "rebase client %s", c->id));
+	struct cow_rebase_report *report = run->o.rebase ? new_report(run, c) : NULL;
+	if (run->o.rebase && !report)
 		return;
-	}
 	run->report[run->n] = report;
 	run->swap[run->n] = *w;
 	run->swap[run->n++].rebase = report ? &report->opts : NULL;
@@ -386,6 +403,7 @@ static void look_at(struct run *run, struct cow_client *c)
 		     (run->o.factory ? COW_SWAP_FACTORY : 0),
 	    .to = run->a->what == COW_SWAP_ROLL ? run->o.to : NULL,
 	    .root = run->o.root,
+	    .follow = run->o.given & COW_OPT_FOLLOW ? run->o.to : NULL,
 	    .keep = run->o.keep_lists,
 	    .conflict = say_conflict,
 	    .ctx = c,
@@ -394,7 +412,7 @@ static void look_at(struct run *run, struct cow_client *c)
 		cancel(run, c);
 		return;
 	}
-	if (refuse_ephemeral(run, c) < 0 || follow(run, c) < 0)
+	if (refuse_ephemeral(run, c) < 0)
 		return;
 	int later = waits(run, c, &err);
 	if (later < 0)
@@ -439,10 +457,10 @@ static int check(struct run *run)
 	if (when & (when - 1))
 		return cow_cli_usage(run->a->command,
 				     "--now, --at-boot and --cancel exclude each other");
-	if (o->rebase && (when || o->keep_lists || o->factory))
+	if (o->rebase && (when & ~COW_OPT_AT_BOOT || o->keep_lists || o->factory))
 		return cow_cli_usage(run->a->command,
-				     "--rebase does not go with --now, --at-boot, --cancel, --keep "
-				     "and --factory");
+				     "--rebase does not go with --now, --cancel, --keep and "
+				     "--factory");
 	if (!o->rebase && (*o->theirs || *o->both || o->force))
 		return cow_cli_usage(run->a->command, "--theirs, --both and --force need --rebase");
 	if (o->keep_lists && o->factory)

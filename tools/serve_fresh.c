@@ -23,6 +23,7 @@
 struct asked {
 	struct cow_mac mac;
 	uint64_t until_ms;
+	int slow;
 };
 static pthread_mutex_t m = PTHREAD_MUTEX_INITIALIZER;
 /* guarded by m: */
@@ -43,26 +44,52 @@ static bool take(struct asked **ret, size_t *ret_n)
 	return *ret_n > 0;
 }
 
+/* Where it did not come to that, what it would have been. */
+static enum cow_swap_what was_to_be(const struct cow_swap *w, const struct cow_client *c)
+{
+	if (w->did != COW_SWAP_NONE)
+		return w->did;
+	return c->next.what != COW_SWAP_NONE && !c->next.held ? c->next.what : COW_SWAP_RESET;
+}
+
+/* What was to be done and was not: the machine boots the root it had. */
+static void tell_failed(struct cow_store *store, const struct cow_swap *w, const char *id)
+{
+	struct cow_err err = COW_ERR_INIT;
+	cow_autoclient c = NULL;
+
+	cow_log(COW_LOG_ERROR, "client='%s' keeps its root: %s", id, cow_err_str(&w->err));
+	if (cow_client_load(store, &w->mac, &c, &err) < 0 || !c)
+		return;
+	int r =
+	    cow_store_event(store, "failed", "client", id, "name", c->name, "what",
+			    cow_swap_name(was_to_be(w, c)), "to", *c->next.to ? c->next.to : NULL,
+			    "held", c->next.held ? "yes" : "no", "why", cow_err_str(&w->err), NULL);
+	if (r < 0)
+		cow_log(COW_LOG_WARNING, "client='%s' no event: %s", id, strerrorname_np(-r));
+}
+
 static void tell(struct cow_store *store, const struct cow_swap *w)
 {
-	char id[COW_MAC_TEXT_LEN + 1], image[COW_LABEL_MAX + 16], root[16];
+	char id[COW_MAC_TEXT_LEN + 1], image[COW_LABEL_MAX + 16], root[16], conflicts[24];
 	const struct cow_client *c = w->now;
 
 	cow_mac_text(&w->mac, id);
 	if (w->r < 0)
-		cow_log(COW_LOG_ERROR, "client='%s' keeps its root: %s", id, cow_err_str(&w->err));
+		tell_failed(store, w, id);
 	if (w->r != 0 || !c)
 		return;
 	/* Of an ephemeral client a reset may have been ordered all the same: it is one like any other. */
 	bool ordered = !c->ephemeral || w->did != COW_SWAP_RESET;
 	(void)snprintf(image, sizeof(image), "%s@%u", c->image, c->version);
 	(void)snprintf(root, sizeof(root), "%u", c->root);
+	(void)snprintf(conflicts, sizeof(conflicts), "%llu", (unsigned long long)w->conflicts);
 	cow_log(COW_LOG_INFO, "client='%s' name=%s boots from %s of %s (%s)", id, COW_Q(c->name),
 		w->did == COW_SWAP_ROLLBACK ? "a kept root" : "a fresh root", image,
 		cow_swap_name(w->did));
-	int r =
-	    cow_store_event(store, cow_swap_name(w->did), "client", id, "name", c->name, "image",
-			    image, "why", ordered ? "boot" : "ephemeral", "root", root, NULL);
+	int r = cow_store_event(store, cow_swap_name(w->did), "client", id, "name", c->name,
+				"image", image, "why", ordered ? "boot" : "ephemeral", "root", root,
+				"conflicts", w->conflicts ? conflicts : NULL, NULL);
 	if (r < 0)
 		cow_log(COW_LOG_WARNING, "client='%s' no event: %s", id, strerrorname_np(-r));
 }
@@ -74,6 +101,37 @@ static void say_conflict(void *ctx, const char *path, const char *what)
 
 	cow_mac_text(&a->mac, id);
 	cow_log(COW_LOG_WARNING, "client='%s' %s %s", id, COW_Q(path), what);
+}
+
+/* A rebase may take its time. */
+static bool is_slow(struct cow_store *store, const struct cow_mac *mac)
+{
+	cow_autoclient c = NULL;
+
+	return cow_client_load(store, mac, &c, NULL) == 0 && c->next.rebase && !c->next.held;
+}
+
+static int slow_last(const void *a, const void *b)
+{
+	return ((const struct asked *)a)->slow - ((const struct asked *)b)->slow;
+}
+
+/* All that are quick together, then the others, so that they hold up nobody else. */
+static void swap_in_turn(struct cow_store *store, struct cow_swap *w, const struct asked *list,
+			 size_t n)
+{
+	size_t done = 0, many = 0;
+
+	while (many < n && !list[many].slow)
+		many++;
+	for (; done < n; done += many, many = 1) {
+		if (many == 0)
+			continue;
+		(void)cow_clients_swap(store, w + done, many); /* each is told of by itself */
+		for (size_t i = done; i < done + many; i++)
+			tell(store, &w[i]);
+	}
+	cow_swaps_done(w, n);
 }
 
 /* With a store of its own, since the other one is closed when the process ends. */
@@ -91,6 +149,9 @@ static void swap(const char *path, struct asked *list, size_t n)
 		return;
 	}
 	for (size_t i = 0; i < n; i++)
+		list[i].slow = is_slow(store, &list[i].mac);
+	qsort(list, n, sizeof(*list), slow_last);
+	for (size_t i = 0; i < n; i++)
 		w[i] = (struct cow_swap){
 		    .mac = list[i].mac,
 		    .what = COW_SWAP_BOOT,
@@ -98,10 +159,7 @@ static void swap(const char *path, struct asked *list, size_t n)
 		    .conflict = say_conflict,
 		    .ctx = &list[i],
 		};
-	(void)cow_clients_swap(store, w, n); /* each is told of by itself */
-	for (size_t i = 0; i < n; i++)
-		tell(store, &w[i]);
-	cow_swaps_done(w, n);
+	swap_in_turn(store, w, list, n);
 	free(w);
 	cow_serve_tidy(path);
 }
@@ -150,7 +208,7 @@ static int start(const char *store)
 int cow_serve_fresh(struct cow_serve *s, const char *line)
 {
 	char id[COW_MAC_TEXT_LEN + 1];
-	struct asked a;
+	struct asked a = {.slow = 0};
 
 	if (cow_fields_get(line, "mac", id, sizeof(id)) < 0 ||
 	    cow_mac_parse(id, strlen(id), &a.mac) < 0 ||

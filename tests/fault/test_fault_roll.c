@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later
  *
- * Rolls, with keep-lists, at once and at the next boot, and rollbacks: every allocation and every system call fails
+ * Rolls, with keep-lists, at once and at the next boot, rebases there, and rollbacks: every allocation and every system call fails
  * once, and the process is killed before every system call. Whatever happens the client has its old root or its
  * new one, whole, with all that is kept; the next sweep leaves nothing half-made, and the same again succeeds.
  */
@@ -10,6 +10,7 @@
 
 #include "client_internal.h"
 #include "snapshot/image.h"
+#include "snapshot/rebase.h"
 
 #include "fault.h"
 
@@ -176,6 +177,7 @@ static void sweep(void)
 /* ---------------------------------------------------------------- ways to swap */
 
 static unsigned other_version;
+static bool rebases; /* what is ordered for the boot */
 
 static int do_swap(struct cow_store *s, enum cow_swap_what what)
 {
@@ -193,7 +195,12 @@ static void order(struct cow_store *s)
 {
 	char to[16];
 	(void)snprintf(to, sizeof(to), "img@%u", other_version);
-	const struct cow_swap w = {.mac = mac, .what = COW_SWAP_ROLL, .to = to};
+	static const struct cow_rebase_opts opts;
+	const struct cow_swap w = {.mac = mac,
+				   .what = COW_SWAP_ROLL,
+				   .to = to,
+				   .follow = to,
+				   .rebase = rebases ? &opts : NULL};
 	ok(cow_client_next_set(s, &w, NULL));
 }
 
@@ -201,13 +208,25 @@ static void order(struct cow_store *s)
 static void prepare(struct cow_store *s, enum cow_swap_what what)
 {
 	other_version = look_whole(s) == 1 ? 2 : 1;
-	if (what == COW_SWAP_BOOT)
-		order(s);
+	if (what != COW_SWAP_BOOT)
+		return;
+	ok(cow_client_set(s, &mac, "follows", other_version == 1 ? "img@2" : "img@1", NULL));
+	order(s);
 }
 
 static bool succeeded(struct cow_store *s)
 {
 	return look_whole(s) == other_version;
+}
+
+/* An order says what is followed from then on: no sooner and no later than it has that version. */
+static void follows_what_it_has(struct cow_store *s)
+{
+	char want[16];
+	cow_autoclient c = NULL;
+	ok(cow_client_load(s, &mac, &c, NULL));
+	(void)snprintf(want, sizeof(want), "img@%u", c->version);
+	assert_string_equal(c->follows, want);
 }
 
 /* @killed, or failed with @r. */
@@ -219,10 +238,14 @@ static void judge(enum cow_swap_what what, bool failed)
 	assert_true(failed || done);
 	sweep();
 	assert_int_equal(succeeded(s), done);
+	if (what == COW_SWAP_BOOT)
+		follows_what_it_has(s);
 	if (!done || what == COW_SWAP_BOOT)
 		ok(do_swap(s, what)); /* a boot that is done has nothing to do */
 	assert_true(succeeded(s));
 	sweep();
+	if (what == COW_SWAP_BOOT)
+		follows_what_it_has(s);
 }
 
 static bool fail_once(enum cow_swap_what what, int errnum, unsigned long nth)
@@ -314,6 +337,22 @@ static void a_roll_at_boot_is_killed_at_every_call(void **state)
 	all_kills(COW_SWAP_BOOT);
 }
 
+static void a_rebase_at_boot_fails_at_every_call(void **state)
+{
+	(void)state;
+	rebases = true;
+	all_faults(COW_SWAP_BOOT);
+	rebases = false;
+}
+
+static void a_rebase_at_boot_is_killed_at_every_call(void **state)
+{
+	(void)state;
+	rebases = true;
+	all_kills(COW_SWAP_BOOT);
+	rebases = false;
+}
+
 static void a_rollback_is_killed_at_every_call(void **state)
 {
 	(void)state;
@@ -327,6 +366,8 @@ int main(void)
 	    cmocka_unit_test(a_roll_is_killed_at_every_call),
 	    cmocka_unit_test(a_roll_at_boot_fails_at_every_call),
 	    cmocka_unit_test(a_roll_at_boot_is_killed_at_every_call),
+	    cmocka_unit_test(a_rebase_at_boot_fails_at_every_call),
+	    cmocka_unit_test(a_rebase_at_boot_is_killed_at_every_call),
 	    cmocka_unit_test(a_rollback_fails_at_every_call),
 	    cmocka_unit_test(a_rollback_is_killed_at_every_call),
 	};

@@ -302,6 +302,8 @@ echo patched >"$v/usr/bin/a"
 cow client commit lab other >"$out" # attaches the root: see above
 unchanged fails 5 'package database.*usr/bin/a.*var/lib/dpkg/info/b.list.*\(3 in all\)' cow client roll lab --to img@2 --rebase
 unchanged fails 5 'keep-list.*--force' cow client roll lab --to img@2 --rebase --dry-run
+unchanged fails 5 'at its next boot: .*package database' cow client roll lab --to img@2 --rebase --at-boot --follow
+unchanged fails 5 'package database' cow client roll lab --to img@2 --rebase --follow
 cow client roll lab --to img@2 --rebase --force >"$out"
 v=$(view $mac)
 [[ $(cat "$v/usr/bin/a") == a2 && $(cat "$v/etc/mine") == mine && -e $v/usr/bin/b ]] || die "--force: $(cat "$v/usr/bin/a")"
@@ -321,6 +323,20 @@ mkdir -p "$store/clients/$mac/state"
 printf 'time = %d\naddress = 10.77.0.9\n' "$(date +%s)" >"$store/clients/$mac/state/nfs"
 unchanged fails 4 'runs' cow client roll lab --to img@2 --rebase
 unchanged fails 4 'runs' cow client roll lab --to img@2 --rebase --dry-run
+# At the boot it is another matter.
+unchanged cow client roll lab --to img@2 --rebase --force --at-boot --dry-run >"$out"
+grep -qE '^would give .* from img@2 when it boots next; now: img@1$' "$out" || die "$(cat "$out")"
+cow client roll lab --to img@2 --rebase --force --at-boot --theirs 'etc/*' --theirs srv --follow >"$out"
+grep -q 'is rolled to img@2 when it boots next, and follows img@2 then$' "$out" || die "$(cat "$out")"
+grep -qE '^ +[0-9]+ kept, [0-9]+ dropped, [0-9]+ merged, [0-9]+ in conflict$' "$out" || die "no report: $(cat "$out")"
+[[ $(grep -c '^theirs = ' "$store/clients/$mac/next") == 2 ]] || die "next: $(cat "$store/clients/$mac/next")"
+cow client show lab >"$out"
+grep -qE '^next boot +roll to img@2 with all its changes, follows img@2 then, ordered ' "$out" || die "$(cat "$out")"
+unchanged fails 2 'cannot wait for the boot' cow client roll lab --to img@2 --rebase --force --at-boot --theirs $'a\nb'
+cow client set lab ephemeral=yes
+unchanged fails 5 'ephemeral' cow client roll lab --to img@2 --rebase --force --at-boot --follow
+cow client set lab ephemeral=
+cow client roll lab --cancel >"$out"
 rm "$store/clients/$mac/state/nfs"
 if [[ $backend == overlay ]]; then
 	view $mac >/dev/null

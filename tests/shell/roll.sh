@@ -259,6 +259,29 @@ cow client roll two --to img@1 >"$out"
 grep -q 'when it boots next' "$out" || die "an order over a damaged one: $(cat "$out")"
 ok "at the next boot: ordered, shown, taken back, overtaken"
 
+# What it follows changes with the root, not before: not by a roll that fails, nor by one that waits for the boot.
+follows() { cow client show two --json | python3 -c 'import json,sys; print(json.load(sys.stdin)["follows"])'; }
+cow client roll two --cancel >"$out"
+cow client set two follows=img
+unchanged fails 3 'no keep-list gone' cow client roll two --to img@1 --follow --now --keep gone
+[[ $(follows) == img ]] || die "a roll that failed: follows $(follows)"
+cow client roll two --to img@1 --follow --at-boot >"$out"
+grep -q 'when it boots next, and follows img@1 then$' "$out" || die "$(cat "$out")"
+[[ $(follows) == img ]] || die "a roll that is to come: follows $(follows)"
+cow client show two >"$out"
+grep -qE '^next boot +roll to img@1, follows img@1 then, ordered ' "$out" || die "show: $(cat "$out")"
+cow client show two --json | python3 -c 'import json,sys; assert json.load(sys.stdin)["next"]["follow"] == "img@1"'
+cow client roll two --to img@1 --follow --now >"$out"
+[[ $(follows) == img@1 ]] || die "rolled: follows $(follows)"
+cow client roll two --to img@1 --now >"$out"
+cow client set two follows=img
+cow client roll two --to img@1 --follow --now >"$out"
+grep -q 'already' "$out" || die "$(cat "$out")"
+[[ $(follows) == img@1 ]] || die "had it already: follows $(follows)"
+cow client roll two --to img@2 --now >"$out"
+unchanged fails 2 'not NAME@NUMBER' cow client roll two --to 'img@' --follow --now
+ok "--follow: what a client follows changes with its root"
+
 cow client set g3 ephemeral=yes
 unchanged fails 5 'is ephemeral: at every boot' cow client roll g3 --to img@2
 unview

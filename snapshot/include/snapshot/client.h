@@ -43,6 +43,11 @@ struct cow_next {
 	char to[COW_LABEL_MAX + 16]; /* COW_SWAP_ROLL: NAME@VERSION */
 	unsigned root;		     /* COW_SWAP_ROLLBACK */
 	char keep[256];		     /* keep-lists; "": the client's */
+	char follow[2 * COW_LABEL_MAX + 2]; /* COW_SWAP_ROLL: what it follows from then on; "" */
+	bool rebase; /* COW_SWAP_ROLL: all the client's changes are taken along */
+	bool held;   /* it was refused at a boot, as it would be at any other: not tried again */
+	int64_t failed_s;	     /* when it failed at a boot; 0: it has not */
+	char why[512];		     /* then */
 	int64_t since_s;	     /* when it was ordered */
 	char order[17];		     /* tells it from others */
 };
@@ -129,6 +134,7 @@ struct cow_swap {
 	unsigned flags;	  /* COW_SWAP_* */
 	const char *to;	  /* ROLL: image reference; NULL: what the client follows */
 	unsigned root;	  /* ROLLBACK: number; 0: the previous one */
+	const char *follow; /* ROLL: what the client follows from then on; NULL: as before */
 	const char *keep; /* RESET, ROLL: names of keep-lists; NULL: the client's */
 	/* ROLL: all the client's changes are taken along instead, see snapshot/rebase.h; never while it runs. */
 	const struct cow_rebase_opts *rebase;
@@ -142,6 +148,7 @@ struct cow_swap {
 	enum cow_swap_what did;	   /* of BOOT: what it was */
 	struct cow_client *now;	   /* as it is afterwards; NULL after a failure */
 	uint64_t kept, kept_bytes; /* objects made in the new root, and their data */
+	uint64_t conflicts;	   /* of a rebase that was ordered for the boot */
 };
 void cow_swaps_done(struct cow_swap *list, size_t n); /* frees what was found out */
 
@@ -150,7 +157,7 @@ void cow_swaps_done(struct cow_swap *list, size_t n); /* frees what was found ou
  * loaded once, and all roots are made before the disk is waited for, so many cost little more than one.
  *
  * RESET and ROLL make a fresh root and carry what the keep-lists name from the current one. A client that has
- * the version a roll goes to is left as it is. The root it had is kept for ROLLBACK, as many as keep_roots
+ * the version a roll goes to keeps its root. The root it had is kept for ROLLBACK, as many as keep_roots
  * says; others go to the trash, see cow_store_empty_trash(). An order for the next boot is overtaken.
  * Of each: 0; 1 nothing to do; -EBUSY it runs, or somebody holds the root to go back to; -ENOENT no such client,
  * image, root; -EOPNOTSUPP as cow_client_add(); -ETIME; what the keep-lists meet.
@@ -167,8 +174,10 @@ int cow_client_rollback(struct cow_store *s, const struct cow_mac *mac, unsigned
 
 /*
  * cow_client_next_set - order a swap for the client's next boot: `cowherd serve` does it before the first file
- * is answered. It replaces another order. @what: RESET, ROLL or ROLLBACK, with .to, .root, .keep as there.
- * Return: 0; 1 a roll to what it has; -ENOENT; -errno. cow_client_next_cancel(): -ENOENT there is none (exit 3).
+ * is answered. It replaces another order. @what: RESET, ROLL or ROLLBACK, with .to, .root, .keep, .follow, .rebase as there.
+ * A rebase is planned as things are, also while the client runs, and again at the boot; one that is refused then
+ * is kept and not tried again, everything else that fails is tried at each boot.
+ * Return: 0; 1 a roll to what it has; -ENOENT; -EPERM as of a rebase; -errno. cow_client_next_cancel(): -ENOENT there is none (exit 3).
  */
 int cow_client_next_set(struct cow_store *s, const struct cow_swap *order, struct cow_err *err);
 int cow_client_next_cancel(struct cow_store *s, const struct cow_mac *mac, struct cow_err *err);

@@ -31,6 +31,8 @@ typedef int (*cow_rebase_fn)(void *ctx, const struct cow_rebase_line *line);
 enum {
 	/* Package database and files of packages: v2's are taken, what the client changed of them is dropped. */
 	COW_REBASE_FORCE = 1 << 0,
+	/* Of a plan: also while the client runs, of what is there now; the root is only looked at. */
+	COW_REBASE_RUNNING = 1 << 1,
 };
 
 struct cow_rebase_opts {
