@@ -120,3 +120,36 @@ now_ms()
 {
 	echo $(($(date +%s%N) / 1000000))
 }
+
+# board NAME MAC ADDR - a machine on the bridge.
+board()
+{
+	ip netns add "$1"
+	ip link add "to$1" type veth peer name eth0 netns "$1"
+	ip link set "to$1" master "$LAB_BRIDGE" up
+	ip -n "$1" link set eth0 address "${2//-/:}" up
+	ip -n "$1" addr add "$3/16" dev eth0
+}
+
+# fetch NAME FILE [TRIES] - as boards do: a request, repeated every two seconds from the same port. Prints the first block; "silence"
+# and "error N" otherwise.
+fetch()
+{
+	# shellcheck disable=SC2016 # perl's variables
+	ip netns exec "$1" perl -e '
+use strict; use Socket;
+my ($server, $file, $tries) = @ARGV;
+socket(my $s, PF_INET, SOCK_DGRAM, 17) or die;
+for my $try (1 .. $tries) {
+	send($s, pack("n", 1) . "$file\0octet\0", 0, sockaddr_in(69, inet_aton($server))) or die "send: $!";
+	my $r = ""; vec($r, fileno($s), 1) = 1;
+	next unless select($r, undef, undef, 2);
+	my $from = recv($s, my $p, 2000, 0) // die "recv: $!";
+	my ($op, $n) = unpack("nn", $p);
+	if ($op == 5) { print "error $n\n"; exit }
+	send($s, pack("nn", 5, 0) . "enough\0", 0, $from);
+	print "try $try\n", substr($p, 4);
+	exit;
+}
+print "silence\n"' "$LAB_ADDR" "$2" "${3:-3}"
+}
