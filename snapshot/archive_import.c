@@ -54,7 +54,17 @@ struct import {
 	struct cow_arc_btrfs *btrfs; /* NULL: no stream has begun */
 };
 
-static int base_missing(const struct cow_archive_info *info, const char *what, struct cow_err *err)
+/* Has this store another version under that name and number? */
+static bool is_another(struct cow_store *s, const struct cow_archive_info *info)
+{
+	char ref[COW_LABEL_MAX + 16];
+	cow_autoimage here = NULL;
+	(void)snprintf(ref, sizeof(ref), "%s@%u", info->base_name, info->base_version);
+	return cow_image_find(s, ref, &here, NULL) == 0;
+}
+
+static int base_missing(struct cow_store *s, const struct cow_archive_info *info, const char *what,
+			struct cow_err *err)
 {
 	char whose[COW_LABEL_MAX + 16];
 	if (*info->client)
@@ -64,6 +74,14 @@ static int base_missing(const struct cow_archive_info *info, const char *what, s
 	cow_err_say(err, COW_ERR_NOT_FOUND, -ENOENT,
 		    "'%s' has what %s has otherwise than %s@%u, id %s, which is not here", what,
 		    whose, info->base_name, info->base_version, info->base);
+	if (is_another(s, info))
+		return cow_err_hint(err, -ENOENT,
+				    "%s@%u here is another version, made apart from that one%s",
+				    info->base_name, info->base_version,
+				    *info->client ? ": import that one first, it gets another number"
+						  : ": import that one first, it gets another "
+						    "number; or export since a version that both "
+						    "stores have (same id), or without --since");
 	return cow_err_hint(err, -ENOENT, *info->client
 					      ? "import that image first"
 					      : "import that first, or export without --since");
@@ -78,7 +96,7 @@ int cow_archive_base(struct cow_store *s, const struct cow_archive_info *info, c
 	struct cow_err why = COW_ERR_INIT;
 	int r = cow_image_find_id(s, info->base, name, ret_image, &why);
 	if (r == -ENOENT)
-		return base_missing(info, what, err);
+		return base_missing(s, info, what, err);
 	if (r == 0)
 		r = cow_image_manifest(s, *ret_image, ret, &why);
 	if (r < 0) {

@@ -40,14 +40,6 @@ static int open_v1(struct cow_rebase *rb, struct cow_err *err)
 	return r < 0 ? r : open_version(rb, image, &rb->v1, &rb->tree1, err);
 }
 
-static bool same_lineage(const struct cow_rebase *rb)
-{
-	struct cow_ovl_image_info a, b;
-	cow_ovl_image_info(rb->v1, &a);
-	cow_ovl_image_info(rb->v2, &b);
-	return memcmp(a.lineage, b.lineage, sizeof(a.lineage)) == 0;
-}
-
 /* The root, to be read. To attach it for a moment sets right what the kernel did to it, if anything;
  * where somebody has it, as the NFS server while after its machine was switched off, it is in order. */
 static int open_ours(struct cow_rebase *rb, struct cow_err *err)
@@ -79,7 +71,9 @@ static int begin(struct cow_rebase *rb, const struct cow_image *v2, struct cow_e
 		r = open_version(rb, v2, &rb->v2, &rb->tree2, err);
 	if (r < 0)
 		return r;
-	rb->lineage = same_lineage(rb);
+	r = cow_rebase_common(rb, rb->at.conf.image, v2->name);
+	if (r < 0)
+		return cow_err_set(err, r, "look for what the versions have in common");
 	rb->numbers = rb->at.conf.backend == COW_BACKEND_OVERLAY;
 	rb->buf = malloc(COW_COMMIT_SAME_BUF);
 	rb->names = malloc(COW_XATTR_LIST_MAX);

@@ -57,7 +57,7 @@ static int find_moved(struct cow_rebase *rb, struct cow_rebase_entry *e)
 	e->theirs = cow_ovl_image_number(rb->v2, e->old_path);
 	free(e->their_path);
 	e->their_path = NULL;
-	if (dir && rb->lineage && e->theirs != e->base && cow_ovl_image_has(rb->v2, e->base)) {
+	if (dir && e->base < rb->common && e->theirs != e->base && cow_ovl_image_has(rb->v2, e->base)) {
 		e->theirs = e->base;
 		int r = cow_ovl_image_names(rb->v2, e->base, take_path, &e->their_path);
 		return r < 0 ? r : 0;

@@ -45,7 +45,7 @@ struct cow_rebase {
 	struct cow_ovl_image *v1, *v2;
 	int tree1, tree2;	   /* their trees */
 	struct cow_ovl_inst *ours; /* the root */
-	bool lineage;		   /* numbers of v1 mean the same in v2 */
+	uint32_t common;	   /* numbers below it are the same objects in v1 and v2 */
 	bool numbers; /* the root knows which objects are the image's: backend overlay */
 	struct cow_rebase_entry
 	    *entries; /* sorted by path; what was found on the way behind them */
@@ -89,6 +89,11 @@ char *cow_rebase_client_path(const struct cow_rebase *rb, const char *base);
 bool cow_rebase_changed_below(const struct cow_rebase *rb, const char *base);
 /* Does one of the patterns match the path or a directory above it? */
 bool cow_rebase_glob(const char *const *globs, const char *path);
+
+/* ---- rebase_common.c */
+
+/* Set `common`. @image1, @image2: names of the images that v1 and v2 are of. */
+int cow_rebase_common(struct cow_rebase *rb, const char *image1, const char *image2);
 
 /* ---- rebase_case.c */
 

@@ -50,6 +50,7 @@ struct push {
 	struct peer *p;
 	/* Found out: */
 	unsigned there;		/* its number, if the image has it there; 0: it has not */
+	bool another;		/* what has its number there is another version */
 	struct cow_image *base; /* best of ours that is there too; NULL: none */
 	uint64_t shared;	/* bytes of it that are not sent */
 	struct cow_err *err;
@@ -224,6 +225,8 @@ static int look(struct push *x)
 			return peer_failed(x->p, line, x->err);
 		if (strcmp(id, x->i->id) == 0 && strcmp(name, x->i->name) == 0)
 			x->there = (unsigned)n;
+		else if (n == x->i->version && strcmp(name, x->i->name) == 0)
+			x->another = true;
 		int r = x->there ? 0 : consider(x, name, id);
 		if (r < 0)
 			return r;
@@ -280,6 +283,9 @@ static int print_pushed(const struct push *x, const struct cow_export_done *done
 	if (x->base)
 		(void)printf(", since %s@%u", x->base->name, x->base->version);
 	(void)putchar('\n');
+	if (x->another && version != x->i->version)
+		(void)printf("note: %s@%u there is another version, and stays\n", x->i->name,
+			     x->i->version);
 	return cow_cli_flush();
 }
 

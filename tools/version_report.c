@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/checked.h"
 #include "common/clock.h"
 #include "common/kv.h"
 
@@ -86,6 +87,24 @@ static void print_shared(const struct cow_kv *conf)
 	(void)printf("shared %s with %s\n", bytes, parent);
 }
 
+/* An archive's version got another number, and what has its number here is not it. */
+static void print_origin(struct cow_store *s, const struct cow_kv *conf, const char *name,
+			 unsigned version)
+{
+	char ref[COW_LABEL_MAX + 16];
+	uint64_t was = 0;
+	cow_autoimage other = NULL;
+	const char *origin = cow_kv_get(conf, "", "origin");
+	const char *at = origin ? strrchr(origin, '@') : NULL;
+	if (!at || cow_parse_u64(at + 1, 1, UINT32_MAX, &was) < 0 || was == version)
+		return;
+	(void)snprintf(ref, sizeof(ref), "%s@%llu", name, (unsigned long long)was);
+	if (cow_image_find(s, ref, &other, NULL) == 0)
+		(void)printf("note: it was %s where it comes from; %s here is another version, and "
+			     "stays\n",
+			     origin, ref);
+}
+
 int cow_version_report_print(const struct cow_version_report *r, struct cow_store *s,
 			     const char *verb, const char *name, unsigned version,
 			     struct cow_err *err)
@@ -103,6 +122,7 @@ int cow_version_report_print(const struct cow_version_report *r, struct cow_stor
 	print_boards(conf);
 	print_warnings(conf);
 	print_shared(conf);
+	print_origin(s, conf, name, version);
 	cow_cli_bytes(i->bytes, bytes);
 	(void)printf("%s %s: %s%s%s, %llu objects, %s, in %llu.%llu s\n", verb, ref,
 		     *i->os ? i->os : "unknown system", *i->arch ? ", " : "", i->arch,
