@@ -24,6 +24,7 @@
 #include "grow.h"
 #include "idattr.h"
 #include "internal.h"
+#include "names_each.h"
 #include "seed.h"
 
 #define BUF_SIZE (256u << 10)
@@ -36,6 +37,7 @@ struct diff {
 	char *xnames;		  /* COW_XATTR_LIST_MAX */
 	struct cow_growpath path; /* of the object at hand */
 	unsigned depth;
+	int index;  /* work/index */
 	int failed; /* -errno: an attribute could not be read */
 };
 
@@ -186,14 +188,6 @@ static int compare(struct diff *d, const struct object *o, uint32_t ino, unsigne
 
 /* ---------------------------------------------------------------- entries */
 
-static void judge(struct cow_diff_entry *e, unsigned what)
-{
-	e->what = what;
-	e->drop = what == 0;
-	e->kind = what & (COW_CHANGED_DATA | COW_CHANGED_TYPE) ? COW_CHANGE_MODIFIED
-							       : COW_CHANGE_ATTRIBUTES;
-}
-
 /* What the image has at the entry's place. @gone: it is not that object which stands there now. */
 static void set_home(struct cow_diff_entry *e, const struct dir *dir,
 		     const struct cow_man_ent *below, bool gone)
@@ -267,7 +261,7 @@ static int visit_object(struct diff *d, const struct dir *dir, const struct obje
 	e->kind = COW_CHANGE_ADDED;
 	e->type = o->st.st_mode & S_IFMT;
 	if (with)
-		judge(e, what);
+		cow_diff_judge(e, what);
 	if (ino && !home)
 		e->moved = ino;
 	set_home(e, dir, below, !home || dir->opaque);
@@ -327,7 +321,7 @@ static int add_directory(struct diff *d, const struct dir *dir, const struct obj
 	e->kind = COW_CHANGE_ADDED;
 	e->type = S_IFDIR;
 	if (with)
-		judge(e, what);
+		cow_diff_judge(e, what);
 	if (moved)
 		e->moved = with;
 	set_home(e, dir, below, taken);
@@ -491,6 +485,41 @@ static int walk(struct diff *d, struct dir *dir)
 	return r;
 }
 
+/* ---------------------------------------------------------------- anchors */
+
+/* One that is the only link of its object: its names in the image show it, but for those that are gone. */
+static int visit_anchor(void *ctx, const char *name)
+{
+	struct diff *d = ctx;
+	struct object o = {.fd = -1, .failed = &d->failed};
+	unsigned what = 0;
+	cow_autoclose int fd = openat(d->index, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return errno == ENOENT ? 0 : cow_nerr();
+	if (fstat(fd, &o.st) < 0)
+		return cow_nerr();
+	if (S_ISDIR(o.st.st_mode) || o.st.st_nlink > 1)
+		return 0;
+	o.fd = fd;
+	cow_proc_path(fd, o.proc);
+	uint32_t ino = marked_number(d, &o);
+	int r = ino ? compare(d, &o, ino, &what) : 0;
+	if (r == 0)
+		r = d->failed;
+	return r < 0 || !what ? r : cow_diff_add_nameless(&d->list, ino, what);
+}
+
+/* A root that was never attached has none. */
+static int visit_anchors(struct diff *d, int dirfd)
+{
+	cow_autoclose int work = cow_opendir_at(dirfd, COW_WORK_NAME);
+	cow_autoclose int index = work < 0 ? work : cow_opendir_at(work, COW_INDEX_NAME);
+	if (index < 0)
+		return index == -ENOENT ? 0 : index;
+	d->index = index;
+	return cow_names_each(index, visit_anchor, d);
+}
+
 /* ---------------------------------------------------------------- the whole */
 
 /* The root directory itself: it is always there and always the image's. */
@@ -509,7 +538,7 @@ static int visit_root(struct diff *d, int upper)
 	if (!e)
 		return -ENOMEM;
 	e->type = S_IFDIR;
-	judge(e, what);
+	cow_diff_judge(e, what);
 	root.xwhiteouts = read_opaque(&o) == 'x';
 	root.fd = upper;
 	return d->failed < 0 ? d->failed : walk(d, &root);
@@ -562,6 +591,8 @@ int cow_ovl_inst_diff(int dirfd, const struct cow_ovl_image *img, cow_ovl_diff_f
 	int r = diff_begin(&d, img);
 	if (r == 0)
 		r = visit_root(&d, upper);
+	if (r == 0)
+		r = visit_anchors(&d, dirfd);
 	if (r == -ELOOP)
 		r = cow_err_say(err, COW_ERR_FAILED, r,
 				"the root has directories too deep to be compared");

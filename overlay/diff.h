@@ -33,8 +33,16 @@ struct cow_diff_entry {
 	uint32_t hidden, hidden_top;
 };
 
+/* An object of the image that was changed and is brought up, but for none of its names. */
+struct cow_diff_nameless {
+	uint32_t ino;
+	unsigned what;
+};
+
 struct cow_diff_list {
 	const struct cow_ovl_image *img;
+	struct cow_diff_nameless *nameless;
+	size_t nnameless, nameless_room;
 	struct cow_diff_entry *entries;
 	size_t n, room;
 	/* Made by finish, sorted: names whose object is gone, numbers seen away from home. */
@@ -46,7 +54,13 @@ struct cow_diff_list {
 /* A new entry, zeroed but for its path, which is copied. NULL: no memory. */
 struct cow_diff_entry *cow_diff_add(struct cow_diff_list *l, const char *path);
 
-/* Find out what was moved, sort by path. */
+/* An object that stands for one of the image differs in @what from it. */
+void cow_diff_judge(struct cow_diff_entry *e, unsigned what);
+
+/* -ENOMEM */
+int cow_diff_add_nameless(struct cow_diff_list *l, uint32_t ino, unsigned what);
+
+/* Find out what was moved, and what names nameless ones have left; sort by path. */
 int cow_diff_finish(struct cow_diff_list *l);
 void cow_diff_done(struct cow_diff_list *l);
 

@@ -23,8 +23,25 @@ struct cow_diff_entry *cow_diff_add(struct cow_diff_list *l, const char *path)
 	return &l->entries[l->n++];
 }
 
+void cow_diff_judge(struct cow_diff_entry *e, unsigned what)
+{
+	e->what = what;
+	e->drop = what == 0;
+	e->kind = what & (COW_CHANGED_DATA | COW_CHANGED_TYPE) ? COW_CHANGE_MODIFIED
+							       : COW_CHANGE_ATTRIBUTES;
+}
+
+int cow_diff_add_nameless(struct cow_diff_list *l, uint32_t ino, unsigned what)
+{
+	if (cow_grow(&l->nameless, &l->nameless_room, l->nnameless + 1) < 0)
+		return -ENOMEM;
+	l->nameless[l->nnameless++] = (struct cow_diff_nameless){.ino = ino, .what = what};
+	return 0;
+}
+
 void cow_diff_done(struct cow_diff_list *l)
 {
+	free(l->nameless);
 	for (size_t k = 0; k < l->n; k++) {
 		free(l->entries[k].path);
 		free(l->entries[k].old_path);
@@ -238,6 +255,57 @@ static void judge_hidden(const struct cow_diff_list *l, struct cow_diff_entry *e
 	}
 }
 
+/* ---------------------------------------------------------------- objects without a name in the upper layer */
+
+static const char *moved_to(const struct cow_diff_list *l, uint32_t dir)
+{
+	for (size_t k = 0; k < l->n; k++)
+		if (l->entries[k].moved == dir)
+			return l->entries[k].path;
+	return NULL;
+}
+
+/* Where the client has a name of the image that has not moved by itself. NULL: no memory. */
+static char *path_now(const struct cow_diff_list *l, uint32_t parent, const char *last)
+{
+	char *path = strdup(last);
+	struct cow_man_ent ent;
+	for (uint32_t dir = parent; path && dir != COW_MAN_ROOT;) {
+		const char *to = is_moved(l, dir) ? moved_to(l, dir) : NULL;
+		uint32_t above = 0;
+		if (!to)
+			cow_man_name(l->img, dir, 0, &above, &ent);
+		cow_autofree char *rest = path;
+		if (asprintf(&path, "%s/%s", to ? to : ent.name, rest) < 0)
+			path = NULL;
+		if (to)
+			break;
+		dir = above;
+	}
+	return path;
+}
+
+/* Each name that still shows it is changed: what it was changed by is gone, or it would have a name. */
+static int name_one(struct cow_diff_list *l, const struct cow_diff_nameless *o)
+{
+	struct cow_diff_name name;
+	struct cow_man_ent ent;
+	size_t n = cow_man_nnames(l->img, o->ino);
+	for (size_t k = 0; k < n; k++) {
+		cow_man_name(l->img, o->ino, k, &name.parent, &ent);
+		name.cookie = ent.cookie;
+		if (is_unreachable(l, name))
+			continue;
+		cow_autofree char *path = path_now(l, name.parent, ent.name);
+		struct cow_diff_entry *e = path ? cow_diff_add(l, path) : NULL;
+		if (!e)
+			return -ENOMEM;
+		e->type = cow_man_type(l->img, o->ino);
+		cow_diff_judge(e, o->what);
+	}
+	return 0;
+}
+
 static void remove_dropped(struct cow_diff_list *l)
 {
 	size_t kept = 0;
@@ -268,6 +336,10 @@ int cow_diff_finish(struct cow_diff_list *l)
 		if (l->entries[k].moved)
 			r = find_origin(l, &places, &l->entries[k]);
 	free(places.list);
+	for (size_t k = 0; r == 0 && k < l->nnameless; k++)
+		r = name_one(l, &l->nameless[k]);
+	if (l->nnameless && l->n)
+		qsort(l->entries, l->n, sizeof(*l->entries), path_cmp);
 	remove_dropped(l);
 	return r;
 }

@@ -302,6 +302,66 @@ static void hard_links(void **state)
 		  "A third\n");
 }
 
+static const struct timespec linked_times[2] = {{1000, 0}, {1000, 0}};
+
+static int setup_linked(void **state)
+{
+	if (upper_setup(state) < 0)
+		return -1;
+	make_dir("img/tree/dir");
+	make_dir("img/tree/dir/sub");
+	put_file("img/tree/dir/sub/one", "linked");
+	sys(utimensat(AT_FDCWD, "img/tree/dir/sub/one", linked_times, 0));
+	sys(link("img/tree/dir/sub/one", "img/tree/dir/two"));
+	sys(link("img/tree/dir/sub/one", "img/tree/three"));
+	seal_image(*state);
+	return 0;
+}
+
+/* As the engine leaves it: the object is found by its anchor, from the names it has left. */
+static void changed_by_a_name_that_is_gone(void **state)
+{
+	struct upper *u = *state;
+	make_dir("root/work/index");
+	put_file("root/work/index/anchor", "changed");
+	mark(u, "root/work/index/anchor", "three", 0);
+	sys(mknod("root/upper/three", S_IFCHR, 0));
+	expect(u, "M dir/sub/one data mtime\n"
+		  "M dir/two data mtime\n"
+		  "D three\n");
+	/* One name more is gone, one has moved with the directory above it, which another stands in for. */
+	kernel_mount();
+	sys(unlink("mnt/dir/two"));
+	sys(rename("mnt/dir/sub", "mnt/moved"));
+	make_dir("mnt/dir/sub");
+	kernel_umount();
+	expect(u, "A dir/sub\n"
+		  "D dir/two\n"
+		  "R dir/sub -> moved\n"
+		  "M moved/one data mtime\n"
+		  "D three\n");
+	kernel_mount();
+	sys(unlink("mnt/moved/one"));
+	kernel_umount();
+	expect(u, "A dir/sub\n"
+		  "D dir/two\n"
+		  "R dir/sub -> moved\n"
+		  "D moved/one\n"
+		  "D three\n");
+}
+
+/* It was brought up for nothing. */
+static void not_changed_by_a_name_that_is_gone(void **state)
+{
+	struct upper *u = *state;
+	make_dir("root/work/index");
+	put_file("root/work/index/anchor", "linked");
+	sys(utimensat(AT_FDCWD, "root/work/index/anchor", linked_times, 0));
+	mark(u, "root/work/index/anchor", "three", 0);
+	sys(mknod("root/upper/three", S_IFCHR, 0));
+	expect(u, "D three\n");
+}
+
 static int stop(void *ctx, const struct cow_ovl_change *c)
 {
 	(void)c;
@@ -370,6 +430,10 @@ int main(void)
 	    T(moved_out_of_what_is_gone),
 	    T(a_mark_at_home_moves_nothing),
 	    T(hard_links),
+	    cmocka_unit_test_setup_teardown(changed_by_a_name_that_is_gone, setup_linked,
+					    upper_teardown),
+	    cmocka_unit_test_setup_teardown(not_changed_by_a_name_that_is_gone, setup_linked,
+					    upper_teardown),
 	    T(the_callback_stops_it),
 	    T(odd_things_do_no_harm),
 	    T(deep_trees_end_with_words),
