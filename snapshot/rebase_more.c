@@ -28,8 +28,10 @@ static int still_there(struct cow_rebase *rb, const char *path, uint32_t number,
 struct linked {
 	struct cow_rebase *rb;
 	uint32_t number;
-	char *
-	    *ret; /* a name that is not carried is looked for; NULL: changed ones become entries */
+	/* A name is looked for that is not carried and that v2 has, with an object of this type; NULL:
+	 * changed ones become entries. */
+	char **ret;
+	mode_t type;
 };
 
 /* Nobody has brought it up, so nobody has changed it. */
@@ -56,6 +58,24 @@ static int add_changed(struct linked *l, const char *path, const char *base,
 	return cow_rebase_add(l->rb, &change) ? 0 : -ENOMEM;
 }
 
+static bool is_file_of(const struct cow_ovl_image *img, const char *path, mode_t type)
+{
+	struct cow_ovl_attr attr;
+	uint32_t number = cow_ovl_image_number(img, path);
+	if (!number)
+		return false;
+	cow_ovl_image_attr(img, number, &attr);
+	return (attr.mode & S_IFMT) == type;
+}
+
+/* -> 1 v2 has it, 0, -errno */
+static int v2_has(const struct linked *l, const char *path)
+{
+	cow_autoplaces p = {0};
+	int r = cow_rebase_places(l->rb, path, &p);
+	return r < 0 ? r : p.theirs && is_file_of(l->rb->v2, p.theirs, l->type);
+}
+
 static int see_name(void *ctx, const char *base)
 {
 	struct linked *l = ctx;
@@ -72,8 +92,10 @@ static int see_name(void *ctx, const char *base)
 		return r;
 	if (!l->ret)
 		return add_changed(l, path, base, node);
-	*l->ret = cow_steal_ptr(&path);
-	return 1;
+	r = v2_has(l, path);
+	if (r > 0)
+		*l->ret = cow_steal_ptr(&path);
+	return r;
 }
 
 int cow_rebase_add_links(struct cow_rebase *rb)
@@ -85,8 +107,7 @@ int cow_rebase_add_links(struct cow_rebase *rb)
 	return r;
 }
 
-/* *ret: a name that the image has of the entry's object, too; NULL: it has none that is as it was. */
-static int other_name(struct cow_rebase *rb, const struct cow_rebase_entry *e, char **ret)
+int cow_rebase_find_link(struct cow_rebase *rb, struct cow_rebase_entry *e)
 {
 	struct cow_ovl_attr attr = {0};
 	cow_autonode node = NULL;
@@ -96,33 +117,13 @@ static int other_name(struct cow_rebase *rb, const struct cow_rebase_entry *e, c
 	if (r < 0)
 		return r;
 	struct linked l = {
-	    .rb = rb, .number = attr.nlink > 1 ? cow_ovl_number(node) : 0, .ret = ret};
+	    .rb = rb,
+	    .number = attr.nlink > 1 ? cow_ovl_number(node) : 0,
+	    .ret = &e->link_to,
+	    .type = e->line.change.type,
+	};
 	r = l.number ? cow_ovl_image_names(rb->v1, l.number, see_name, &l) : 0;
 	return r < 0 ? r : 0;
-}
-
-static bool is_file_of(const struct cow_ovl_image *img, const char *path, mode_t type)
-{
-	struct cow_ovl_attr attr;
-	uint32_t number = cow_ovl_image_number(img, path);
-	if (!number)
-		return false;
-	cow_ovl_image_attr(img, number, &attr);
-	return (attr.mode & S_IFMT) == type;
-}
-
-int cow_rebase_find_link(struct cow_rebase *rb, struct cow_rebase_entry *e)
-{
-	char *path = NULL;
-	int r = other_name(rb, e, &path);
-	if (r < 0 || !path)
-		return r;
-	cow_autoplaces p = {0};
-	r = cow_rebase_places(rb, path, &p);
-	if (r == 0 && p.theirs && is_file_of(rb->v2, p.theirs, e->line.change.type))
-		e->link_to = cow_steal_ptr(&path);
-	free(path);
-	return r;
 }
 
 /* ---------------------------------------------------------------- directories made anew */

@@ -95,6 +95,7 @@ if [[ $engine != overlay ]]; then
 fi
 if [[ $engine == fuse ]]; then
 	row hard-more "$f" 'echo v2 >f' 'ln f h' 'ln f h' 'kept A h'
+	row hard-more-gone 'echo v1 >a; ln a b' 'rm a; chmod 600 b' 'ln a h' 'ln b h' 'kept A h'
 	row moved-file-same "$f" : 'mv f g' 'mv f g' 'kept R f -> g'
 	row moved-file-changed "$f" 'echo v2 >f' 'mv f g' 'mv f g' 'merged R f -> g'
 	row moved-file-gone "$f" 'rm f' 'mv f g' 'echo v1 >g' 'kept R f -> g'
