@@ -8,23 +8,17 @@
 
 #include <arpa/inet.h>
 #include <pthread.h>
-#include <sched.h>
 #include <signal.h>
-#include <stdarg.h>
-#include <sys/mount.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 
+#include "../lab.h"
 #include "../tftp_client.h"
 #include "board.h"
 #include "common/clock.h"
-#include "snapshot/client.h"
 #include "snapshot/image.h"
-#include "snapshot/store.h"
 
-#define SKIP 77
 #define PORT 69
 #define SERVER "10.98.0.1"
 #define HERD 200u
@@ -43,28 +37,6 @@ static struct {
 
 /* ---------------------------------------------------------------- building */
 
-static void must(int r, const char *what, const struct cow_err *err)
-{
-	if (r < 0) {
-		print_error("%s: %s\n", what, err ? cow_err_str(err) : strerrorname_np(-r));
-		exit(1);
-	}
-}
-
-static void __attribute__((format(printf, 1, 2))) sh(const char *fmt, ...)
-{
-	char cmd[512];
-	va_list ap;
-
-	va_start(ap, fmt);
-	(void)vsnprintf(cmd, sizeof(cmd), fmt, ap);
-	va_end(ap);
-	if (system(cmd) != 0) { /* NOLINT: fixed words and our own paths */
-		print_error("failed: %s\n", cmd);
-		exit(1);
-	}
-}
-
 static void import(const char *name, unsigned divisor)
 {
 	static const char *const no_fixups[] = {"all", NULL};
@@ -81,14 +53,7 @@ static void import(const char *name, unsigned divisor)
 
 static void make_store(void)
 {
-	struct cow_err err = COW_ERR_INIT;
-	char path[128];
-
-	sh("truncate -s 1G %s/disk && mkfs.ext4 -q %s/disk", lab.dir, lab.dir);
-	sh("mkdir %s/store && mount -o loop %s/disk %s/store", lab.dir, lab.dir, lab.dir);
-	(void)snprintf(path, sizeof(path), "%s/store", lab.dir);
-	must(cow_store_init(path, &err), "store", &err);
-	must(cow_store_open(path, &lab.store, &err), "store", &err);
+	lab.store = lab_store_on_ext4(lab.dir, "1G");
 	import("whole", 1);
 	import("herd", HERD_DIVISOR);
 }
@@ -131,10 +96,9 @@ static void add_client(const struct board *b, const char *image)
 {
 	const struct cow_client_add_opts opts = {.image = image, .backend = COW_BACKEND_OVERLAY};
 	struct cow_err err = COW_ERR_INIT;
-	struct cow_mac mac;
+	const struct cow_mac mac = mac_of(b->mac);
 	char words[32];
 
-	must(cow_mac_parse(b->mac, strlen(b->mac), &mac), b->mac, NULL);
 	must(cow_client_add(lab.store, &mac, &opts, &err), b->mac, &err);
 	must(cow_client_set(lab.store, &mac, "serial", b->serial, &err), "serial", &err);
 	(void)snprintf(words, sizeof(words), "board=%u.", b->number);
@@ -202,28 +166,9 @@ static void start_daemon(void)
 	char store[128];
 	const char *const argv[] = {lab.program,   "--store", store,	   "--user", "nobody",
 				    "--log-level", "warning", "--clients", "match",  NULL};
-	int ready[2], go[2];
-	char c;
 
 	(void)snprintf(store, sizeof(store), "%s/store", lab.dir);
-	must(pipe2(ready, O_CLOEXEC), "pipe", NULL);
-	must(pipe2(go, O_CLOEXEC), "pipe", NULL);
-	lab.daemon = fork();
-	must(lab.daemon < 0 ? -errno : 0, "fork", NULL);
-	if (lab.daemon == 0) {
-		(void)close(go[1]);
-		if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || unshare(CLONE_NEWNET) < 0 ||
-		    write(ready[1], "x", 1) != 1 || read(go[0], &c, 1) != 1)
-			_exit(99);
-		/* execv does not write to its arguments; its prototype is older than const. */
-		execv(argv[0], (char *const *)(uintptr_t)argv);
-		_exit(98);
-	}
-	(void)close(ready[1]), (void)close(go[0]);
-	must(read(ready[0], &c, 1) == 1 ? 0 : -EPIPE, "namespace of the daemon", NULL);
-	make_network(lab.daemon);
-	must(write(go[1], "x", 1) == 1 ? 0 : -EPIPE, "start the daemon", NULL);
-	(void)close(ready[0]), (void)close(go[1]);
+	lab.daemon = lab_fork_daemon(argv, -1, make_network);
 }
 
 /* ---------------------------------------------------------------- booting */
@@ -377,20 +322,13 @@ static int wait_ready(void)
 /* Also when the set-up fails, which ends the program. */
 static void clean_up(void)
 {
-	char store[128];
-
 	if (lab.daemon > 0) {
 		(void)kill(lab.daemon, SIGTERM);
 		(void)waitpid(lab.daemon, NULL, 0);
 	}
 	cow_store_close(lab.store);
-	(void)snprintf(store, sizeof(store), "%s/store", lab.dir);
-	(void)umount2(store, MNT_DETACH); /* the namespace takes it anyway */
-	int parent = open("/tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-	if (parent < 0 || cow_rm_rf_at(parent, lab.dir + strlen("/tmp/"), 0) < 0)
+	if (lab_dir_remove(lab.dir) < 0)
 		print_error("%s is left behind\n", lab.dir);
-	(void)close(parent);
 }
 
 static int set_up(void **state)
@@ -401,10 +339,8 @@ static int set_up(void **state)
 	must(getrlimit(RLIMIT_NOFILE, &files) < 0 ? -errno : 0, "limit of open files", NULL);
 	files.rlim_cur = files.rlim_max;
 	must(setrlimit(RLIMIT_NOFILE, &files) < 0 ? -errno : 0, "sockets of 200 boards", NULL);
-	(void)snprintf(lab.dir, sizeof(lab.dir), "/tmp/cow-boards-XXXXXX");
-	must(mkdtemp(lab.dir) ? 0 : -errno, "temporary directory", NULL);
+	lab_dir_make("boards", lab.dir);
 	must(atexit(clean_up) == 0 ? 0 : -ENOMEM, "cleaning up", NULL);
-	must(chmod(lab.dir, 0755) < 0 ? -errno : 0, "temporary directory", NULL);
 	make_store();
 	make_boards();
 	start_daemon();
@@ -427,12 +363,7 @@ int main(int argc, char **argv)
 	}
 	lab.program = argv[1];
 	lab.is_long = getenv("COWHERD_TEST_LONG"); /* NOLINT(concurrency-mt-unsafe): one thread */
-	if (geteuid() != 0 || unshare(CLONE_NEWNS | CLONE_NEWNET) < 0 ||
-	    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
-	    access("/dev/loop-control", R_OK) < 0) {
-		(void)fprintf(stderr,
-			      "SKIPPED: needs root, loop devices and namespaces of its own\n");
+	if (!lab_enter())
 		return SKIP;
-	}
 	return cmocka_run_group_tests(tests, set_up, NULL);
 }
