@@ -7,13 +7,10 @@
  */
 #include "tftp/cmdline.h"
 
-#include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "common/cleanup.h"
-#include "nfswords.h"
+#include "loadertext.h"
 
 static bool taken_literally(const char *w, size_t len)
 {
@@ -40,25 +37,18 @@ static void put_words(FILE *f, const char *words)
 int cow_tftp_grub_config(const struct cow_tftp_boot *b, const char *kernel, const char *initrd,
 			 char **ret, size_t *ret_len)
 {
-	char root[COW_TFTP_ROOT_WORDS_MAX];
-	cow_autofree char *text = NULL;
-	size_t len = 0;
-
-	if (!cow_tftp_loader_name_ok(kernel) || (initrd && !cow_tftp_loader_name_ok(initrd)))
-		return -EINVAL;
-	int r = cow_tftp_root_words(b, initrd != NULL, root, sizeof(root));
+	struct cow_tftp_text t;
+	int r = cow_tftp_text_begin(&t, b, kernel, initrd);
 
 	if (r < 0)
 		return r;
-	FILE *f = open_memstream(&text, &len);
+	FILE *f = t.f;
 
-	if (!f)
-		return -ENOMEM;
 	(void)fprintf(f, "echo 'cowherd: client %s,'", b->mac);
 	put_words(f, b->name);
 	(void)fprintf(f, " ', image'");
 	put_words(f, b->image);
-	(void)fprintf(f, " 'version %u'\nif linux /%s/%s %s", b->version, b->mac, kernel, root);
+	(void)fprintf(f, " 'version %u'\nif linux /%s/%s %s", b->version, b->mac, kernel, t.root);
 	put_words(f, b->words);
 	(void)fputs("\nthen\n", f);
 	if (initrd)
@@ -73,11 +63,5 @@ int cow_tftp_grub_config(const struct cow_tftp_boot *b, const char *kernel, cons
 		    "reboot\n"
 		    "fi\n",
 		    f);
-	bool failed = ferror(f);
-
-	if (fclose(f) != 0 || failed)
-		return -ENOMEM;
-	*ret = cow_steal_ptr(&text);
-	*ret_len = len;
-	return 0;
+	return cow_tftp_text_end(&t, ret, ret_len);
 }

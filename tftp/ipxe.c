@@ -5,23 +5,12 @@
  */
 #include "tftp/cmdline.h"
 
-#include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "common/cleanup.h"
-#include "nfswords.h"
+#include "loadertext.h"
 
-int cow_tftp_loader_name_ok(const char *name)
-{
-	size_t n =
-	    strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._+~-");
-
-	return n > 0 && name[n] == '\0' && name[0] != '-';
-}
-
-static bool ipxe_takes_literally(const char *w, size_t len)
+static bool taken_literally(const char *w, size_t len)
 {
 	static const char *const special[] = {"||", "&&", ";", "#"};
 
@@ -32,61 +21,40 @@ static bool ipxe_takes_literally(const char *w, size_t len)
 	return cow_tftp_word_ok(w, len) && !memmem(w, len, "${", 2);
 }
 
-static void put_words(FILE *f, const char *words)
+/* For echo: words as below, from strings somebody chose. */
+static void put_title(struct cow_tftp_text *t, const struct cow_tftp_boot *b)
 {
-	const char *p = words, *end = words + strlen(words), *w;
-	size_t len;
-
-	while (cow_tftp_word_next(&p, end, &w, &len)) {
-		if (ipxe_takes_literally(w, len))
-			(void)fprintf(f, " %.*s", (int)len, w);
-	}
+	(void)fprintf(t->f, "echo cowherd: client %s,", b->mac);
+	cow_tftp_text_words(t, b->name, taken_literally);
+	(void)fprintf(t->f, ", image");
+	cow_tftp_text_words(t, b->image, taken_literally);
+	(void)fprintf(t->f, " version %u\n", b->version);
 }
 
-/* For echo: words as above, from strings somebody chose. */
-static void put_title(FILE *f, const struct cow_tftp_boot *b)
+static void put_kernel_line(struct cow_tftp_text *t, const struct cow_tftp_boot *b,
+			    const char *kernel, const char *initrd)
 {
-	(void)fprintf(f, "echo cowherd: client %s,", b->mac);
-	put_words(f, b->name);
-	(void)fprintf(f, ", image");
-	put_words(f, b->image);
-	(void)fprintf(f, " version %u\n", b->version);
-}
-
-static int put_kernel_line(FILE *f, const struct cow_tftp_boot *b, const char *kernel,
-			   const char *initrd)
-{
-	char root[COW_TFTP_ROOT_WORDS_MAX];
-	int r = cow_tftp_root_words(b, initrd != NULL, root, sizeof(root));
-
-	if (r < 0)
-		return r;
-	(void)fprintf(f, "kernel %s", kernel);
+	(void)fprintf(t->f, "kernel %s", kernel);
 	if (initrd) /* UEFI kernels find it by this name */
-		(void)fprintf(f, " initrd=%s", initrd);
-	(void)fprintf(f, " %s", root);
-	put_words(f, b->words);
-	(void)fprintf(f, " || goto failed\n");
-	return 0;
+		(void)fprintf(t->f, " initrd=%s", initrd);
+	(void)fprintf(t->f, " %s", t->root);
+	cow_tftp_text_words(t, b->words, taken_literally);
+	(void)fprintf(t->f, " || goto failed\n");
 }
 
 int cow_tftp_ipxe_script(const struct cow_tftp_boot *b, const char *kernel, const char *initrd,
 			 char **ret, size_t *ret_len)
 {
-	cow_autofree char *text = NULL;
-	size_t len = 0;
+	struct cow_tftp_text t;
+	int r = cow_tftp_text_begin(&t, b, kernel, initrd);
 
-	if (!cow_tftp_loader_name_ok(kernel) || (initrd && !cow_tftp_loader_name_ok(initrd)))
-		return -EINVAL;
+	if (r < 0)
+		return r;
+	FILE *f = t.f;
 
-	FILE *f = open_memstream(&text, &len);
-
-	if (!f)
-		return -ENOMEM;
 	(void)fprintf(f, "#!ipxe\n");
-	put_title(f, b);
-	int r = put_kernel_line(f, b, kernel, initrd);
-
+	put_title(&t, b);
+	put_kernel_line(&t, b, kernel, initrd);
 	if (initrd)
 		(void)fprintf(f, "initrd %s || goto failed\n", initrd);
 	(void)fprintf(f,
@@ -97,13 +65,5 @@ int cow_tftp_ipxe_script(const struct cow_tftp_boot *b, const char *kernel, cons
 		      "prompt --key s --timeout 10000 Press s for a shell; next try in 10 seconds "
 		      "&& shell ||\n"
 		      "chain --replace --autofree boot.ipxe || goto failed\n");
-	bool failed = ferror(f);
-
-	if (fclose(f) != 0 || failed)
-		return -ENOMEM;
-	if (r < 0)
-		return r;
-	*ret = cow_steal_ptr(&text);
-	*ret_len = len;
-	return 0;
+	return cow_tftp_text_end(&t, ret, ret_len);
 }

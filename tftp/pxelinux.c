@@ -8,11 +8,10 @@
 
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "common/cleanup.h"
-#include "nfswords.h"
+#include "loadertext.h"
 
 static bool taken_literally(const char *w, size_t len)
 {
@@ -22,17 +21,6 @@ static bool taken_literally(const char *w, size_t len)
 		return false;
 	return cow_tftp_word_ok(w, len) && !memchr(w, '$', len) && !memchr(w, '\'', len) &&
 	       !memchr(w, '\\', len);
-}
-
-static void put_words(FILE *f, const char *words)
-{
-	const char *p = words, *end = words + strlen(words), *w;
-	size_t len;
-
-	while (cow_tftp_word_next(&p, end, &w, &len)) {
-		if (taken_literally(w, len))
-			(void)fprintf(f, " %.*s", (int)len, w);
-	}
 }
 
 /* One folder, or one in another. */
@@ -49,25 +37,17 @@ static bool is_folder_ok(const char *path)
 int cow_tftp_pxelinux_config(const struct cow_tftp_boot *b, const char *dir, const char *kernel,
 			     const char *initrd, const char *dtbs, char **ret, size_t *ret_len)
 {
-	char root[COW_TFTP_ROOT_WORDS_MAX];
-	cow_autofree char *text = NULL;
-	size_t len = 0;
-
-	if (!cow_tftp_loader_name_ok(kernel) || (initrd && !cow_tftp_loader_name_ok(initrd)) ||
-	    (dtbs && !is_folder_ok(dtbs)))
-		return -EINVAL;
-	int r = cow_tftp_root_words(b, initrd != NULL, root, sizeof(root));
+	struct cow_tftp_text t;
+	int r = dtbs && !is_folder_ok(dtbs) ? -EINVAL : cow_tftp_text_begin(&t, b, kernel, initrd);
 
 	if (r < 0)
 		return r;
-	FILE *f = open_memstream(&text, &len);
+	FILE *f = t.f;
 
-	if (!f)
-		return -ENOMEM;
 	(void)fprintf(f, "say cowherd: client %s,", b->mac);
-	put_words(f, b->name);
+	cow_tftp_text_words(&t, b->name, taken_literally);
 	(void)fprintf(f, ", image");
-	put_words(f, b->image);
+	cow_tftp_text_words(&t, b->image, taken_literally);
 	/* "linux", not "kernel": of that PXELINUX guesses the kind by the end of the name. */
 	(void)fprintf(f,
 		      " version %u\n"
@@ -81,14 +61,8 @@ int cow_tftp_pxelinux_config(const struct cow_tftp_boot *b, const char *dir, con
 		(void)fprintf(f, "initrd %s%s\n", dir, initrd);
 	if (dtbs)
 		(void)fprintf(f, "fdtdir %s%s\n", dir, dtbs);
-	(void)fprintf(f, "append %s", root);
-	put_words(f, b->words);
+	(void)fprintf(f, "append %s", t.root);
+	cow_tftp_text_words(&t, b->words, taken_literally);
 	(void)fputc('\n', f);
-	bool failed = ferror(f);
-
-	if (fclose(f) != 0 || failed)
-		return -ENOMEM;
-	*ret = cow_steal_ptr(&text);
-	*ret_len = len;
-	return 0;
+	return cow_tftp_text_end(&t, ret, ret_len);
 }
