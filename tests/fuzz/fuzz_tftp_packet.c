@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "tftp/loader.h"
 #include "tftp/name.h"
@@ -18,6 +19,33 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 		if (!(x))                                                                          \
 			abort();                                                                   \
 	} while (0)
+
+/* The list of boot files, told in another way: what it must never let out of a tree. */
+static void check_policy(const char *path)
+{
+	const char *base = strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
+	const char *dot = strrchr(base, '.');
+	enum cow_tftp_policy p = cow_tftp_policy_of(path);
+
+	CHECK((p == COW_TFTP_NEVER) == (strcasecmp(base, "autoboot.txt") == 0));
+	if (strcasecmp(base, "user-data") == 0 || strncasecmp(base, "wpa_supplicant", 14) == 0 ||
+	    strncasecmp(base, "ssh", 3) == 0 || strncasecmp(base, "pieeprom", 8) == 0 ||
+	    (dot && (strcasecmp(dot, ".key") == 0 || strcasecmp(dot, ".pem") == 0)))
+		CHECK(p == COW_TFTP_OVERRIDE);
+	CHECK(strcmp(cow_tftp_basename(path), base) == 0);
+}
+
+/* A clean name means the same again; only a prefix may come to light in what was behind another. */
+static void check_again(const struct cow_tftp_name *n)
+{
+	struct cow_tftp_name again;
+
+	CHECK(cow_tftp_name_parse(n->path, strlen(n->path), &again) == 0);
+	if (n->prefix == COW_TFTP_PREFIX_NONE)
+		CHECK(again.prefix == COW_TFTP_PREFIX_NONE && strcmp(again.path, n->path) == 0);
+	if (n->mac_in_file)
+		CHECK(again.mac_in_file && memcmp(&again.mac, &n->mac, sizeof(n->mac)) == 0);
+}
 
 static void check_name(const char *raw, size_t len)
 {
@@ -38,7 +66,8 @@ static void check_name(const char *raw, size_t len)
 	}
 	for (size_t i = 0; i < plen; i++)
 		CHECK((unsigned char)n.path[i] >= 0x20 && n.path[i] != 0x7f);
-	(void)cow_tftp_policy_of(n.path);
+	check_policy(n.path);
+	check_again(&n);
 	CHECK(!n.mac_in_file || (n.prefix == COW_TFTP_PREFIX_MAC && cow_tftp_loader_of(n.path)));
 }
 
