@@ -132,8 +132,11 @@ int cow_client_lock(struct cow_store *s, const char *id, unsigned wait_ms, int *
 		return cow_err_set(err, lock, "lock client %s", id);
 	/* It may have been removed, and made anew, while we waited. */
 	cow_autoclose int again = client_dir(s, id);
-	if (again < 0 || fstat(dir, &mine) < 0 || fstat(again, &now) < 0 ||
-	    mine.st_ino != now.st_ino)
+	if (again < 0 && again != -ENOENT)
+		return cow_err_set(err, again, "open client %s", id);
+	if (again >= 0 && (fstat(dir, &mine) < 0 || fstat(again, &now) < 0))
+		return cow_err_set(err, -errno, "look at client %s", id);
+	if (again < 0 || mine.st_ino != now.st_ino)
 		return no_such_client(id, err);
 	*ret_lock = cow_steal_fd(&lock);
 	return cow_steal_fd(&dir);
