@@ -49,13 +49,16 @@ static int read_file(const struct cow_tree_place *p, const char *name, uint64_t 
 	return 0;
 }
 
+/* 1, 0 or -errno. */
 static int is_link_to(const struct undo *u, const char *target)
 {
 	char is[COW_SYMLINK_MAX + 1];
-	ssize_t n = S_ISLNK(u->now.st_mode)
-			? readlinkat(u->p.dir, u->p.name, is, sizeof(is) - 1)
-			: -1;
-	return n >= 0 && strlen(target) == (size_t)n && memcmp(is, target, (size_t)n) == 0;
+	if (!S_ISLNK(u->now.st_mode))
+		return 0;
+	ssize_t n = readlinkat(u->p.dir, u->p.name, is, sizeof(is) - 1);
+	if (n < 0)
+		return -errno;
+	return strlen(target) == (size_t)n && memcmp(is, target, (size_t)n) == 0;
 }
 
 /* What to make of the path, as cow_fixlog_before(). */
@@ -64,9 +67,10 @@ static int judge(const struct undo *u, struct cow_fixlog_bytes *ret)
 	struct cow_fixlog_bytes now = {.p = NULL};
 	const struct cow_fixlog_change *c = u->c;
 	if (c->now.kind == COW_FIXLOG_NONE || c->now.kind == COW_FIXLOG_LINK) {
-		bool same = c->now.kind == COW_FIXLOG_NONE ? !u->there
-							   : u->there && is_link_to(u, c->now.target);
-		int r = same ? cow_fixlog_bytes_set(ret, c->cut.p, c->cut.len) : 0;
+		int same = c->now.kind == COW_FIXLOG_NONE ? !u->there
+			   : u->there			  ? is_link_to(u, c->now.target)
+							  : 0;
+		int r = same > 0 ? cow_fixlog_bytes_set(ret, c->cut.p, c->cut.len) : 0;
 		return r < 0 ? r : same;
 	}
 	if (!u->there || !S_ISREG(u->now.st_mode))
