@@ -169,6 +169,9 @@ struct places {
 		bool used; /* a moved object has been told to come from here */
 	} * list;
 	size_t n;
+	/* Names without an entry that one of several links to an object has been told to come from. */
+	struct cow_diff_name *used;
+	size_t nused, used_room;
 };
 
 static int place_cmp(const void *a, const void *b)
@@ -191,18 +194,41 @@ static int collect_places(const struct cow_diff_list *l, struct places *ret)
 	return 0;
 }
 
+/* Is it seen away from home by more than one name? */
+static bool is_linked(const struct cow_diff_list *l, uint32_t ino)
+{
+	const uint32_t *at = bsearch(&ino, l->moved, l->nmoved, sizeof(ino), number_cmp);
+	return at && ((at > l->moved && at[-1] == ino) ||
+		      (at + 1 < l->moved + l->nmoved && at[1] == ino));
+}
+
+/* It vanished with a directory above it. -> 1 taken, 0 by another link before, -ENOMEM */
+static int take_vanished(const struct cow_diff_list *l, struct places *places,
+			 struct cow_diff_name name, uint32_t ino)
+{
+	if (!is_linked(l, ino)) /* nearly always */
+		return 1;
+	for (size_t k = 0; k < places->nused; k++)
+		if (name_cmp(&places->used[k], &name) == 0)
+			return 0;
+	if (cow_grow(&places->used, &places->used_room, places->nused + 1) < 0)
+		return -ENOMEM;
+	places->used[places->nused++] = name;
+	return 1;
+}
+
 /* The place an object came from was deleted, or somebody else's since: neither is worth a word of its
- * own, but the new object there is. */
-static bool take_place(struct cow_diff_list *l, const struct places *places,
-		       struct cow_diff_name name)
+ * own, but the new object there is. Return: as take_vanished(). */
+static int take_place(struct cow_diff_list *l, struct places *places, struct cow_diff_name name,
+		      uint32_t ino)
 {
 	struct place key = {.name = name};
 	struct place *p =
 	    places->n ? bsearch(&key, places->list, places->n, sizeof(key), place_cmp) : NULL;
 	if (!p)
-		return true; /* it vanished with a directory above it */
+		return take_vanished(l, places, name, ino);
 	if (p->used)
-		return false; /* by another link to the same object */
+		return 0; /* by another link to the same object */
 	p->used = true;
 	struct cow_diff_entry *e = &l->entries[p->entry];
 	if (e->kind == COW_CHANGE_DELETED) {
@@ -212,11 +238,10 @@ static bool take_place(struct cow_diff_list *l, const struct places *places,
 		e->what = 0;
 		e->drop = false;
 	}
-	return true;
+	return 1;
 }
 
-static int find_origin(struct cow_diff_list *l, const struct places *places,
-		       struct cow_diff_entry *e)
+static int find_origin(struct cow_diff_list *l, struct places *places, struct cow_diff_entry *e)
 {
 	struct cow_diff_name name;
 	struct cow_man_ent ent;
@@ -224,7 +249,10 @@ static int find_origin(struct cow_diff_list *l, const struct places *places,
 	for (size_t k = 0; k < n; k++) {
 		cow_man_name(l->img, e->moved, k, &name.parent, &ent);
 		name.cookie = ent.cookie;
-		if (!is_unreachable(l, name) || !take_place(l, places, name))
+		int r = is_unreachable(l, name) ? take_place(l, places, name, e->moved) : 0;
+		if (r < 0)
+			return r;
+		if (r == 0)
 			continue;
 		e->old_path = path_of(l->img, name.parent, ent.name);
 		if (!e->old_path)
@@ -336,6 +364,7 @@ int cow_diff_finish(struct cow_diff_list *l)
 		if (l->entries[k].moved)
 			r = find_origin(l, &places, &l->entries[k]);
 	free(places.list);
+	free(places.used);
 	for (size_t k = 0; r == 0 && k < l->nnameless; k++)
 		r = name_one(l, &l->nameless[k]);
 	if (l->nnameless && l->n)

@@ -350,6 +350,27 @@ static void changed_by_a_name_that_is_gone(void **state)
 		  "D three\n");
 }
 
+/* As many as it had names come from there, the others are new ones. */
+static void linked_out_of_what_is_gone(void **state)
+{
+	struct upper *u = *state;
+	kernel_mount();
+	make_dir("mnt/x");
+	sys(rename("mnt/dir/sub/one", "mnt/x/1"));
+	sys(link("mnt/x/1", "mnt/x/2"));
+	sys(link("mnt/x/1", "mnt/x/3"));
+	sys(unlink("mnt/dir/two"));
+	sys(rmdir("mnt/dir/sub"));
+	sys(rmdir("mnt/dir"));
+	kernel_umount();
+	mark(u, "root/upper/x/1", "three", 0);
+	expect(u, "D dir\n"
+		  "A x\n"
+		  "R dir/two -> x/1\n" /* which of the names is told of which is all one */
+		  "R dir/sub/one -> x/2\n"
+		  "A x/3\n");
+}
+
 /* It was brought up for nothing. */
 static void not_changed_by_a_name_that_is_gone(void **state)
 {
@@ -431,6 +452,8 @@ int main(void)
 	    T(a_mark_at_home_moves_nothing),
 	    T(hard_links),
 	    cmocka_unit_test_setup_teardown(changed_by_a_name_that_is_gone, setup_linked,
+					    upper_teardown),
+	    cmocka_unit_test_setup_teardown(linked_out_of_what_is_gone, setup_linked,
 					    upper_teardown),
 	    cmocka_unit_test_setup_teardown(not_changed_by_a_name_that_is_gone, setup_linked,
 					    upper_teardown),
