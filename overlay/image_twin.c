@@ -53,6 +53,14 @@ int cow_ovl_share_twin(const struct cow_ovl_share *s, const char *path,
 	return cow_man_open(s->with, ino, O_RDONLY);
 }
 
+uint32_t cow_ovl_share_number(const struct cow_ovl_share *s, const char *path)
+{
+	uint32_t ino = cow_man_lookup_path(s->with, path);
+	if (ino == 0 || cow_man_type(s->with, ino) != S_IFREG)
+		return 0;
+	return cow_get_le64(cow_image_inode(s->with, ino)->size) > 0 ? ino : 0;
+}
+
 void cow_ovl_share_took(struct cow_ovl_share *s, uint32_t number)
 {
 	cow_share_set(s->linked, number);

@@ -173,7 +173,7 @@ static int fill_object(struct walk *w, const struct cow_entry *e, int dst_dir)
 {
 	struct cow_ovl_source src;
 	int r = e->attr.nlink > 1
-		    ? cow_fill_link_earlier(&w->links, w->t->fill->tree, 0, cow_ovl_id(e->node),
+		    ? cow_fill_link_earlier(&w->links, w->t->fill, 0, cow_ovl_id(e->node),
 					    w->path.s, dst_dir, e->name)
 		    : 0;
 	if (r < 0) /* vanished: its first name was left out */

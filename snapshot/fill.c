@@ -17,6 +17,7 @@
 
 void cow_fill_done(struct cow_fill *f)
 {
+	cow_fill_base_done(f);
 	for (size_t i = 0; i < COW_FILL_CAPS_NAMED; i++)
 		free(f->caps_names[i]);
 	for (size_t i = 0; i < f->nnotes; i++)
@@ -132,8 +133,9 @@ int cow_fill_xattr(struct cow_fill *f, int fd, int dir, const char *name, const 
 
 int cow_fill_owner(int fd, const struct cow_meta *m)
 {
-	if (m->uid == 0 && m->gid == 0)
-		return 0; /* made by root in directories that are not setgid yet */
+	struct stat st;
+	if (fstat(fd, &st) == 0 && st.st_uid == m->uid && st.st_gid == m->gid)
+		return 0;
 	return fchown(fd, m->uid, m->gid) < 0 ? -errno : 0;
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-3.0-or-later
  *
  * Filling the tree of a new image. import_dir.c and import_tar.c find out what is to be made; this
- * part makes it. The staging tree is ours alone (its parent is 0700), every object is made new and
- * nothing in it is ever followed or written through.
+ * part makes it. The staging tree is ours alone (its parent is 0700), every object is made new, or is one
+ * of the version before that is the same (fill_base.c), and nothing in it is ever followed or written through.
  *
  * Order for each object: create, data, owner, xattrs (a chown drops file capabilities), mode (a
  * chown drops setuid), times. Directories get theirs after everything in them.
@@ -22,8 +22,11 @@
 
 #define COW_FILL_CAPS_NAMED 16 /* files with capabilities that are listed by name */
 
+struct cow_fill_base;
+
 struct cow_fill {
-	int tree; /* root of the staging tree */
+	int tree;		    /* root of the staging tree */
+	struct cow_fill_base *base; /* what was in it to begin with; NULL: it was empty */
 	const struct cow_import_opts *opts;
 	struct cow_ovl_share *share; /* with the version before; NULL: none */
 	uint64_t inodes, bytes;
@@ -67,6 +70,12 @@ int cow_fill_node(int dir, const char *name, const struct cow_meta *m, const cha
 /* Make a regular file, owner set; -> fd for writing. */
 int cow_fill_file(int dir, const char *name);
 
+/* A file that lies in the tree and may be the one to be made. */
+struct cow_fill_there {
+	ino_t ino; /* 0: there is none */
+	int all;   /* its attributes are those to be set */
+};
+
 /*
  * A regular file being made that may turn out to be one the version before has: as long as it is the same,
  * nothing is written, and at the end it becomes a link to that file, or a clone.
@@ -77,7 +86,8 @@ struct cow_fill_out {
 	const char *name;
 	int fd;	  /* to write to; -1: nothing had to be written so far */
 	int twin; /* of the version before, the same up to .same; -1: there is none, or no more */
-	uint32_t number; /* of the twin */
+	uint32_t number;	     /* of the twin; 0: none */
+	struct cow_fill_there there; /* this is the twin */
 	off_t same;
 };
 #define COW_FILL_OUT_EMPTY                                                                         \
@@ -112,6 +122,45 @@ int cow_fill_xattr(struct cow_fill *f, int fd, int dir, const char *name, const 
 /* A file with capabilities came into the tree in another way. */
 void cow_fill_capability(struct cow_fill *f, const char *path);
 
+/*
+ * A tree that is no empty one: a snapshot of the version before. All of it is a leftover until it is taken over because it is
+ * what is to be made. Without .base all these do what is to be done in an empty tree.
+ *
+ * cow_fill_base_begin - .tree is such a snapshot, of @golden. -E2BIG, -EPERM, -EOPNOTSUPP: this one cannot be used.
+ * cow_fill_base_end - when all is made: leftovers are removed, .base is NULL then. @what: the source, for messages.
+ * cow_fill_base_done - forget about it.
+ */
+int cow_fill_base_begin(struct cow_fill *f, int golden);
+int cow_fill_base_end(struct cow_fill *f, const char *what, struct cow_err *err);
+void cow_fill_base_done(struct cow_fill *f);
+/* What is at @name and is no leftover. -ENOENT nothing. */
+int cow_fill_lstat(const struct cow_fill *f, int dir, const char *name, struct stat *ret);
+/* No leftover is at @name any more. */
+int cow_fill_room(struct cow_fill *f, int dir, const char *name);
+/* A directory there that nobody has filled yet: made, with mode 0700, or taken over, without extended
+ * attributes. Its other attributes are set at the end. */
+int cow_fill_dir(struct cow_fill *f, int dir, const char *name);
+/* As cow_fill_finish_fd(), for these, also after cow_fill_base_end(). */
+int cow_fill_finish_dir(int fd, const struct cow_meta *m);
+/*
+ * cow_fill_node_at - as cow_fill_node(), or it is there. @path: in the image; @plain: it has no extended attributes.
+ * Return: 1 it is there with all attributes; 0; -errno.
+ */
+int cow_fill_node_at(struct cow_fill *f, int dir, const char *name, const char *path,
+		     const struct cow_meta *m, const char *target, int plain);
+/*
+ * cow_fill_base_file - for fill_out.c: a leftover that may be the file. @m: as cow_fill_out_begin(). -> fd to read;
+ * -ENOENT; -errno.
+ * cow_fill_base_take - it is, and nobody else gets it. Return: 1 with all attributes; 0 its content alone, and it has no
+ * extended attributes; -ENOENT it cannot be; -errno.
+ * cow_fill_base_reuse - a leftover that is a file becomes another one, of which it has the first @len bytes: its name
+ * and its place in the directory stay. -> fd to write; -ENOENT there is none; -errno.
+ */
+int cow_fill_base_file(const struct cow_fill *f, int dir, const char *name,
+		       const struct cow_meta *m, uint64_t size, struct cow_fill_there *ret);
+int cow_fill_base_take(struct cow_fill *f, const struct cow_fill_there *t, int fd);
+int cow_fill_base_reuse(struct cow_fill *f, int dir, const char *name, off_t len);
+
 /* Owner of an open file or directory. */
 int cow_fill_owner(int fd, const struct cow_meta *m);
 
@@ -125,11 +174,11 @@ struct cow_fill_links {
 };
 /*
  * cow_fill_link_earlier - make @name in @dst a link to the first name of the same object, if there is
- * one in @tree; else remember @path (in @tree) as the first.
+ * one in the tree; else remember @path (in it) as the first.
  * @dev, @id: what makes two names one object. Return: 1 made; 0 remembered, to be made now; -errno.
  */
-int cow_fill_link_earlier(struct cow_fill_links *links, int tree, uint64_t dev, uint64_t id,
-			  const char *path, int dst, const char *name);
+int cow_fill_link_earlier(struct cow_fill_links *links, struct cow_fill *f, uint64_t dev,
+			  uint64_t id, const char *path, int dst, const char *name);
 void cow_fill_links_done(struct cow_fill_links *links);
 
 /* Data: by reflink where source and tree can, else copied with its holes. */
@@ -169,8 +218,10 @@ void cow_layers_free(struct cow_layers *l); /* NULL is fine */
 COW_DEFINE_AUTO(struct cow_layers, cow_layers_free)
 #define cow_autolayers COW_CLEANUP(cow_auto_cow_layers_free) struct cow_layers *
 
-/* Is the tree the layout or archive of a container image instead of a root? 1 or 0. */
+/* Is the tree the layout or archive of a container image instead of a root? 1 or 0. The second asks @f's own, without
+ * leftovers. */
 int cow_oci_is(int tree);
+int cow_oci_is_here(const struct cow_fill *f);
 /* cow_import_oci - flatten the one image in the layout @layout, a descriptor; its blobs are checked. */
 int cow_import_oci(struct cow_fill *f, int layout, const char *what, struct cow_err *err);
 /* The same where the layout was unpacked into @f's own tree. */

@@ -39,12 +39,15 @@ static void link_free(void *p)
 	free(l);
 }
 
-int cow_fill_link_earlier(struct cow_fill_links *links, int tree, uint64_t dev, uint64_t id,
-			  const char *path, int dst, const char *name)
+int cow_fill_link_earlier(struct cow_fill_links *links, struct cow_fill *f, uint64_t dev,
+			  uint64_t id, const char *path, int dst, const char *name)
 {
 	struct link_seen key = {.dev = dev, .id = id};
 	struct link_seen **found = tfind(&key, &links->root, link_cmp);
-	if (found && linkat(tree, (*found)->path, dst, name, 0) == 0)
+	int r = found ? cow_fill_room(f, dst, name) : 0;
+	if (r < 0)
+		return r;
+	if (found && linkat(f->tree, (*found)->path, dst, name, 0) == 0)
 		return 1;
 	if (found && errno != ENOENT)
 		return -errno;

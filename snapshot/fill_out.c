@@ -18,7 +18,11 @@
 
 static int make(struct cow_fill_out *o)
 {
-	int fd = cow_fill_file(o->dir, o->name);
+	int fd = cow_fill_base_reuse(o->f, o->dir, o->name, 0);
+	if (fd == -ENOENT) {
+		int r = cow_fill_room(o->f, o->dir, o->name);
+		fd = r < 0 ? r : cow_fill_file(o->dir, o->name);
+	}
 	if (fd < 0)
 		return fd;
 	o->fd = fd;
@@ -29,6 +33,11 @@ int cow_fill_out_begin(struct cow_fill *f, int dir, const char *name, const char
 		       const struct cow_meta *m, uint64_t size, struct cow_fill_out *ret)
 {
 	*ret = (struct cow_fill_out){.f = f, .dir = dir, .name = name, .fd = -1, .twin = -1};
+	ret->twin = cow_fill_base_file(f, dir, name, m, size, &ret->there);
+	if (ret->twin >= 0) {
+		ret->number = f->share ? cow_ovl_share_number(f->share, path) : 0;
+		return 0;
+	}
 	if (!f->share || !m || size == 0)
 		return make(ret);
 	const struct cow_ovl_twin like = {
@@ -120,6 +129,11 @@ static int diverge(struct cow_fill_out *o)
 {
 	cow_autoclose int twin = o->twin;
 	o->twin = -1;
+	int fd = o->there.ino ? cow_fill_base_reuse(o->f, o->dir, o->name, o->same) : -ENOENT;
+	if (fd >= 0)
+		o->fd = fd;
+	if (fd != -ENOENT)
+		return fd < 0 ? fd : 0;
 	int r = make(o);
 	return r < 0 ? r : copy_same(twin, o->fd, o->same);
 }
@@ -135,9 +149,25 @@ int cow_fill_out_write(struct cow_fill_out *o, const void *buf, size_t len, off_
 
 /* ---------------------------------------------------------------- the end */
 
+/* The file stays where it is: nothing was written, and what attributes it lacks its descriptor can set. */
+static int take_over(struct cow_fill_out *o)
+{
+	int r = cow_fill_base_take(o->f, &o->there, o->twin);
+	if (r < 0)
+		return r;
+	o->fd = o->twin;
+	o->twin = -1;
+	if (o->number)
+		cow_ovl_share_took(o->f->share, o->number);
+	return r;
+}
+
 /* Between subvolumes, and when a file has all the links it can have, there is no link. */
 static int take_link(struct cow_fill_out *o)
 {
+	int r = cow_fill_room(o->f, o->dir, o->name);
+	if (r < 0)
+		return r;
 	if (linkat(o->twin, "", o->dir, o->name, AT_EMPTY_PATH) == 0) {
 		cow_ovl_share_took(o->f->share, o->number);
 		return 1;
@@ -159,15 +189,25 @@ static int take_clone(struct cow_fill_out *o)
 	return 0;
 }
 
+/* All that came was the same. Return: 1, 0 or -errno */
+static int is_twin(struct cow_fill_out *o, off_t size)
+{
+	int r = o->same < size ? same_range(o, NULL, (size_t)(size - o->same), o->same) : 1;
+	if (r > 0)
+		o->same = size;
+	return r;
+}
+
 int cow_fill_out_end(struct cow_fill_out *o, off_t size)
 {
-	int r = 0;
-	if (o->twin >= 0 && o->same < size)
-		r = same_range(o, NULL, (size_t)(size - o->same), o->same);
-	else if (o->twin >= 0)
-		r = 1;
+	int r = o->twin >= 0 ? is_twin(o, size) : 0;
+	if (r > 0 && o->there.ino) {
+		r = take_over(o);
+		if (r != -ENOENT)
+			return r;
+		r = 0;
+	}
 	if (r > 0) {
-		o->same = size;
 		r = take_link(o);
 		if (r != 0)
 			return r;

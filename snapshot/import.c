@@ -28,13 +28,27 @@ static int fill_from_file(struct cow_new_version *v, int src, struct cow_err *er
 		v->carried = 1;
 		return cow_import_archive(v, u, err);
 	}
+	r = cow_new_version_on_newest(v, err);
+	if (r < 0)
+		return r;
 	/* A file of an archive can look like a file system, but no disk like the header of an archive. */
 	if (!cow_tar_begins(head, len) && cow_disk_begins(head, len))
 		return cow_import_disk(&v->fill, src, u, v->stage, v->source, err);
 	r = cow_import_tar(&v->fill, u, v->source, err);
-	if (r == 0 && cow_oci_is(v->tree))
+	if (r == 0 && cow_oci_is_here(&v->fill))
 		r = cow_import_oci_here(&v->fill, v->source, err);
 	return r;
+}
+
+/* @is_tree: else it is the layout of a container image. @store: its directory, for sources it lies in. */
+static int fill_from_dir(struct cow_new_version *v, int src, bool is_tree, const struct stat *store,
+			 struct cow_err *err)
+{
+	int r = cow_new_version_on_newest(v, err);
+	if (r < 0)
+		return r;
+	return is_tree ? cow_import_dir(&v->fill, src, v->source, store->st_dev, store->st_ino, err)
+		       : cow_import_oci(&v->fill, src, v->source, err);
 }
 
 static int fill_tree(struct cow_new_version *v, struct cow_err *err)
@@ -50,20 +64,18 @@ static int fill_tree(struct cow_new_version *v, struct cow_err *err)
 		return cow_err_set(err, -errno, "look at store '%s'", v->s->path);
 	bool is_tree = S_ISDIR(st.st_mode) && !cow_oci_is(src);
 	if (v->opts && v->opts->exclude && *v->opts->exclude && !is_tree)
-		return cow_err_hint(
-		    err,
-		    cow_err_say(err, COW_ERR_USAGE, -EINVAL,
-				"'%s' is no directory with a root, and only of one can something be excluded",
-				v->source),
-		    "remove it from the image with cowherd image edit");
-	if (is_tree)
-		return cow_import_dir(&v->fill, src, v->source, store.st_dev, store.st_ino, err);
+		return cow_err_hint(err,
+				    cow_err_say(err, COW_ERR_USAGE, -EINVAL,
+						"'%s' is no directory with a root, and only of one "
+						"can something be excluded",
+						v->source),
+				    "remove it from the image with cowherd image edit");
 	if (S_ISDIR(st.st_mode))
-		return cow_import_oci(&v->fill, src, v->source, err);
+		return fill_from_dir(v, src, is_tree, &store, err);
 	if (!is_stdin && !S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
-		return cow_err_say(err, COW_ERR_FAILED, -EINVAL,
-				   "'%s' is neither a directory, a file nor a disk; name a pipe '-'",
-				   v->source);
+		return cow_err_say(
+		    err, COW_ERR_FAILED, -EINVAL,
+		    "'%s' is neither a directory, a file nor a disk; name a pipe '-'", v->source);
 	if (S_ISREG(st.st_mode))
 		v->fill.source_total = (uint64_t)st.st_size;
 	return fill_from_file(v, src, err);

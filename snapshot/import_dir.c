@@ -151,6 +151,13 @@ static int import_file(struct walk *w, int src_dir, int dst_dir, const char *nam
 	return r < 0 ? fail(w, r, "set the attributes of") : 0;
 }
 
+static int is_plain(int src_dir, const char *name)
+{
+	char proc[64 + NAME_MAX];
+	(void)snprintf(proc, sizeof(proc), "/proc/self/fd/%d/%s", src_dir, name);
+	return llistxattr(proc, NULL, 0) <= 0;
+}
+
 static int import_node(struct walk *w, int src_dir, int dst_dir, const char *name,
 		       const struct stat *st)
 {
@@ -162,9 +169,10 @@ static int import_node(struct walk *w, int src_dir, int dst_dir, const char *nam
 			return errno == ENOENT ? gone(w) : fail(w, -errno, "read the link");
 		target[n] = 0;
 	}
-	int r = cow_fill_node(dst_dir, name, &m, target);
-	if (r < 0)
-		return fail(w, r, "make");
+	int r = cow_fill_node_at(w->f, dst_dir, name, w->path, &m, target,
+				 w->f->base && is_plain(src_dir, name));
+	if (r != 0)
+		return r < 0 ? fail(w, r, "make") : 0;
 	r = copy_xattrs(w, -1, src_dir, -1, dst_dir, name);
 	if (r == -ENOENT) /* the source has no descriptor that would hold it */
 		return unlinkat(dst_dir, name, 0) < 0 ? fail(w, -errno, "take back") : gone(w);
@@ -211,7 +219,7 @@ static int fill_dir(struct walk *w, int src, int dst, dev_t parent_dev, unsigned
 	if (r == 0)
 		r = copy_xattrs(w, src, -1, dst, -1, "");
 	if (r == 0)
-		r = cow_fill_finish_fd(dst, &m);
+		r = cow_fill_finish_dir(dst, &m);
 	return r < 0 ? fail(w, r, "set the attributes of") : 0;
 }
 
@@ -225,8 +233,9 @@ static int import_subdir(struct walk *w, int src_dir, int dst_dir, const char *n
 		return gone(w);
 	if (src < 0)
 		return fail(w, src, "open");
-	if (mkdirat(dst_dir, name, 0700) < 0)
-		return fail(w, -errno, "make");
+	int r = cow_fill_dir(w->f, dst_dir, name);
+	if (r < 0)
+		return fail(w, r, "make");
 	cow_autoclose int dst = cow_opendir_at(dst_dir, name);
 	if (dst < 0)
 		return fail(w, dst, "open the copy of");
@@ -246,8 +255,8 @@ static int import_one(struct walk *w, int src_dir, int dst_dir, const char *name
 	if (S_ISDIR(st.st_mode))
 		return import_subdir(w, src_dir, dst_dir, name, dev, depth);
 	if (st.st_nlink > 1) {
-		r = cow_fill_link_earlier(&w->links, w->f->tree, st.st_dev, st.st_ino, w->path,
-					  dst_dir, name);
+		r = cow_fill_link_earlier(&w->links, w->f, st.st_dev, st.st_ino, w->path, dst_dir,
+					  name);
 		if (r < 0)
 			return fail(w, r, "make the link");
 		if (r > 0) {
@@ -412,6 +421,8 @@ int cow_import_dir(struct cow_fill *f, int fd, const char *what, dev_t store_dev
 		f->inodes++;
 		r = fill_dir(&w, fd, f->tree, st.st_dev, 0);
 		note_left_out(&w);
+		if (r == 0)
+			r = cow_fill_base_end(f, what, err);
 	}
 	cow_fill_links_done(&w.links);
 	cow_fill_copier_done(&w.copier);

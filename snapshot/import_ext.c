@@ -361,11 +361,12 @@ static int import_node(struct ext *x, struct object *o)
 	int r = S_ISLNK(o->m.mode) ? read_target(x, o, target) : 0;
 	if (r < 0)
 		return r;
-	r = cow_fill_node(o->dir, o->name, &o->m, target);
+	r = cow_fill_node_at(x->f, o->dir, o->name, x->path.s, &o->m, target,
+			     x->f->base && is_plain(x, o));
 	if (r == -EPERM)
 		return odd(x, "is character device 0/0, which overlay mounts reserve");
-	if (r < 0)
-		return fail(x, r, "make");
+	if (r != 0)
+		return r < 0 ? fail(x, r, "make") : 0;
 	r = set_xattrs(x, o, -1);
 	if (r < 0)
 		return r;
@@ -440,12 +441,13 @@ static int import_dir(struct ext *x, struct object *o, unsigned depth)
 	if (ext2fs_test_inode_bitmap2(x->entered, o->ino))
 		return odd(x, "is a directory with two names: the file system is damaged");
 	ext2fs_mark_inode_bitmap2(x->entered, o->ino);
-	if (*o->name && mkdirat(o->dir, o->name, 0700) < 0)
-		return fail(x, -errno, "make");
+	int r = *o->name ? cow_fill_dir(x->f, o->dir, o->name) : 0;
+	if (r < 0)
+		return fail(x, r, "make");
 	cow_autoclose int dst = cow_opendir_at(o->dir, *o->name ? o->name : ".");
 	if (dst < 0)
 		return fail(x, dst, "open the copy of");
-	int r = import_children(x, o->ino, dst, depth);
+	r = import_children(x, o->ino, dst, depth);
 	if (r < 0)
 		return r;
 	r = cow_fill_owner(dst, &o->m);
@@ -454,7 +456,7 @@ static int import_dir(struct ext *x, struct object *o, unsigned depth)
 	r = set_xattrs(x, o, dst);
 	if (r < 0)
 		return r;
-	r = cow_fill_finish_fd(dst, &o->m);
+	r = cow_fill_finish_dir(dst, &o->m);
 	return r < 0 ? fail(x, r, "set the attributes of") : 0;
 }
 
@@ -471,7 +473,7 @@ static int import_one(struct ext *x, ext2_ino_t ino, int dst, const char *name, 
 	if (S_ISDIR(o.m.mode))
 		return import_dir(x, &o, depth);
 	if (o.inode.i_links_count > 1) {
-		r = cow_fill_link_earlier(&x->links, x->f->tree, 0, ino, x->path.s, dst, name);
+		r = cow_fill_link_earlier(&x->links, x->f, 0, ino, x->path.s, dst, name);
 		if (r < 0)
 			return fail(x, r, "make the link");
 		if (r > 0) {
@@ -542,8 +544,9 @@ static int open_all(struct ext *x)
 	e = ext2fs_allocate_inode_bitmap(x->fs, "directories entered", &x->entered);
 	if (e)
 		return damaged(x, e, "open");
-	x->f->bytes_total = (ext2fs_blocks_count(x->fs->super) - ext2fs_free_blocks_count(x->fs->super)) *
-			    x->fs->blocksize;
+	x->f->bytes_total =
+	    (ext2fs_blocks_count(x->fs->super) - ext2fs_free_blocks_count(x->fs->super)) *
+	    x->fs->blocksize;
 	if (cow_fill_copier_init(&x->copier, x->f) < 0)
 		return cow_err_set(x->err, -ENOMEM, "import '%s'", x->what);
 	return 0;
@@ -557,6 +560,8 @@ int cow_import_ext(struct cow_fill *f, int fd, uint64_t off, const char *what, s
 	int r = open_all(&x);
 	if (r == 0)
 		r = import_one(&x, EXT2_ROOT_INO, f->tree, "", 0);
+	if (r == 0)
+		r = cow_fill_base_end(f, what, err);
 	cow_fill_links_done(&x.links);
 	cow_fill_copier_done(&x.copier);
 	cow_growpath_done(&x.path);

@@ -309,6 +309,19 @@ int cow_oci_is(int tree)
 	       !cow_tree_has(tree, "usr");
 }
 
+static int has(const struct cow_fill *f, const char *name)
+{
+	struct stat st;
+	return cow_fill_lstat(f, f->tree, name, &st) == 0 && cow_tree_has(f->tree, name);
+}
+
+int cow_oci_is_here(const struct cow_fill *f)
+{
+	if (has(f, "oci-layout") && has(f, "index.json"))
+		return 1;
+	return has(f, "manifest.json") && !has(f, "etc") && !has(f, "usr");
+}
+
 int cow_import_oci(struct cow_fill *f, int layout, const char *what, struct cow_err *err)
 {
 	struct oci i = {.dir = layout, .what = what, .err = err, .f = f};
@@ -320,25 +333,29 @@ int cow_import_oci(struct cow_fill *f, int layout, const char *what, struct cow_
 /* ---------------------------------------------------------------- archives */
 
 struct aside {
-	int tree;
+	const struct cow_fill *f;
 	const char *name;
 };
 
 static int move_aside(void *ctx, const char *name)
 {
 	struct aside *a = ctx;
+	struct stat st;
 	cow_autofree char *to = NULL;
-	if (strcmp(name, a->name) == 0)
+	int r = cow_fill_lstat(a->f, a->f->tree, name, &st);
+	if (strcmp(name, a->name) == 0 || r == -ENOENT)
 		return 0;
+	if (r < 0)
+		return r;
 	if (asprintf(&to, "%s/%s", a->name, name) < 0)
 		return -ENOMEM;
-	return renameat(a->tree, name, a->tree, to) < 0 ? -errno : 0;
+	return renameat(a->f->tree, name, a->f->tree, to) < 0 ? -errno : 0;
 }
 
 int cow_import_oci_here(struct cow_fill *f, const char *what, struct cow_err *err)
 {
 	char inside[sizeof(INSIDE_PREFIX) + COW_HEX64_LEN] = INSIDE_PREFIX;
-	struct aside a = {.tree = f->tree, .name = inside};
+	struct aside a = {.f = f, .name = inside};
 	int r = cow_random_hex(inside + sizeof(INSIDE_PREFIX) - 1);
 	if (r == 0)
 		r = cow_mkdir_at(f->tree, inside, 0700);

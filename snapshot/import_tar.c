@@ -41,7 +41,7 @@ struct untar {
 	const char *what;
 	char *dir_path; /* the directory opened last; members come in runs */
 	int dir_fd;
-	int layered; /* a layer over others, which may replace whole directories */
+	int layered;	      /* a layer over others, which may replace whole directories */
 	enum cow_tar_end end; /* of the archive */
 	struct later *later;
 	size_t nlater, later_cap;
@@ -100,12 +100,43 @@ static void forget_dir(struct untar *u)
 	free(cow_steal_ptr(&u->dir_path));
 }
 
+/* The directory @name in @parent. -> fd */
+static int make_missing(struct untar *u, int parent, const char *name)
+{
+	const struct cow_meta m = {.mode = S_IFDIR | 0755};
+	int r = cow_fill_dir(u->f, parent, name);
+	cow_autoclose int fd = r < 0 ? r : cow_opendir_at(parent, name);
+	if (fd < 0)
+		return fd;
+	r = cow_fill_owner(fd, &m);
+	if (r < 0 || fchmod(fd, 0755) < 0)
+		return r < 0 ? r : -errno;
+	u->f->inodes++;
+	return cow_steal_fd(&fd);
+}
+
+/* As cow_open_beneath(). Leftovers are not there, nor is what is below them. */
+static int open_there(struct untar *u, const char *path)
+{
+	struct stat st;
+	if (u->f->base && *path) {
+		const char *slash = strrchr(path, '/');
+		cow_autofree char *above = strndup(path, slash ? (size_t)(slash - path) : 0);
+		cow_autoclose int parent = above ? open_there(u, above) : -ENOMEM;
+		int r = parent < 0 ? parent
+				   : cow_fill_lstat(u->f, parent, slash ? slash + 1 : path, &st);
+		if (r < 0)
+			return r;
+	}
+	return cow_open_beneath(u->f->tree, *path ? path : ".", O_RDONLY | O_DIRECTORY | O_NOFOLLOW,
+				0);
+}
+
 /* Open @path, "" being the root; what is missing is made, as tar does for archives that list files
  * without their directories. */
 static int open_or_make(struct untar *u, const char *path)
 {
-	int fd = cow_open_beneath(u->f->tree, *path ? path : ".",
-				  O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+	int fd = open_there(u, path);
 	if (fd != -ENOENT)
 		return fd;
 	cow_autofree char *above = strdup(path);
@@ -116,12 +147,7 @@ static int open_or_make(struct untar *u, const char *path)
 	if (slash)
 		*slash = 0;
 	cow_autoclose int parent = open_or_make(u, slash ? above : "");
-	if (parent < 0)
-		return parent;
-	if (mkdirat(parent, name, 0755) < 0 || fchmodat(parent, name, 0755, 0) < 0)
-		return -errno;
-	u->f->inodes++;
-	return cow_opendir_at(parent, name);
+	return parent < 0 ? parent : make_missing(u, parent, name);
 }
 
 /* Opening a path that ends in a link says the same as one that ends in a file. */
@@ -244,8 +270,9 @@ static int make_room(struct untar *u, int dir, const char *name, const char *pat
 		     const char *member)
 {
 	struct stat st;
-	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-		return errno == ENOENT ? 0 : fail(u, member, -errno, "look at");
+	int r = cow_fill_lstat(u->f, dir, name, &st);
+	if (r < 0)
+		return r == -ENOENT ? 0 : fail(u, member, r, "look at");
 	later_forget(u, path);
 	if (S_ISDIR(st.st_mode)) {
 		if (unlinkat(dir, name, AT_REMOVEDIR) == 0) {
@@ -332,6 +359,11 @@ static int meta_of(struct untar *u, struct archive_entry *e, const char *member,
 	return 0;
 }
 
+static int is_plain(struct archive_entry *e)
+{
+	return archive_entry_xattr_count(e) == 0 && archive_entry_acl_types(e) == 0;
+}
+
 /* ---------------------------------------------------------------- members */
 
 /* As cow_fill_out_end(). */
@@ -364,9 +396,9 @@ static int member_file(struct untar *u, struct archive_entry *e, const char *mem
 	int64_t size = archive_entry_size(e);
 	if (size < 0)
 		return refuse(u, member, "has no size");
-	int plain = archive_entry_xattr_count(e) == 0 && archive_entry_acl_types(e) == 0;
 	cow_autofillout struct cow_fill_out out = COW_FILL_OUT_EMPTY;
-	int r = cow_fill_out_begin(u->f, dir, name, path, plain ? m : NULL, (uint64_t)size, &out);
+	int r =
+	    cow_fill_out_begin(u->f, dir, name, path, is_plain(e) ? m : NULL, (uint64_t)size, &out);
 	if (r < 0)
 		return fail(u, member, r, "make");
 	u->f->inodes++;
@@ -391,12 +423,14 @@ static int member_node(struct untar *u, struct archive_entry *e, const char *mem
 	const char *target = archive_entry_symlink(e);
 	if (S_ISLNK(m->mode) && (!target || !*target || strlen(target) > COW_SYMLINK_MAX))
 		return refuse(u, member, "is a symbolic link without a usable target");
-	int r = cow_fill_node(dir, name, m, target);
+	int r = cow_fill_node_at(u->f, dir, name, path, m, target, is_plain(e));
 	if (r == -EPERM)
 		return refuse(u, member, "is character device 0/0, which overlay mounts reserve");
 	if (r < 0)
 		return fail(u, member, r, "make");
 	u->f->inodes++;
+	if (r > 0)
+		return 0;
 	r = set_xattrs(u, e, -1, dir, name, path);
 	if (r == 0 && !S_ISLNK(m->mode))
 		r = set_acls(u, e, -1, dir, name, path, NULL);
@@ -414,12 +448,13 @@ static int member_dir(struct untar *u, struct archive_entry *e, const char *memb
 	int r = 0;
 	if (!*path) {
 		u->f->inodes++; /* the root, which is there */
-	} else if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISDIR(st.st_mode)) {
+	} else if (cow_fill_lstat(u->f, dir, name, &st) < 0 || !S_ISDIR(st.st_mode)) {
 		r = make_room(u, dir, name, path, member);
-		if (r == 0 && mkdirat(dir, name, 0700) < 0)
-			r = fail(u, member, -errno, "make");
 		if (r < 0)
 			return r;
+		r = cow_fill_dir(u->f, dir, name);
+		if (r < 0)
+			return fail(u, member, r, "make");
 		u->f->inodes++;
 	} else if (u->layered) {
 		later_forget(u, path); /* what a lower layer says of it */
@@ -443,18 +478,20 @@ static int member_link(struct untar *u, const char *member, const char *target_n
 	cow_autofree char *above = strndup(target, slash ? (size_t)(slash - target) : 0);
 	if (!above)
 		return fail(u, member, -ENOMEM, "make");
-	cow_autoclose int from = cow_open_beneath(u->f->tree, *above ? above : ".",
-						  O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+	cow_autoclose int from = open_there(u, above);
 	if (from == -ELOOP || (from == -ENOTDIR && is_link(u, above)))
 		return refuse(u, member, "is a hard link through a symbolic link");
 	const char *from_name = slash ? slash + 1 : target;
-	if (from < 0 || fstatat(from, from_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+	if (from < 0 || cow_fill_lstat(u->f, from, from_name, &st) < 0)
 		return refuse(u, member, "is a hard link to what is not in the archive before it");
 	if (S_ISDIR(st.st_mode))
 		return refuse(u, member, "is a hard link to a directory");
 	r = make_room(u, dir, name, path, member);
 	if (r < 0)
 		return r;
+	r = cow_fill_room(u->f, dir, name);
+	if (r < 0)
+		return fail(u, member, r, "replace");
 	return linkat(from, from_name, dir, name, 0) < 0 ? fail(u, member, -errno, "link") : 0;
 }
 
@@ -545,18 +582,20 @@ static int apply_later(struct untar *u, struct later *l)
 			      "has an ACL for a user or group that is not in the image's "
 			      "etc/passwd or etc/group");
 	if (r == 0)
-		r = xfd >= 0 ? cow_fill_finish_fd(fd, &l->m) : cow_fill_finish_at(dir, name, &l->m);
+		r = xfd >= 0 ? cow_fill_finish_dir(fd, &l->m)
+			     : cow_fill_finish_at(dir, name, &l->m);
 	return r < 0 ? fail(u, l->path, r, "set the attributes of") : 0;
 }
 
 static int finish(struct untar *u)
 {
 	size_t len;
+	int r = 0;
 	/* Absent or odd files: the names stay unknown, and that is reported where it matters. */
 	(void)cow_tree_read(u->f->tree, "etc/passwd", COW_KV_FILE_MAX, &u->users, &len);
 	(void)cow_tree_read(u->f->tree, "etc/group", COW_KV_FILE_MAX, &u->groups, &len);
 	for (size_t i = 0; i < u->nlater; i++) {
-		int r = u->later[i].path ? apply_later(u, &u->later[i]) : 0;
+		r = u->later[i].path ? apply_later(u, &u->later[i]) : 0;
 		if (r < 0)
 			return r;
 	}
@@ -616,6 +655,9 @@ int cow_import_tar(struct cow_fill *f, struct cow_unpack *unpack, const char *wh
 	struct untar u = {.f = f, .err = err, .what = what, .dir_fd = -1};
 	struct utf8 locale = utf8_begin();
 	int r = each_member(&u, unpack, import_member);
+	/* What is to be made may lie in an archive in this one, and may be what is there. */
+	if (r == 0 && !cow_oci_is_here(f))
+		r = cow_fill_base_end(f, what, err);
 	if (r == 0)
 		r = finish(&u);
 	utf8_end(&locale);
@@ -648,8 +690,7 @@ static int is_whiteout(const char *path, char **ret_dir, const char **ret_name)
 static int take_away(struct untar *u, const char *above, const char *name, const char *member)
 {
 	cow_autofree char *path = NULL;
-	cow_autoclose int dir = cow_open_beneath(u->f->tree, *above ? above : ".",
-						 O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+	cow_autoclose int dir = open_there(u, above);
 	if (dir == -ENOENT || dir == -ENOTDIR)
 		return 0; /* nothing of that name is below */
 	if (dir < 0)
@@ -732,7 +773,8 @@ int cow_layers_add(struct cow_layers *l, int fd)
 
 int cow_layers_finish(struct cow_layers *l)
 {
-	return finish(&l->u);
+	int r = cow_fill_base_end(l->u.f, l->u.what, l->u.err);
+	return r < 0 ? r : finish(&l->u);
 }
 
 void cow_layers_free(struct cow_layers *l)

@@ -88,6 +88,46 @@ int cow_new_version_begin(struct cow_new_version *v, int subvol, struct cow_err 
 	return r;
 }
 
+/* The tree of the newest version, if a snapshot can be made of it. -> fd; -ENOENT */
+static int open_newest(const struct cow_new_version *v)
+{
+	char path[32];
+	if (!v->s->btrfs || !v->newest)
+		return -ENOENT;
+	(void)snprintf(path, sizeof(path), "%u/tree", v->newest_number);
+	int fd = cow_opendir_at(v->dir, path);
+	if (fd < 0 || cow_btrfs_is_subvol(fd) > 0)
+		return fd;
+	(void)close(fd); /* a directory opened for reading */
+	return -ENOENT;
+}
+
+/* In place of the one there is. @subvol: see make_tree() */
+static int replace_tree(struct cow_new_version *v, int subvol)
+{
+	(void)close(v->tree); /* a directory opened for reading */
+	v->tree = v->fill.tree = -1;
+	int r = cow_btrfs_subvol_delete(v->stage, "tree");
+	if (r == 0)
+		r = make_tree(v, subvol);
+	if (r == 0)
+		r = v->tree = v->fill.tree = cow_opendir_at(v->stage, "tree");
+	return r < 0 ? r : 0;
+}
+
+int cow_new_version_on_newest(struct cow_new_version *v, struct cow_err *err)
+{
+	cow_autoclose int newest = open_newest(v);
+	if (newest < 0)
+		return newest == -ENOENT ? 0 : cow_err_set(err, newest, "%s", v->doing);
+	int r = replace_tree(v, newest);
+	if (r == 0)
+		r = cow_fill_base_begin(&v->fill, newest);
+	if (r == -E2BIG || r == -EPERM || r == -EOPNOTSUPP)
+		r = replace_tree(v, -1);
+	return r < 0 ? cow_err_set(err, r, "make a tree for image %s", v->name) : 0;
+}
+
 /* Nothing of it was ever visible; a failure here leaves it for the sweep. */
 static void stage_drop(struct cow_new_version *v)
 {

@@ -47,6 +47,7 @@ struct cow_new_version {
 	struct cow_kv *conf;
 	struct cow_fixlog log;	      /* what fix-ups changed, also in versions before it was made of */
 	struct cow_ovl_image *newest; /* with a manifest; NULL: none, or not looked for yet */
+	unsigned newest_number; /* of that */
 	int looked;
 };
 
@@ -60,6 +61,9 @@ int cow_new_version_begin(struct cow_new_version *v, int subvol, struct cow_err 
 
 /* Before the tree is filled: files that the newest version has are shared with it. */
 int cow_new_version_share(struct cow_new_version *v, struct cow_err *err);
+/* After that, by who fills with what a tree with leftovers is fine (fill.h): on btrfs it becomes a snapshot of the newest
+ * version. v->tree is another descriptor then. */
+int cow_new_version_on_newest(struct cow_new_version *v, struct cow_err *err);
 
 /* Begin the record, run the fix-ups on the full tree, record what they change. */
 int cow_new_version_describe(struct cow_new_version *v, struct cow_err *err);

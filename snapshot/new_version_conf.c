@@ -165,6 +165,7 @@ static int load_newest(struct cow_new_version *v, struct cow_err *err)
 		return 0;
 	v->looked = 1;
 	int r = cow_image_newest_manifest(v->dir, &v->newest, &version, &why);
+	v->newest_number = version;
 	if (r == 0)
 		r = v->newest && !cow_kv_get(v->conf, "", "parent")
 			? cow_kv_setf(v->conf, "", "parent", "%s@%u", v->name, version)

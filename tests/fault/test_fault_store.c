@@ -47,9 +47,18 @@ static int setup(void **state)
 	return 0;
 }
 
+/* On btrfs their trees are read-only. */
+static int remove_image(void *ctx, const struct cow_image *i)
+{
+	(void)ctx;
+	return cow_image_rm(store, i, NULL);
+}
+
 static int teardown(void **state)
 {
 	(void)state;
+	if (cow_image_each(store, remove_image, NULL, NULL) < 0)
+		return -1;
 	cow_store_close(store);
 	return world_end();
 }

@@ -97,6 +97,8 @@ struct cow_ovl_twin {
  */
 int cow_ovl_share_twin(const struct cow_ovl_share *s, const char *path,
 		       const struct cow_ovl_twin *like, uint32_t *ret_number);
+/* The earlier version's file at @path, for cow_ovl_share_took(); 0: there is none with data. */
+uint32_t cow_ovl_share_number(const struct cow_ovl_share *s, const char *path);
 void cow_ovl_share_took(struct cow_ovl_share *s, uint32_t number);
 
 /*
