@@ -89,6 +89,7 @@ struct cow_fill_out {
 	uint32_t number;	     /* of the twin; 0: none */
 	struct cow_fill_there there; /* this is the twin */
 	off_t same;
+	int reused; /* .fd is of an inode of the version before */
 };
 #define COW_FILL_OUT_EMPTY                                                                         \
 	{                                                                                          \

@@ -186,7 +186,7 @@ int cow_fill_base_reuse(struct cow_fill *f, int dir, const char *name, off_t len
 		return -errno;
 	if (!is_leftover(f->base, &st) || !S_ISREG(st.st_mode) || st.st_nlink != 1)
 		return -ENOENT;
-	cow_autoclose int fd = openat(dir, name, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
+	cow_autoclose int fd = openat(dir, name, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
 	int r = drop_xattrs(fd);

@@ -188,5 +188,6 @@ int cow_fill_out_data(struct cow_fill_copier *c, int src, struct cow_fill_out *o
 		if (r < 0)
 			return r;
 	}
-	return cow_fill_data(c, src, out->fd, st);
+	int r = cow_fill_data(c, src, out->fd, st);
+	return r < 0 ? r : cow_fill_out_end(out, st->st_size);
 }

@@ -19,6 +19,7 @@
 static int make(struct cow_fill_out *o)
 {
 	int fd = cow_fill_base_reuse(o->f, o->dir, o->name, 0);
+	o->reused = fd >= 0;
 	if (fd == -ENOENT) {
 		int r = cow_fill_room(o->f, o->dir, o->name);
 		fd = r < 0 ? r : cow_fill_file(o->dir, o->name);
@@ -130,8 +131,10 @@ static int diverge(struct cow_fill_out *o)
 	cow_autoclose int twin = o->twin;
 	o->twin = -1;
 	int fd = o->there.ino ? cow_fill_base_reuse(o->f, o->dir, o->name, o->same) : -ENOENT;
-	if (fd >= 0)
+	if (fd >= 0) {
 		o->fd = fd;
+		o->reused = 1;
+	}
 	if (fd != -ENOENT)
 		return fd < 0 ? fd : 0;
 	int r = make(o);
@@ -198,6 +201,28 @@ static int is_twin(struct cow_fill_out *o, off_t size)
 	return r;
 }
 
+/*
+ * A file with holes gets an inode of its own: a btrfs stream knows no holes in one that has lost data, and sends
+ * all of them as zeros.
+ */
+static int part_holes(struct cow_fill_out *o, off_t size)
+{
+	off_t hole = size > 0 ? lseek(o->fd, 0, SEEK_HOLE) : 0;
+	if (hole < 0)
+		return -errno;
+	if (hole >= size)
+		return 0;
+	cow_autoclose int before = o->fd;
+	o->fd = -1;
+	if (unlinkat(o->dir, o->name, 0) < 0)
+		return -errno;
+	int fd = cow_fill_file(o->dir, o->name);
+	if (fd < 0)
+		return fd;
+	o->fd = fd;
+	return ioctl(fd, FICLONE, before) < 0 ? -errno : 0;
+}
+
 int cow_fill_out_end(struct cow_fill_out *o, off_t size)
 {
 	int r = o->twin >= 0 ? is_twin(o, size) : 0;
@@ -217,5 +242,5 @@ int cow_fill_out_end(struct cow_fill_out *o, off_t size)
 	}
 	if (r == 0 && ftruncate(o->fd, size) < 0)
 		r = -errno;
-	return r;
+	return r == 0 && o->reused ? part_holes(o, size) : r;
 }
