@@ -41,9 +41,6 @@ struct share {
 	int stage; /* directory for temporary names, on the file system of the new tree */
 	struct digested *by_digest; /* regular files of the old image with data */
 	size_t nby_digest;
-	uint8_t *done; /* bit per number of the new image */
-	uint8_t
-	    *taken; /* bit per number of the old image: an object of the new tree is a link to it */
 	uint8_t
 	    *touched; /* bit per number of the new image: directory whose times must be put back */
 	char *buf;    /* 2 * COMPARE_SIZE */
@@ -216,7 +213,6 @@ static int share_with(struct share *s, uint32_t n, uint32_t o, uint64_t size)
 		r = share_extents(s, new_fd, old, size);
 	if (r <= 0)
 		return r;
-	cow_share_set(s->done, n);
 	s->so_far->sum.files++;
 	s->so_far->sum.bytes += size;
 	return 1;
@@ -241,10 +237,13 @@ static int share_same_path(struct share *s, uint32_t n, uint64_t size)
 	if (o == 0 || cow_man_type(s->old_img, o) != S_IFREG || !same_digest(s, n, o))
 		return 0;
 	if (cow_share_has(s->so_far->filled, o)) {
-		cow_share_set(s->done, n);
+		cow_share_set(s->so_far->tried, n);
 		return 1;
 	}
-	return share_with(s, n, o, size);
+	int r = share_with(s, n, o, size);
+	if (r > 0)
+		cow_share_set(s->so_far->tried, n);
+	return r;
 }
 
 /* ---------------------------------------------------------------- by digest */
@@ -285,7 +284,12 @@ static int share_anywhere(struct share *s, uint32_t n, uint64_t size)
 			break;
 		}
 	}
-	return best ? share_with(s, n, best, size) : 0;
+	if (!best) {
+		s->so_far->left += size;
+		return 0;
+	}
+	cow_share_set(s->so_far->tried, n);
+	return share_with(s, n, best, size);
 }
 
 static int index_digests(struct share *s)
@@ -309,7 +313,7 @@ static int each_file(struct share *s, int (*fn)(struct share *s, uint32_t n, uin
 	uint64_t size;
 	int r = 0;
 	for (uint32_t n = COW_MAN_ROOT; r >= 0 && n < s->new_img->info.next_number; n++) {
-		if (!has_data(s->new_img, n, &size) || cow_share_has(s->done, n))
+		if (!has_data(s->new_img, n, &size) || cow_share_has(s->so_far->tried, n))
 			continue;
 		r = fn(s, n, size);
 		if (r >= 0)
@@ -338,10 +342,12 @@ static int put_times_back(struct share *s)
 static int share_all(struct share *s)
 {
 	size_t news = (size_t)s->new_img->info.next_number / 8 + 1;
-	s->done = calloc(news, 1);
+	if (!s->so_far->tried)
+		s->so_far->tried = calloc(news, 1);
+	s->so_far->left = 0;
 	s->touched = calloc(news, 1);
 	s->buf = malloc((size_t)2 * COMPARE_SIZE);
-	if (!s->done || !s->touched || !s->buf)
+	if (!s->so_far->tried || !s->touched || !s->buf)
 		return -ENOMEM;
 	int r = index_digests(s);
 	if (r == 0)
@@ -369,7 +375,6 @@ int cow_ovl_image_share(int dirfd, struct cow_ovl_share *share,
 	};
 	r = share_all(&s);
 	free(s.by_digest);
-	free(s.done);
 	free(s.touched);
 	free(s.buf);
 	if (r < 0)

@@ -15,6 +15,8 @@ struct cow_ovl_share {
 	struct cow_ovl_image *with; /* counted */
 	uint8_t *linked; /* bit per number of it: an object of the new tree is a link to it */
 	uint8_t *filled; /* likewise: the tree was filled with it, at the same path */
+	uint8_t *tried;	 /* bit per number of the new image: its content was found; NULL: none yet */
+	uint64_t left;	 /* bytes whose content was not found */
 	struct cow_ovl_image_shared sum;
 };
 

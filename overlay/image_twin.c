@@ -11,19 +11,33 @@
 
 int cow_ovl_share_new(struct cow_ovl_image *with, struct cow_ovl_share **ret)
 {
-	size_t bytes = (size_t)with->info.next_number / 8 + 1;
 	struct cow_ovl_share *s = calloc(1, sizeof(*s));
 	if (!s)
 		return -ENOMEM;
-	s->with = cow_ovl_image_get(with);
-	s->linked = calloc(bytes, 1);
-	s->filled = calloc(bytes, 1);
-	if (!s->linked || !s->filled) {
+	int r = cow_ovl_share_other(s, with);
+	if (r < 0) {
 		cow_ovl_share_free(s);
-		return -ENOMEM;
+		return r;
 	}
 	*ret = s;
 	return 0;
+}
+
+int cow_ovl_share_other(struct cow_ovl_share *s, struct cow_ovl_image *with)
+{
+	size_t bytes = (size_t)with->info.next_number / 8 + 1;
+	cow_ovl_image_close(s->with);
+	s->with = cow_ovl_image_get(with);
+	free(s->linked);
+	free(s->filled);
+	s->linked = calloc(bytes, 1);
+	s->filled = calloc(bytes, 1);
+	return s->linked && s->filled ? 0 : -ENOMEM;
+}
+
+uint64_t cow_ovl_share_left(const struct cow_ovl_share *s)
+{
+	return s->left;
 }
 
 void cow_ovl_share_free(struct cow_ovl_share *s)
@@ -33,6 +47,7 @@ void cow_ovl_share_free(struct cow_ovl_share *s)
 	cow_ovl_image_close(s->with);
 	free(s->linked);
 	free(s->filled);
+	free(s->tried);
 	free(s);
 }
 

@@ -141,6 +141,9 @@ int cow_new_version_describe(struct cow_new_version *v, struct cow_err *err)
 
 /* ---------------------------------------------------------------- manifest */
 
+#define OLDER_MAX 4		 /* versions before the newest in which files are looked for */
+#define OLDER_WORTH (256u << 10) /* bytes not found so far; a manifest of 10 000 objects has more */
+
 static int manifest_progress(void *ctx, uint64_t inodes, uint64_t bytes)
 {
 	struct cow_new_version *v = ctx;
@@ -199,6 +202,44 @@ int cow_new_version_share(struct cow_new_version *v, struct cow_err *err)
 	return r < 0 ? cow_err_set(err, r, "%s", v->doing) : 0;
 }
 
+/* Version @number, if it is there and can be read; the others are not worse for it. */
+static int share_with_older(struct cow_new_version *v, unsigned number,
+			    struct cow_ovl_image_shared *shared, struct cow_err *err)
+{
+	char name[16];
+	cow_autoovlimage img = NULL;
+	(void)snprintf(name, sizeof(name), "%u", number);
+	cow_autoclose int dir = cow_opendir_at(v->dir, name);
+	int r = dir < 0 ? dir : cow_ovl_image_open(dir, &img, NULL);
+	if (r == -ENOENT || r == -EBADMSG || r == -EOPNOTSUPP || r == -EIO)
+		return 0;
+	if (r == 0)
+		r = cow_ovl_share_other(v->fill.share, img);
+	if (r < 0)
+		return cow_err_set(err, r, "share with %s@%u", v->name, number);
+	return cow_ovl_image_share(v->stage, v->fill.share, manifest_progress, v, shared, err);
+}
+
+/* What the newest version does not have, one before it may have had: a package that was taken back, a root of
+ * last week's. Looked for where it saves more than looking costs. */
+static int share_older(struct cow_new_version *v, struct cow_ovl_image_shared *shared,
+		       struct cow_err *err)
+{
+	cow_autofree unsigned *list = NULL;
+	size_t n = 0, looked = 0;
+	int r = cow_image_versions(v->dir, &list, &n);
+	if (r < 0)
+		return cow_err_set(err, r, "look for earlier versions");
+	while (r == 0 && n-- && looked < OLDER_MAX &&
+	       cow_ovl_share_left(v->fill.share) >= OLDER_WORTH) {
+		if (list[n] >= v->newest_number)
+			continue;
+		r = share_with_older(v, list[n], shared, err);
+		looked++;
+	}
+	return r;
+}
+
 /* What could not be found while the tree was filled: moved files, those of boot partitions, ... */
 static int share_rest(struct cow_new_version *v, struct cow_err *err)
 {
@@ -206,6 +247,8 @@ static int share_rest(struct cow_new_version *v, struct cow_err *err)
 	if (!v->fill.share)
 		return 0;
 	int r = cow_ovl_image_share(v->stage, v->fill.share, manifest_progress, v, &shared, err);
+	if (r == 0)
+		r = share_older(v, &shared, err);
 	if (r == -EINTR)
 		return cow_err_set(err, r, "%s was stopped", v->doing);
 	if (r < 0)

@@ -135,6 +135,16 @@ if [[ -n $fs ]]; then
 	ok "a damaged file is not shared"
 fi
 
+# What the newest version does not have, an older one has.
+before=$(used)
+cow image import --no-fixup all base "$a" >"$out"
+cost=$(($(used) - before - fixed))
+[[ $cost -le 600000 ]] || die "what base@2 was costs $cost bytes as a version after base@5"
+v=$(sed -n 's/^imported base@\([0-9]*\).*/\1/p' "$out")
+same_image "$a" "$store/images/base/$v/tree"
+cow image verify "base@$v" >"$out" || die "base@$v: $(head "$out")"
+ok "the version before the newest once more: $cost bytes besides names"
+
 [[ -n ${COWHERD_TEST_LONG:-} ]] || exit 0
 
 # ------------------------------------------------------------ a real upgrade

@@ -84,6 +84,14 @@ struct cow_ovl_share;
 /* @with: gets one more reference. Return: 0; -ENOMEM. */
 int cow_ovl_share_new(struct cow_ovl_image *with, struct cow_ovl_share **ret);
 void cow_ovl_share_free(struct cow_ovl_share *s); /* NULL is fine */
+/*
+ * cow_ovl_share_other - after cow_ovl_image_share(): go on with another version, for files whose content the first did not
+ * have, by cow_ovl_image_share() alone. A file is tried with one version, so that no two become one by what these share
+ * with each other. Return: 0; -ENOMEM: only to be freed then.
+ * cow_ovl_share_left - bytes of such files.
+ */
+int cow_ovl_share_other(struct cow_ovl_share *s, struct cow_ovl_image *with);
+uint64_t cow_ovl_share_left(const struct cow_ovl_share *s);
 
 struct cow_ovl_twin {
 	uint32_t mode, uid, gid;
