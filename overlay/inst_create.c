@@ -46,11 +46,10 @@ static int make_upper(int dirfd, int lowfd, const struct cow_ovl_image_info *inf
 {
 	int r = cow_mkdir_at(dirfd, COW_UPPER_NAME, 0700);
 	cow_autoclose int upper = r < 0 ? r : cow_opendir_at(dirfd, COW_UPPER_NAME);
-	r = upper < 0 ? upper : dress_upper(upper, lowfd, info);
-	return r < 0 ? r : cow_layers_make_work(dirfd);
+	return upper < 0 ? upper : dress_upper(upper, lowfd, info);
 }
 
-/* What an attach needs is there from the beginning: a root that was made can be served on a full disk. */
+/* The lock file is there from the beginning: a full disk has no room for a new name. */
 static int make_lock(int dirfd)
 {
 	cow_autoclose int fd =

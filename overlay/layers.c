@@ -32,7 +32,7 @@ int cow_layers_make_work(int dirfd)
 	return r < 0 ? r : cow_mkdir_at(work, COW_INDEX_NAME, 0700);
 }
 
-/* Made with the root; but a kernel mount throws work/work away and makes it anew, and an empty index may be
+/* Made at the first attach; and a kernel mount throws work/work away and makes it anew, and an empty index may be
  * gone too. An observer does without what is not there. */
 static int open_work(struct cow_ovl_inst *i, int dirfd)
 {
